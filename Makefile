@@ -1,0 +1,58 @@
+# Portcullis: every command a newcomer, a maintainer or CI needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+# The first interpreter of 3.11 or newer that is here.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+
+.PHONY: help run test check bench proto clean format
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(BIN)/uv:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer with its venv module is needed; install it (Debian: apt-get install python3-venv) or set PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) could not make $(VENV); install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# --inexact keeps uv itself, which is not in the lock.
+$(VENV)/.runtime: pyproject.toml uv.lock | $(BIN)/uv
+	@$(BIN)/uv sync --quiet --compile-bytecode --frozen --inexact --no-dev --extra native --python $(BIN)/python
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml uv.lock | $(BIN)/uv
+	@$(BIN)/uv sync --quiet --compile-bytecode --frozen --inexact --all-extras --python $(BIN)/python
+	@touch $@ $(VENV)/.runtime
+
+run: $(VENV)/.runtime ## Start the whole stack on this machine, with demonstration data
+	@exec $(BIN)/portcullis run
+
+test: $(VENV)/.dev ## Run every test, on loopback, with a real Valkey
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/.dev ## Lint, types, layers, contract, generated stubs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python tools/contract.py lint
+	@$(BIN)/python tools/contract.py check
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+format: $(VENV)/.dev ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(VENV)/.dev ## Generate the stubs from protos/
+	@$(BIN)/python tools/contract.py generate
+
+bench: $(VENV)/.dev ## Measure, each figure against a baseline of the same run
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment, caches and local state
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .portcullis dist build

@@ -1,0 +1,1 @@
+"""Portcullis: a partner-platform enforcement gateway."""
