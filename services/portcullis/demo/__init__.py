@@ -1,0 +1,1 @@
+"""The demonstration: a policy and lists of made-up subjects."""

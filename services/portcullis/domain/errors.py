@@ -1,0 +1,211 @@
+"""Every error of Portcullis, in one family.
+
+    PortcullisError
+    ├── InvalidRequest          a field breaks the contract; carries the field violations
+    │   ├── EntryRejected       an entry breaks a rule of its list, or one that nothing switches off
+    │   └── InvalidIdentifier   one identifier can't be what its kind says; names which part of it
+    ├── Unauthenticated         no key, a wrong key or a revoked one: deliberately one answer
+    ├── NotPermitted            outside the agreement, or another role's method
+    ├── NotCovered              no list of the agreement has a measure on the action
+    ├── NotFound                no such thing, or none that this caller may see
+    ├── SnapshotBehind          the snapshot asked for did not arrive in time
+    ├── Unavailable             a part that this call needs is not there just now
+    │   ├── NoSnapshot          no verified snapshot yet
+    │   ├── RecordUnavailable   a decision can't be made durable
+    │   ├── RegistryUnavailable the registry's database can't be used
+    │   └── StoreUnavailable    the transport of snapshots can't be reached
+    ├── SnapshotInvalid         a published file is not what its metadata says
+    ├── PolicyInvalid           a policy that must not be loaded; carries the problems
+    ├── ConditionInvalid        an expression that can't be a condition (domain/conditions.py)
+    ├── ConditionFault          a condition that can't be evaluated for these attributes (likewise)
+    └── SetupFault              the stack can't start; says what to do
+
+No message of theirs ever holds the value of an identifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+import msgspec
+
+
+class FieldViolation(msgspec.Struct, frozen=True):
+    """One faulty field: its path in the request, and what is wrong with it, without its value."""
+
+    field: str
+    description: str
+
+
+class PortcullisError(Exception):
+    """The root. ``reason`` is a name of ``error_reason.proto``; ``metadata`` holds no personal data."""
+
+    reason = "ERROR_REASON_INTERNAL"
+
+    def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = dict(metadata or {})
+
+
+class InvalidRequest(PortcullisError):
+    """One or more fields break the contract."""
+
+    reason = "ERROR_REASON_INVALID_FIELD"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
+        self.violations = tuple(violations)
+
+    @classmethod
+    def at(cls, field: str, description: str) -> InvalidRequest:
+        """Build the error of one faulty field."""
+        return cls([FieldViolation(field, description)])
+
+
+class EntryRejected(InvalidRequest):
+    """An entry breaks a rule of its list, or a rule that nothing switches off."""
+
+    reason = "ERROR_REASON_ENTRY_REJECTED"
+
+
+class InvalidIdentifier(InvalidRequest):
+    """One identifier can't be what its kind says. ``field`` is "kind", "value" or "country", within the identifier."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__([FieldViolation(field, description)])
+        self.field = field
+        self.description = description
+
+
+class Unparsable(PortcullisError):
+    """Bytes that are no message of the method's type."""
+
+    reason = "ERROR_REASON_UNPARSABLE"
+
+
+class Unauthenticated(PortcullisError):
+    """No key, a wrong key or a revoked one; the caller is not told which."""
+
+    reason = "ERROR_REASON_UNAUTHENTICATED"
+
+    def __init__(self) -> None:
+        super().__init__("a valid API key is needed: send it as metadata 'authorization: Bearer KEY'")
+
+
+class NotPermitted(PortcullisError):
+    """The agreement does not cover the list, action or purpose."""
+
+    reason = "ERROR_REASON_OUTSIDE_AGREEMENT"
+
+
+class RoleRequired(NotPermitted):
+    """The credential is good, but the method is for another role."""
+
+    reason = "ERROR_REASON_ROLE_REQUIRED"
+
+
+class NotCovered(PortcullisError):
+    """No list of the agreement has a measure on the action, so an ALLOW would mean nothing."""
+
+    reason = "ERROR_REASON_ACTION_NOT_COVERED"
+
+
+class NotFound(PortcullisError):
+    """No such thing, or none that this caller may see."""
+
+    reason = "ERROR_REASON_NOT_FOUND"
+
+
+class SnapshotBehind(PortcullisError):
+    """The snapshot asked for did not arrive within the deadline."""
+
+    reason = "ERROR_REASON_SNAPSHOT_BEHIND"
+
+
+class Unavailable(PortcullisError):
+    """A part that this call needs is not there just now; trying again later may help."""
+
+
+class NoSnapshot(Unavailable):
+    """No verified snapshot has arrived yet."""
+
+    reason = "ERROR_REASON_NO_SNAPSHOT"
+
+    def __init__(self) -> None:
+        super().__init__("no snapshot has arrived yet; the gateway serves as soon as its follower has verified one")
+
+
+class RecordUnavailable(Unavailable):
+    """A decision could not be made durable, so it is not given."""
+
+    reason = "ERROR_REASON_RECORD_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the decision can't be recorded just now, so it is not given; try again")
+
+
+class RegistryUnavailable(Unavailable):
+    """The registry's database can't be reached or written."""
+
+    reason = "ERROR_REASON_REGISTRY_UNAVAILABLE"
+
+
+class StoreUnavailable(Unavailable):
+    """The transport of snapshots can't be reached."""
+
+
+class Refusal(StrEnum):
+    """Why a published file was refused: the label that refusals are counted by."""
+
+    STORE_EMPTY = "store-empty"
+    TIMESTAMP_MALFORMED = "timestamp-malformed"
+    FORMAT = "format"
+    ROLLBACK = "rollback"
+    MIXED_VERSIONS = "mixed-versions"
+    EQUIVOCATION = "equivocation"
+    SNAPSHOT_MISSING = "snapshot-missing"
+    SNAPSHOT_DIGEST = "snapshot-digest"
+    SNAPSHOT_MALFORMED = "snapshot-malformed"
+    TARGET_MISSING = "target-missing"
+    CHUNK_MISSING = "chunk-missing"
+    CHUNK_SURPLUS = "chunk-surplus"
+    CHUNK_ORDER = "chunk-order"
+    CHUNK_LENGTH = "chunk-length"
+    CHUNK_DIGEST = "chunk-digest"
+    BASE_MALFORMED = "base-malformed"
+    EDITION_MALFORMED = "edition-malformed"
+    RECORDS_MALFORMED = "records-malformed"
+
+
+class SnapshotInvalid(PortcullisError):
+    """A published file is not what its metadata says, or of a format this release does not read."""
+
+    def __init__(self, message: str, *, refusal: Refusal = Refusal.EDITION_MALFORMED) -> None:
+        super().__init__(message, metadata={"refusal": refusal.value})
+        self.refusal = refusal
+
+
+class PolicyProblem(msgspec.Struct, frozen=True):
+    """One fault of a policy: where it stands, what is wrong, and what to write instead."""
+
+    where: str
+    what: str
+    instead: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.instead}"
+
+
+class PolicyInvalid(PortcullisError):
+    """A policy that must not be loaded."""
+
+    def __init__(self, problems: Sequence[PolicyProblem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class SetupFault(PortcullisError):
+    """The stack or a command can't start as it is set up; the message says what to do."""

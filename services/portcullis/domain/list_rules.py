@@ -1,0 +1,263 @@
+"""The rules of one list and its measures.
+
+In words:
+
+- a list says its authority, legal basis, purpose and where a subject objects, and binds for a bounded term (rule 1);
+- no measure touches a protected action, and one that restricts or reviews a partly protected action has a condition that
+  leaves its ordinary form alone (rule 3);
+- caller identification is a NOTICE of a PUBLIC list with a publication period, and nothing else (rule 10);
+- a list of class AUTHORITY_ONLY has no measures;
+- a NOTICE or GRANT is silent while its list is out of date: nobody is labelled or favoured on old grounds;
+- a condition compiles against every action that its measure names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, product
+from urllib.parse import urlsplit
+
+from portcullis.domain.cel_syntax import Literal
+from portcullis.domain.conditions import Condition, ConditionFault, ConditionInvalid, compile_condition
+from portcullis.domain.errors import PolicyProblem
+from portcullis.domain.identifiers import KINDS
+from portcullis.domain.policies import (
+    Action,
+    AttributeSpec,
+    AttributeType,
+    AttributeValue,
+    Disclosure,
+    Effect,
+    Measure,
+    OnStale,
+    RestrictedList,
+)
+from portcullis.domain.policy_places import Files, list_place, measure_place, nearest
+from portcullis.domain.protected import deciding_attributes, protected_samples, why_protected
+
+MAX_MEASURES = 32
+"""A record of the index holds its measures as a mask of 32 bits."""
+
+MAX_TERM_S = 100 * 365 * 86_400
+"""The longest term: a hundred years, in seconds."""
+
+MAX_AGE_S = 366 * 86_400
+"""The greatest age of a list, in seconds."""
+
+MAX_TEXT_LENGTH = 512
+"""The longest text for people, in characters."""
+
+_CALL_IDENTIFY = "call.identify"
+_SHAPES_OUTCOME = (Effect.RESTRICT, Effect.REVIEW)
+_MAX_TRIALS = 20_000
+_EXACT = 2.0**53
+
+
+def check_list(each: RestrictedList, number: int, actions: Mapping[str, Action], files: Files) -> Iterator[PolicyProblem]:
+    """Give everything that is wrong with one list, the ``number``-th of its policy."""
+    place = list_place(files, number, each.name)
+    yield from _check_head(each, place)
+    yield from _check_publication(each, place)
+    if len(each.measures) > MAX_MEASURES:
+        yield PolicyProblem(f"{place}.measure", f"there are more than {MAX_MEASURES}", "split the list in two")
+    if each.disclosure is Disclosure.AUTHORITY_ONLY and each.measures:
+        yield PolicyProblem(
+            f"{place}.disclosure",
+            "a list of class AUTHORITY_ONLY has no effect at partners, and this one has measures",
+            "remove the measures, or write RESTRICTED if its law lets partners act on it",
+        )
+    if each.disclosure is not Disclosure.AUTHORITY_ONLY and not each.measures:
+        yield PolicyProblem(place, "the list has no measure and does nothing", "add a [[measure]]", warning=True)
+    for index, measure in enumerate(each.measures):
+        own = measure_place(files, number, each.name, index, measure.name)
+        yield from _check_measure(measure, each, actions, own)
+
+
+def _check_head(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
+    texts = {
+        "title": each.title,
+        "authority": each.authority,
+        "legal_basis": each.legal_basis,
+        "purpose": each.purpose,
+    }
+    for key, text in texts.items():
+        yield from _check_text(text, f"{place}.{key}", f"the list's {key.replace('_', ' ')}")
+    if not 0 < each.max_term_s <= MAX_TERM_S:
+        yield PolicyProblem(f"{place}.max_term", "no entry may bind without an end", "write up to 100 years, as '2y'")
+    if not 0 < each.max_age_s <= MAX_AGE_S:
+        yield PolicyProblem(f"{place}.max_age", "a list must be out of date some day", "write up to a year, as '24h'")
+    if not _is_contact(each.redress_url):
+        yield PolicyProblem(
+            f"{place}.redress_url",
+            "this is no place where a subject can object",
+            "write an https URL, or mailto: or tel: with an address or number",
+        )
+    if not each.identifier_kinds:
+        yield PolicyProblem(f"{place}.identifier_kinds", "the list can't name anyone", "name one kind at least")
+    for kind in dict.fromkeys(each.identifier_kinds):
+        if kind not in KINDS:
+            known = ", ".join(sorted(KINDS))
+            yield PolicyProblem(f"{place}.identifier_kinds", f"{kind!r} is no kind of identifier", f"write: {known}")
+
+
+def _check_text(text: str, place: str, what: str) -> Iterator[PolicyProblem]:
+    if not text.strip() or len(text) > MAX_TEXT_LENGTH or not text.isprintable():
+        yield PolicyProblem(place, f"{what} is empty or no line of text", f"write 1 to {MAX_TEXT_LENGTH} characters")
+
+
+def _is_contact(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if not url.isprintable() or " " in url or len(url) > MAX_TEXT_LENGTH:
+        return False
+    match parts.scheme:
+        case "https":
+            return bool(parts.hostname)
+        case "mailto":
+            user, at, host = parts.path.partition("@")
+            return bool(user and at and host)
+        case "tel":
+            return any(character.isdigit() for character in parts.path)
+    return False
+
+
+def _check_publication(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
+    begins, ends = each.published_from, each.published_until
+    if (begins is None) != (ends is None):
+        missing = "published_from" if begins is None else "published_until"
+        yield PolicyProblem(f"{place}.{missing}", "a publication period has two ends", f"write {missing} too")
+    elif begins is not None and ends is not None and begins >= ends:
+        yield PolicyProblem(f"{place}.published_until", "the publication ends before it begins", "write a later date")
+    if begins is not None and each.disclosure is not Disclosure.PUBLIC:
+        yield PolicyProblem(
+            f"{place}.published_from", "only a PUBLIC list is published", "remove the period, or write PUBLIC"
+        )
+
+
+def _check_measure(
+    measure: Measure, each: RestrictedList, actions: Mapping[str, Action], place: str
+) -> Iterator[PolicyProblem]:
+    yield from _check_text(measure.message, f"{place}.message", "the sentence for the subject")
+    yield from _check_fail_mode(measure, place)
+    if not measure.actions:
+        yield PolicyProblem(f"{place}.actions", "the measure touches nothing", "name one action at least")
+    if len(set(measure.actions)) < len(measure.actions):
+        yield PolicyProblem(f"{place}.actions", "an action stands twice", "name each action once")
+    if _CALL_IDENTIFY in measure.actions:
+        yield from _check_caller_identification(measure, each, place)
+    for name in dict.fromkeys(measure.actions):
+        yield from _check_touch(measure, name, actions, place)
+
+
+def _check_fail_mode(measure: Measure, place: str) -> Iterator[PolicyProblem]:
+    if measure.effect not in _SHAPES_OUTCOME and measure.on_stale is not OnStale.ALLOW:
+        yield PolicyProblem(
+            f"{place}.on_stale", f"a {measure.effect} can't refuse when its list is out of date", "write 'ALLOW'"
+        )
+    if measure.effect is Effect.REVIEW and measure.on_stale is OnStale.RESTRICT:
+        yield PolicyProblem(
+            f"{place}.on_stale",
+            "the measure only asks for a review, yet refuses everyone when its list is out of date",
+            "write 'REVIEW' or 'ALLOW'",
+            warning=True,
+        )
+
+
+def _check_caller_identification(measure: Measure, each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
+    if measure.effect is not Effect.NOTICE:
+        yield PolicyProblem(f"{place}.effect", f"{_CALL_IDENTIFY} shows a label and nothing else", "write 'NOTICE'")
+    if each.disclosure is not Disclosure.PUBLIC:
+        yield PolicyProblem(
+            f"{place}.actions",
+            f"only a PUBLIC list may speak to {_CALL_IDENTIFY}",
+            f"remove {_CALL_IDENTIFY}, or write disclosure = 'PUBLIC' if the list's law makes it public",
+        )
+    if each.published_from is None or each.published_until is None:
+        yield PolicyProblem(
+            f"{place}.actions",
+            f"{_CALL_IDENTIFY} needs the list's publication period",
+            "write published_from and published_until in [list]",
+        )
+    if "phone" not in each.identifier_kinds:
+        yield PolicyProblem(
+            f"{place}.actions",
+            f"the list carries no phone numbers, so {_CALL_IDENTIFY} never finds it",
+            "add 'phone' to identifier_kinds, or remove the action",
+            warning=True,
+        )
+
+
+def _check_touch(measure: Measure, name: str, actions: Mapping[str, Action], place: str) -> Iterator[PolicyProblem]:
+    """Check what a measure does to one of its actions."""
+    if protected := why_protected(name):
+        yield PolicyProblem(
+            f"{place}.actions",
+            f"{name!r} is protected: {protected}; no measure may touch it",
+            "remove the action from the measure",
+        )
+    action = actions.get(name)
+    if action is None:
+        yield PolicyProblem(
+            f"{place}.actions", f"the action {name!r} is not declared", nearest(name, actions, what="action")
+        )
+        return
+    try:
+        condition = compile_condition(measure.when, action.attributes)
+    except ConditionInvalid as fault:
+        yield PolicyProblem(
+            f"{place}.when", f"for {name}: {fault}", "write a CEL condition over the attributes of each action named"
+        )
+        return
+    if measure.effect in _SHAPES_OUTCOME and deciding_attributes(name):
+        yield from _check_ordinary_form(condition, action, place)
+
+
+def _check_ordinary_form(condition: Condition, action: Action, place: str) -> Iterator[PolicyProblem]:
+    """Try the condition on ordinary forms of a partly protected action: it must hold for none of them."""
+    for values in islice(_trials(condition, action), _MAX_TRIALS):
+        shown = ", ".join(f"{name}={values[name]!r}" for name in deciding_attributes(action.name))
+        try:
+            holds = condition.holds(values)
+        except ConditionFault as fault:
+            yield PolicyProblem(
+                f"{place}.when",
+                f"an ordinary form of {action.name} ({shown}) can't be judged: {fault}",
+                "write a condition that gives true or false for every ordinary form",
+            )
+            return
+        if holds:
+            yield PolicyProblem(
+                f"{place}.when",
+                f"it holds for an ordinary form of {action.name} ({shown}), which is protected",
+                "narrow it, as in: train.startsWith('G') || seat_class in ['first', 'business']",
+            )
+            return
+
+
+def _trials(condition: Condition, action: Action) -> Iterator[dict[str, AttributeValue]]:
+    deciding = deciding_attributes(action.name)
+    samples = protected_samples(action.name, (text for text in condition.literals if isinstance(text, str)))
+    # What is no text is not declared as it should be; that problem is the action's own.
+    texts = {spec.name for spec in action.attributes if spec.type is AttributeType.STRING}
+    if not texts.issuperset(deciding):
+        return
+    others = [spec for spec in action.attributes if spec.name in condition.attributes and spec.name not in deciding]
+    pools = [_pool(spec, condition.literals) for spec in others]
+    for values in product(*pools):
+        further = dict(zip((spec.name for spec in others), values, strict=True))
+        yield from (sample | further for sample in samples)
+
+
+def _pool(spec: AttributeSpec, literals: frozenset[Literal]) -> list[AttributeValue]:
+    """Give values of one attribute that are likely to turn a condition, the boundaries at its own literals among them."""
+    if spec.type is AttributeType.BOOL:
+        return [False, True]
+    if spec.type is AttributeType.STRING:
+        return ["", *sorted(each for each in literals if isinstance(each, str))]
+    numbers = {-1_000_000.0, -1.0, 0.0, 1.0, 1_000_000.0}
+    for each in literals:
+        if not isinstance(each, str) and abs(each) < _EXACT:
+            numbers |= {float(each) - 1, float(each), float(each) + 1}
+    return [int(each) for each in sorted(numbers)] if spec.type is AttributeType.INT else sorted(numbers)

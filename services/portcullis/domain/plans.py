@@ -1,0 +1,198 @@
+"""Plans: a policy compiled for deciding.
+
+A plan answers, once for each (partner, action, purpose): which measures of which lists may speak, after the agreements in
+force now. It holds until the next moment at which an agreement begins or ends. The rules:
+
+- an action that no agreement of the partner names for this purpose is refused, and so is a purpose that none names;
+- an action that is allowed but that no measure touches is an error: an ALLOW would mean nothing;
+- a list of class AUTHORITY_ONLY never speaks, and only a PUBLIC list speaks to ``call.identify`` (rule 10);
+- a measure is in shadow when it is, its list is, or the partner is.
+
+Example: ticketing may ask ``rail.ticket.purchase`` for ``ticketing`` from the court list; its plan for that pair holds the
+court list's one measure on trains, with the condition compiled against that action's attributes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from portcullis.domain.attributes import AttributeBinder
+from portcullis.domain.conditions import Condition, compile_condition
+from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
+from portcullis.domain.policies import (
+    Action,
+    Agreement,
+    AttributeValue,
+    Disclosure,
+    Effect,
+    OnStale,
+    Partner,
+    Policy,
+    RestrictedList,
+)
+
+CALL_IDENTIFY = "call.identify"
+"""The action behind CallerService."""
+
+
+class BoundMeasure(NamedTuple):
+    """One measure as it stands for one action: its list's data beside it, its condition compiled.
+
+    ``bit`` is its place in the masks of the list's records; ``published_from`` and ``published_until`` bound when it may
+    speak, in Unix seconds.
+    """
+
+    list_index: int
+    list: RestrictedList
+    name: str
+    bit: int
+    effect: Effect
+    on_stale: OnStale
+    condition: Condition
+    shadow: bool
+    message: str
+    published_from: float
+    published_until: float
+
+
+class Plan(NamedTuple):
+    """What may speak about one action, for one partner and purpose, within [``begins``, ``ends``) Unix seconds.
+
+    ``fresh_s`` is the smallest greatest age of the lists: below it no list is stale. ``looked_at`` names the attributes
+    that the conditions look at. ``blank`` is what no attribute at all binds to, or None where the action requires one.
+    """
+
+    partner: str
+    action: str
+    purpose: str
+    begins: float
+    ends: float
+    by_list: dict[int, tuple[BoundMeasure, ...]]
+    fresh_s: float
+    binder: AttributeBinder
+    blank: Mapping[str, AttributeValue] | None
+    looked_at: frozenset[str]
+
+
+class Plans:
+    """All plans of one policy, each compiled when first asked for. Not safe for use by several threads at once."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._actions = {action.name: action for action in policy.actions}
+        self._partners = {partner.name: partner for partner in policy.partners}
+        self._binders = {action.name: AttributeBinder(action) for action in policy.actions}
+        self._plans: dict[tuple[str, str, str], Plan] = {}
+
+    def plan(self, partner: str, action: str, purpose: str, now: float) -> Plan:
+        """Give the plan in force at ``now`` (Unix seconds).
+
+        Raises:
+            InvalidRequest: no policy knows the action.
+            NotPermitted: outside the partner's agreements.
+            NotCovered: inside, but no measure touches the action.
+        """
+        plan = self._plans.get((partner, action, purpose))
+        if plan is None or not plan.begins <= now < plan.ends:
+            plan = self._compile(partner, action, purpose, now)
+            self._plans[partner, action, purpose] = plan
+        return plan
+
+    def action(self, name: str) -> Action | None:
+        """Give a declared action, or None."""
+        return self._actions.get(name)
+
+    def binder(self, action: str) -> AttributeBinder | None:
+        """Give a declared action's attribute binder, or None."""
+        return self._binders.get(action)
+
+    def _compile(self, partner_name: str, action: str, purpose: str, now: float) -> Plan:
+        if action not in self._actions:
+            raise InvalidRequest.at("action", "no policy declares this action; use a name that the policy lists")
+        partner = self._partners.get(partner_name)
+        agreements = partner.agreements if partner else ()
+        current = [agreement for agreement in agreements if agreement.valid_from <= now < agreement.valid_until]
+        if not any(purpose in agreement.purposes for agreement in current):
+            raise NotPermitted("no agreement in force covers this purpose", metadata={"field": "purpose"})
+        matching = [each for each in current if purpose in each.purposes and action in each.actions]
+        if partner is None or not matching:
+            raise NotPermitted("no agreement in force covers this action for this purpose", metadata={"action": action})
+        by_list = self._bind(partner, self._actions[action], {name for each in matching for name in each.lists})
+        if not by_list:
+            raise NotCovered(
+                "no list of the agreement has a measure on this action; an answer would mean nothing",
+                metadata={"action": action},
+            )
+        begins, ends = _window(agreements, now)
+        measures = [measure for bound in by_list.values() for measure in bound]
+        return Plan(
+            partner=partner_name,
+            action=action,
+            purpose=purpose,
+            begins=begins,
+            ends=ends,
+            by_list=by_list,
+            fresh_s=min(measure.list.max_age_s for measure in measures),
+            binder=self._binders[action],
+            blank=_blank(self._binders[action]),
+            looked_at=frozenset[str]().union(*(measure.condition.attributes for measure in measures)),
+        )
+
+    def _bind(self, partner: Partner, action: Action, lists: set[str]) -> dict[int, tuple[BoundMeasure, ...]]:
+        by_list = {}
+        for index, each in enumerate(self._policy.lists):
+            if each.name not in lists or not _may_speak(each, action.name):
+                continue
+            bound = tuple(_bound_measures(index, each, action, shadow=partner.shadow or each.shadow))
+            if bound:
+                by_list[index] = bound
+        return by_list
+
+
+def _may_speak(each: RestrictedList, action: str) -> bool:
+    """Rule 10, and the meaning of AUTHORITY_ONLY."""
+    if action == CALL_IDENTIFY:
+        return each.disclosure is Disclosure.PUBLIC
+    return each.disclosure is not Disclosure.AUTHORITY_ONLY
+
+
+def _bound_measures(index: int, each: RestrictedList, action: Action, *, shadow: bool) -> Iterable[BoundMeasure]:
+    timed = action.name == CALL_IDENTIFY
+    for bit, measure in enumerate(each.measures):
+        if action.name in measure.actions:
+            yield BoundMeasure(
+                list_index=index,
+                list=each,
+                name=measure.name,
+                bit=1 << bit,
+                effect=measure.effect,
+                on_stale=measure.on_stale,
+                condition=compile_condition(measure.when, action.attributes),
+                shadow=shadow or measure.shadow,
+                message=measure.message,
+                # Without a publication period a list may not speak to a caller-ID app at all.
+                published_from=_or_else(each.published_from, math.inf) if timed else -math.inf,
+                published_until=_or_else(each.published_until, -math.inf) if timed else math.inf,
+            )
+
+
+def _blank(binder: AttributeBinder) -> Mapping[str, AttributeValue] | None:
+    try:
+        return MappingProxyType(binder.bind(()))
+    except InvalidRequest:
+        return None
+
+
+def _or_else(value: float | None, otherwise: float) -> float:
+    return otherwise if value is None else value
+
+
+def _window(agreements: Iterable[Agreement], now: float) -> tuple[float, float]:
+    """Give the span around ``now`` in which no agreement begins or ends."""
+    edges = [edge for each in agreements for edge in (each.valid_from, each.valid_until)]
+    begins = max((edge for edge in edges if edge <= now), default=-math.inf)
+    ends = min((edge for edge in edges if edge > now), default=math.inf)
+    return begins, ends

@@ -1,0 +1,140 @@
+"""The words of a policy: actions, lists with their measures, partners with their agreements.
+
+These are values only. `portcullis.domain.policy_rules` says which of them may be loaded, `portcullis.domain.plans`
+compiles them for deciding.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Effect(StrEnum):
+    """What a measure does to an action."""
+
+    RESTRICT = "RESTRICT"
+    REVIEW = "REVIEW"
+    NOTICE = "NOTICE"
+    GRANT = "GRANT"
+
+
+class OnStale(StrEnum):
+    """What a measure does once its list is older than its greatest age: the declared fail mode."""
+
+    ALLOW = "ALLOW"
+    RESTRICT = "RESTRICT"
+    REVIEW = "REVIEW"
+
+
+class Disclosure(StrEnum):
+    """Who may learn that a subject is on a list."""
+
+    PUBLIC = "PUBLIC"
+    RESTRICTED = "RESTRICTED"
+    AUTHORITY_ONLY = "AUTHORITY_ONLY"
+
+
+class AttributeType(StrEnum):
+    """The type of an action's attribute."""
+
+    STRING = "string"
+    INT = "int"
+    DOUBLE = "double"
+    BOOL = "bool"
+
+
+AttributeValue = str | int | float | bool
+
+
+class AttributeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One declared attribute of an action. It is either required or has a default, so a condition never lacks it."""
+
+    name: str
+    type: AttributeType
+    required: bool = False
+    default: AttributeValue | None = None
+    about: str = ""
+
+
+class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a subject may want to do: a dotted name and the facts that conditions may look at."""
+
+    name: str
+    title: str = ""
+    attributes: tuple[AttributeSpec, ...] = ()
+
+
+class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a list does to actions.
+
+    ``when`` is a CEL expression over the attributes of each action named, or "" for always; ``message`` is the sentence
+    for the subject, in English.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    effect: Effect
+    on_stale: OnStale
+    message: str
+    when: str = ""
+    shadow: bool = False
+
+
+class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One authority's register.
+
+    ``max_term_s`` is the longest an entry may bind and ``max_age_s`` how old a snapshot may be before ``on_stale``
+    applies, both in seconds. ``published_from`` and ``published_until`` (Unix seconds) are the publication period of a
+    PUBLIC list. ``identifier_kinds`` are what its entries may carry.
+    """
+
+    name: str
+    title: str
+    authority: str
+    legal_basis: str
+    purpose: str
+    max_term_s: int
+    max_age_s: int
+    disclosure: Disclosure
+    redress_url: str
+    identifier_kinds: tuple[str, ...]
+    measures: tuple[Measure, ...] = ()
+    shadow: bool = False
+    published_from: int | None = None
+    published_until: int | None = None
+
+
+class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one partner may ask: any of these actions, for any of these purposes, answered from these lists.
+
+    It holds from ``valid_from`` until ``valid_until`` (Unix seconds, end exclusive).
+    """
+
+    lists: tuple[str, ...]
+    actions: tuple[str, ...]
+    purposes: tuple[str, ...]
+    valid_from: int
+    valid_until: int
+
+
+class Partner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One partner. In ``shadow`` it is only shown what would have been."""
+
+    name: str
+    title: str
+    agreements: tuple[Agreement, ...]
+    shadow: bool = False
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All actions, lists and partners of one registry."""
+
+    actions: tuple[Action, ...] = ()
+    lists: tuple[RestrictedList, ...] = ()
+    partners: tuple[Partner, ...] = ()
+
+    def list_named(self, name: str) -> RestrictedList | None:
+        """Find a list by its name."""
+        return next((each for each in self.lists if each.name == name), None)

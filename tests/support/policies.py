@@ -1,0 +1,91 @@
+"""Small policies for tests: one list, one partner, one action, each part to be overridden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from portcullis.domain.policies import (
+    Action,
+    Agreement,
+    AttributeSpec,
+    AttributeType,
+    Disclosure,
+    Effect,
+    Measure,
+    OnStale,
+    Partner,
+    Policy,
+    RestrictedList,
+)
+
+NOW = 1_800_000_000
+"""The wall time of these tests, Unix seconds."""
+
+YEAR_S = 365 * 86400
+
+
+def measure(name: str = "loans", **changes: Any) -> Measure:
+    """A measure that restricts loan.apply, always."""
+    values: dict[str, Any] = {
+        "actions": ("loan.apply",),
+        "effect": Effect.RESTRICT,
+        "on_stale": OnStale.ALLOW,
+        "message": "You are on a list.",
+    }
+    return Measure(name=name, **(values | changes))
+
+
+def a_list(name: str = "court", *measures: Measure, **changes: Any) -> RestrictedList:
+    """A list of a court, with one measure on loans unless others are given."""
+    values: dict[str, Any] = {
+        "title": "Court list",
+        "authority": "Demonstration Court",
+        "legal_basis": "Demonstration Act, section 1",
+        "purpose": "judgment-enforcement",
+        "max_term_s": 5 * YEAR_S,
+        "max_age_s": 3600,
+        "disclosure": Disclosure.RESTRICTED,
+        "redress_url": "https://redress.example/court",
+        "identifier_kinds": ("cn.resident-id", "passport", "phone"),
+        "measures": measures or (measure(),),
+    }
+    return RestrictedList(name=name, **(values | changes))
+
+
+def agreement(lists: tuple[str, ...] = ("court",), **changes: Any) -> Agreement:
+    """An agreement on loans, in force around NOW."""
+    values: dict[str, Any] = {
+        "actions": ("loan.apply",),
+        "purposes": ("lending",),
+        "valid_from": NOW - YEAR_S,
+        "valid_until": NOW + YEAR_S,
+    }
+    return Agreement(lists=lists, **(values | changes))
+
+
+LOAN = Action(
+    name="loan.apply",
+    attributes=(
+        AttributeSpec(name="amount", type=AttributeType.DOUBLE, default=0.0),
+        AttributeSpec(name="divisor", type=AttributeType.INT, default=1),
+    ),
+)
+RAIL = Action(
+    name="rail.ticket.purchase",
+    attributes=(
+        AttributeSpec(name="train", type=AttributeType.STRING, required=True),
+        AttributeSpec(name="seat_class", type=AttributeType.STRING, default="second"),
+    ),
+)
+CALL = Action(name="call.identify")
+
+
+def policy(*lists: RestrictedList, **changes: Any) -> Policy:
+    """A policy with one lender that may ask all of the lists."""
+    lists = lists or (a_list(),)
+    values: dict[str, Any] = {
+        "actions": (LOAN, RAIL, CALL),
+        "lists": lists,
+        "partners": (Partner(name="lender", title="A lender", agreements=(agreement(tuple(each.name for each in lists)),)),),
+    }
+    return Policy(**(values | changes))
