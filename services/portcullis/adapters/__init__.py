@@ -1,0 +1,1 @@
+"""Adapters: one folder a technology. Each implements ports and passes their contract suites."""

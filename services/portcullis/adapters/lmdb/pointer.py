@@ -1,0 +1,132 @@
+"""The small files beside the generations: which one is in force, and when the publisher last vouched for it.
+
+``current.json`` is replaced when a version is installed, and is on the disk before the old generation goes.
+``vouched.json`` is replaced every second and never forced to the disk: a crash may lose it, which makes the replica look
+older than it is and nothing worse.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import msgspec
+
+from portcullis.domain.editions import FORMAT, Edition
+from portcullis.ports import Clock
+
+CURRENT_FILE = "current.json"
+VOUCHED_FILE = "vouched.json"
+GENERATIONS = "generations"
+
+_FILE_MODE = 0o640
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """Which generation is in force. ``data_bytes`` is the least its file may hold."""
+
+    format: int
+    generation: int
+    version: int
+    data_bytes: int
+
+    def folder(self, home: Path) -> Path:
+        """Give the generation's folder."""
+        return generation_folder(home, self.generation)
+
+
+class Vouching(msgspec.Struct, frozen=True, kw_only=True):
+    """When the publisher vouched for a version: by the host's wall clock, and by its monotonic clock in one boot."""
+
+    version: int
+    wall: float
+    monotonic: float
+    boot_id: str
+
+
+_pointer_decoder = msgspec.json.Decoder(Pointer)
+_vouching_decoder = msgspec.json.Decoder(Vouching)
+
+
+def generation_folder(home: Path, generation: int) -> Path:
+    """Give the folder of a generation."""
+    return home / GENERATIONS / str(generation)
+
+
+def read_pointer(home: Path) -> tuple[bytes, Pointer | None]:
+    """Read ``current.json``: its bytes, and what they say; None where they are absent, damaged or of another format."""
+    data = _read(home / CURRENT_FILE)
+    try:
+        pointer = _pointer_decoder.decode(data)
+    except msgspec.MsgspecError:
+        return data, None
+    return data, pointer if pointer.format == FORMAT else None
+
+
+def write_pointer(home: Path, pointer: Pointer) -> None:
+    """Replace ``current.json``; it is on the disk when this returns.
+
+    Raises:
+        OSError: the disk refused; the old one stands.
+    """
+    _replace(home / CURRENT_FILE, msgspec.json.encode(pointer), durable=True)
+    sync_folder(home)
+
+
+def read_vouching(home: Path) -> Vouching | None:
+    """Read ``vouched.json``; None where it is absent or damaged."""
+    try:
+        return _vouching_decoder.decode(_read(home / VOUCHED_FILE))
+    except msgspec.MsgspecError:
+        return None
+
+
+def write_vouching(home: Path, vouching: Vouching) -> None:
+    """Replace ``vouched.json``.
+
+    Raises:
+        OSError: the disk refused; the old one stands.
+    """
+    _replace(home / VOUCHED_FILE, msgspec.json.encode(vouching), durable=False)
+
+
+def vouched_monotonic(edition: Edition, vouching: Vouching | None, clock: Clock, boot_id: str) -> float:
+    """Work out when a version was last vouched for, on this host's monotonic clock.
+
+    A note of this boot is taken as it is. One of another boot goes by the wall clock, and so does the time of publication,
+    which is what is left when there is no note on this version. Neither is ever in the future.
+    """
+    now = clock.monotonic()
+    if vouching is None or vouching.version != edition.version:
+        return now - max(0.0, clock.now() - edition.published_at)
+    if boot_id and vouching.boot_id == boot_id and math.isfinite(vouching.monotonic):
+        return min(now, vouching.monotonic)
+    return now - max(0.0, clock.now() - vouching.wall)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
+
+
+def _replace(file: Path, data: bytes, *, durable: bool) -> None:
+    beside = file.with_suffix(".new")
+    with beside.open("wb") as out:
+        os.fchmod(out.fileno(), _FILE_MODE)
+        out.write(data)
+        if durable:
+            out.flush()
+            os.fsync(out.fileno())
+    beside.replace(file)

@@ -1,0 +1,1 @@
+"""SQL: the registry and the journal, on SQLite or PostgreSQL."""

@@ -1,0 +1,50 @@
+"""The policies of the registry: every version is kept, the last is in force."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, select
+
+from portcullis.adapters.sql.schema import policies
+from portcullis.domain.errors import RegistryUnavailable
+from portcullis.domain.policies import Policy
+
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_DECODER: Final = msgspec.json.Decoder(Policy)
+
+
+def present_policy(connection: Connection) -> Policy:
+    """Give the policy in force; an empty one before the first.
+
+    Raises:
+        RegistryUnavailable: another release wrote it, in a form that this one can't read.
+    """
+    row = _newest(connection)
+    if row is None:
+        return Policy()
+    try:
+        return _DECODER.decode(row.document)
+    except msgspec.MsgspecError:
+        raise RegistryUnavailable(
+            "the policy in force can't be read by this release; apply it again from its files"
+        ) from None
+
+
+def is_present(connection: Connection, policy: Policy) -> bool:
+    """Say whether this very policy is in force already."""
+    row = _newest(connection)
+    return row is not None and bytes(row.document) == _ENCODER.encode(policy)
+
+
+def keep_policy(connection: Connection, policy: Policy, *, seq: int) -> None:
+    """Put a policy in force as the next version; the connection holds the write lock."""
+    row = _newest(connection)
+    version = row.version + 1 if row is not None else 1
+    connection.execute(insert(policies).values(version=version, document=_ENCODER.encode(policy), seq=seq))
+
+
+def _newest(connection: Connection) -> Row[int, bytes] | None:
+    newest = select(policies.c.version, policies.c.document).order_by(policies.c.version.desc()).limit(1)
+    return connection.execute(newest).first()

@@ -1,0 +1,77 @@
+"""Settings: frozen, validated once at construction, units in the names.
+
+They come from ``PORTCULLIS_*`` variables, then from the TOML file that ``PORTCULLIS_CONFIG`` names, then from the
+defaults here. What is not given is derived from ``home``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+Transport = Literal["grpcio", "native"]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, of every part."""
+
+    model_config = SettingsConfigDict(env_prefix="PORTCULLIS_", frozen=True, extra="forbid")
+
+    home: Path = Field(Path(".portcullis"), description="Where this host keeps its state.")
+    grpc_host: str = Field("127.0.0.1", description="The address the gateway listens on.")
+    grpc_port: int = Field(50051, ge=0, le=65535, description="The gateway's gRPC port.")
+    http_host: str = Field("127.0.0.1", description="The address of health and metrics.")
+    http_port: int = Field(8080, ge=0, le=65535, description="The HTTP port of health and metrics.")
+    transport: Transport = Field("grpcio", description="Which gRPC server carries the calls.")
+    workers: int = Field(1, ge=1, le=64, description="How many gateway processes share the port.")
+    redis_url: str = Field("", description="The store of snapshots; empty: the embedded Valkey's socket.")
+    registry_url: str = Field("", description="The registry's database URL; empty: SQLite under home.")
+    journal_url: str = Field("", description="The journal's database URL; empty: SQLite under home.")
+    replica_dir: Path | None = Field(None, description="Where the replica lies; empty: under home.")
+    keys_dir: Path | None = Field(None, description="Where the key files lie; empty: under home.")
+    publish_interval_s: float = Field(0.1, gt=0, le=60, description="How often the publisher looks for changes.")
+    follow_interval_s: float = Field(1.0, gt=0, le=60, description="How often the follower looks, told or not.")
+    refresh_interval_s: float = Field(0.02, gt=0, le=5, description="How often a worker looks for a new replica.")
+    drain_s: float = Field(5.0, ge=0, le=300, description="How long calls under way may go on after a stop.")
+    max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="The largest request taken.")
+    max_metadata_bytes: int = Field(8 * 1024, ge=1024, description="The largest request metadata taken.")
+    allow_cache_ttl_s: float = Field(0.0, ge=0, le=2, description="How long a partner may reuse an ALLOW; 0: not at all.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @property
+    def registry_database_url(self) -> str:
+        """The registry's database URL."""
+        return self.registry_url or f"sqlite:///{(self.home / 'registry.db').absolute()}"
+
+    @property
+    def journal_database_url(self) -> str:
+        """The journal's database URL."""
+        return self.journal_url or f"sqlite:///{(self.home / 'journal.db').absolute()}"
+
+    @property
+    def replica_path(self) -> Path:
+        """The replica's folder."""
+        return self.replica_dir or self.home / "replica"
+
+    @property
+    def keys_path(self) -> Path:
+        """The folder of the key files."""
+        return self.keys_dir or self.home / "keys"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put arguments before variables before the TOML file."""
+        file = os.environ.get("PORTCULLIS_CONFIG")
+        toml = (TomlConfigSettingsSource(settings_cls, toml_file=file),) if file else ()
+        return (init_settings, env_settings, *toml)

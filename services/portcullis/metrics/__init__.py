@@ -1,0 +1,12 @@
+"""What the parts of the stack count, for Prometheus.
+
+`catalogue` names every metric once. Each part builds only its own instruments, on a registry that it is given. They work
+alone (one process, one registry) and in prometheus_client's multiprocess mode (``PROMETHEUS_MULTIPROC_DIR`` stands in the
+environment before the interpreter starts), where the stack's parent adds up what its children wrote.
+"""
+
+from portcullis.metrics.catalogue import SAMPLE_EVERY
+from portcullis.metrics.parts import FollowerMetrics, PublisherMetrics, StackMetrics
+from portcullis.metrics.tally import CheckTally
+
+__all__ = ["SAMPLE_EVERY", "CheckTally", "FollowerMetrics", "PublisherMetrics", "StackMetrics"]

@@ -1,0 +1,220 @@
+"""RegistryService and AdminService over the real desks and a registry in memory, on every transport."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar, get_args
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+
+from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.memory.registry import MemoryRegistry
+from portcullis.config import Transport
+from portcullis.gateway.operators import OperatorDesks, RegistryCallers
+from portcullis.registry.entries import EntryDesk
+from portcullis.registry.imports import Importer
+from portcullis.registry.keys import KeyDesk
+from portcullis.v1 import admin_service_pb2 as admin
+from portcullis.v1 import registry_service_pb2 as pb
+from portcullis.v1 import types_pb2
+from tests.support.gateways import TOKENISER, Bench, arrival, refusal, running_gateway
+from tests.support.people import resident_id
+from tests.support.policies import a_list, policy
+
+UNTIL = int(time.time()) + 3600
+_M = TypeVar("_M", bound=Message)
+
+
+@pytest.fixture
+def registry() -> MemoryRegistry:
+    store = MemoryRegistry(tokeniser=TOKENISER, clock=SystemClock())
+    store.apply_policy(policy(a_list("court"), a_list("bikes")), actor="test")
+    return store
+
+
+@pytest.fixture(params=get_args(Transport))
+async def bench(request: pytest.FixtureRequest, registry: MemoryRegistry) -> AsyncIterator[Bench]:
+    clock = SystemClock()
+    importer = Importer(registry, index_tokens=TOKENISER.index_tokens, clock=clock)
+    desks = OperatorDesks(EntryDesk(registry, importer, index_tokens=TOKENISER.index_tokens), KeyDesk(registry, clock=clock))
+    async with running_gateway(request.param, desks) as running:
+        await arrival(running, running.publish(registry.policy(), {}))
+        yield running
+
+
+def an_entry(number: int = 1, **changes: Any) -> pb.Entry:
+    person = resident_id(number)
+    values: dict[str, Any] = {
+        "list": "court",
+        "key": f"key-{number}",
+        "subject_type": pb.SUBJECT_TYPE_PERSON,
+        "identifiers": [types_pb2.Identifier(kind=person.kind, value=person.value)],
+        "case_reference": f"case-{number}",
+    }
+    entry = pb.Entry(**(values | changes))
+    entry.valid_from.seconds, entry.until.seconds = UNTIL - 7200, UNTIL
+    return entry
+
+
+async def call(bench: Bench, method: str, request: Message, kind: type[_M], key: str = "operator-key") -> _M:
+    return kind.FromString(await bench.call(method, request.SerializeToString(), key=key))
+
+
+async def put(bench: Bench, entry: pb.Entry) -> pb.PutEntryResponse:
+    return await call(bench, "RegistryService/PutEntry", pb.PutEntryRequest(entry=entry), pb.PutEntryResponse)
+
+
+async def test_an_entry_is_put_once_and_given_back_without_its_identifiers(bench: Bench) -> None:
+    first, again = await put(bench, an_entry()), await put(bench, an_entry())
+    assert (True, False) == (first.changed, again.changed)
+    request = pb.GetEntryRequest(list="court", key="key-1")
+    entry = (await call(bench, "RegistryService/GetEntry", request, pb.GetEntryResponse)).entry
+    assert ("case-1", "Demonstration Act, section 1", UNTIL) == (
+        entry.case_reference,
+        entry.legal_basis,
+        entry.until.seconds,
+    )
+    assert (0, 0, pb.ENTRY_STATUS_IN_FORCE) == (len(entry.identifiers), len(entry.names), entry.status)
+
+
+async def test_an_amended_entry_takes_the_next_version(bench: Bench) -> None:
+    await put(bench, an_entry())
+    amended = await put(bench, an_entry(case_reference="case-1b"))
+    assert (True, 2, "case-1b") == (amended.changed, amended.entry.version, amended.entry.case_reference)
+
+
+async def test_an_entry_without_an_end_is_rejected_by_name(bench: Bench) -> None:
+    entry = an_entry()
+    entry.ClearField("until")
+    code, reason, fields, text = await refusal(put(bench, entry))
+    assert (grpc.StatusCode.INVALID_ARGUMENT, "ENTRY_REJECTED") == (code, reason)
+    assert any("until" in field for field in fields)
+    assert resident_id(1).value not in text
+
+
+async def test_a_withdrawn_entry_says_so(bench: Bench) -> None:
+    await put(bench, an_entry())
+    request = pb.WithdrawEntryRequest(list="court", key="key-1", reason="entered in error")
+    gone = await call(bench, "RegistryService/WithdrawEntry", request, pb.WithdrawEntryResponse)
+    assert pb.ENTRY_STATUS_WITHDRAWN == gone.entry.status
+
+
+async def test_what_is_not_there_is_not_found(bench: Bench) -> None:
+    for method, request in (
+        ("GetEntry", pb.GetEntryRequest(list="court", key="none")),
+        ("GetList", pb.GetListRequest(name="none")),
+        ("WithdrawEntry", pb.WithdrawEntryRequest(list="court", key="none", reason="a slip")),
+    ):
+        code, reason, _, _ = await refusal(
+            bench.call(f"RegistryService/{method}", request.SerializeToString(), key="operator-key")
+        )
+        assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason)
+
+
+async def test_entries_are_listed_page_by_page_in_one_order(bench: Bench) -> None:
+    for number in range(5):
+        await put(bench, an_entry(number))
+    keys, token = [], ""
+    while True:
+        request = pb.ListEntriesRequest(list="court", page_size=2, page_token=token)
+        page = await call(bench, "RegistryService/ListEntries", request, pb.ListEntriesResponse)
+        keys += [entry.key for entry in page.entries]
+        token = page.next_page_token
+        if not token:
+            break
+    assert [f"key-{number}" for number in range(5)] == keys
+
+
+async def test_lists_are_given_with_their_measures_and_counts(bench: Bench) -> None:
+    await put(bench, an_entry())
+    answer = await call(bench, "RegistryService/ListLists", pb.ListListsRequest(), pb.ListListsResponse)
+    assert [("bikes", 0), ("court", 1)] == [(each.name, each.entries) for each in answer.lists]
+    one = await call(bench, "RegistryService/GetList", pb.GetListRequest(name="court"), pb.GetListResponse)
+    assert [("loans", types_pb2.EFFECT_RESTRICT, "ALLOW")] == [
+        (measure.name, measure.effect, measure.on_stale) for measure in one.list.measures
+    ]
+
+
+async def import_rows(bench: Bench, *parts: pb.ImportEntriesRequest) -> pb.ImportEntriesResponse:
+    stream = bench.channel.stream_unary("/portcullis.v1.RegistryService/ImportEntries")(
+        iter([part.SerializeToString() for part in parts]), metadata=[("authorization", "Bearer operator-key")], timeout=10
+    )
+    return pb.ImportEntriesResponse.FromString(await stream)
+
+
+def opening(**changes: Any) -> pb.ImportEntriesRequest:
+    return pb.ImportEntriesRequest(opening=pb.ImportEntriesRequest.Opening(list="court", **changes))
+
+
+def rows(*entries: pb.Entry) -> pb.ImportEntriesRequest:
+    return pb.ImportEntriesRequest(rows=pb.ImportEntriesRequest.Rows(entries=entries))
+
+
+async def test_a_stream_of_rows_is_imported_and_its_bad_row_reported(bench: Bench) -> None:
+    bad = an_entry(3)
+    bad.identifiers[0].value = "110101209001011234"
+    answer = await import_rows(bench, opening(), rows(an_entry(1), an_entry(2)), rows(bad))
+    assert (2, 1) == (answer.added, answer.rejected)
+    assert [3] == [error.row for error in answer.errors]
+    assert bad.identifiers[0].value not in str(answer)
+
+
+async def test_a_full_import_withdraws_what_it_does_not_bring(bench: Bench) -> None:
+    await import_rows(bench, opening(), rows(an_entry(1), an_entry(2)))
+    answer = await import_rows(bench, opening(mode=pb.IMPORT_MODE_FULL), rows(an_entry(2)))
+    assert (1, 1) == (answer.unchanged, answer.withdrawn)
+
+
+async def test_an_import_that_does_not_open_takes_nothing(bench: Bench, registry: MemoryRegistry) -> None:
+    code, _, fields, _ = await refusal(import_rows(bench, rows(an_entry(1))))
+    assert (grpc.StatusCode.INVALID_ARGUMENT, ["opening"], 0) == (code, fields, registry.count_in_force("court"))
+
+
+async def test_an_import_broken_off_takes_nothing(bench: Bench, registry: MemoryRegistry) -> None:
+    code, _, _, _ = await refusal(import_rows(bench, opening(), rows(an_entry(1)), opening()))
+    assert (grpc.StatusCode.INVALID_ARGUMENT, 0) == (code, registry.count_in_force("court"))
+
+
+async def test_a_partners_key_opens_no_operators_method(bench: Bench) -> None:
+    for service, handlers in bench.gateway.services.items():
+        if service.endswith(("RegistryService", "AdminService")):
+            for method, handler in handlers.items():
+                if not handler.request_streaming:
+                    name = service.removeprefix("portcullis.v1.")
+                    code, reason, _, _ = await refusal(bench.call(f"{name}/{method}", b""))
+                    assert (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED") == (code, reason)
+
+
+async def test_status_names_the_snapshot_and_the_transport(bench: Bench) -> None:
+    status = await call(bench, "AdminService/GetStatus", admin.GetStatusRequest(), admin.GetStatusResponse)
+    assert (str(bench.version), bench.gateway.settings.transport, 2) == (
+        status.snapshot.version,
+        status.transport,
+        status.lists,
+    )
+
+
+async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: MemoryRegistry) -> None:
+    request = admin.CreateApiKeyRequest(partner="lender", note="till 3")
+    made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
+    callers = RegistryCallers(registry)
+    callers.look()
+    assert "lender" == callers().admit([("authorization", f"Bearer {made.key}")], "partner").holder
+    await call(bench, "AdminService/RevokeApiKey", admin.RevokeApiKeyRequest(key_id=made.key_id), admin.RevokeApiKeyResponse)
+    listed = await call(
+        bench, "AdminService/ListApiKeys", admin.ListApiKeysRequest(partner="lender"), admin.ListApiKeysResponse
+    )
+    assert [(made.key_id, "till 3", True)] == [(key.key_id, key.note, key.HasField("revoked_at")) for key in listed.keys]
+    assert made.key not in str(listed)
+    callers.look()
+    with pytest.raises(Exception, match="a valid API key"):
+        callers().admit([("authorization", f"Bearer {made.key}")], "partner")
+
+
+async def test_a_decision_that_is_not_there_is_not_found(bench: Bench) -> None:
+    request = admin.GetDecisionRequest(decision_id="0" * 32)
+    code, _, _, _ = await refusal(bench.call("AdminService/GetDecision", request.SerializeToString(), key="operator-key"))
+    assert grpc.StatusCode.NOT_FOUND == code

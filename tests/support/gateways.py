@@ -1,0 +1,135 @@
+"""A gateway worker on a real port, over an in-memory replica that a test fills, for either transport."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from prometheus_client import CollectorRegistry
+
+from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
+from portcullis.config import Settings, Transport
+from portcullis.domain.editions import FORMAT, Credential, Edition, Legal
+from portcullis.domain.errors import NotFound, RecordUnavailable
+from portcullis.domain.policies import Policy
+from portcullis.domain.records import Record, encode_records
+from portcullis.domain.tokens import Tokeniser
+from portcullis.gateway.operators import OperatorDesks
+from portcullis.gateway.server import Gateway
+from portcullis.metrics import CheckTally
+from portcullis.ports import DecisionRecord
+
+TOKENISER = Tokeniser(b"a key of tests, and of tests alone")
+LEGAL = (Legal("Demonstration Act, section 1", "https://redress.example/court"),)
+
+
+class ScriptedJournal:
+    """A journal in memory that fails when told to."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, DecisionRecord] = {}
+        self.failing = False
+
+    async def append(self, records: Sequence[DecisionRecord]) -> None:
+        if self.failing:
+            raise RecordUnavailable
+        self.records.update({record.decision_id: record for record in records})
+
+    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
+        if decision_id not in self.records:
+            raise NotFound("no such decision", metadata={"resource": "decision"})
+        return self.records[decision_id]
+
+    def close(self) -> None: ...
+
+
+def credential(key: str, holder: str, role: str = "partner") -> Credential:
+    return Credential(key_id=f"id-{key}", holder=holder, digest=hashlib.sha256(key.encode()).hexdigest(), role=role)
+
+
+@dataclass
+class Bench:
+    """What a test holds of a running gateway."""
+
+    gateway: Gateway
+    writer: MemoryReplicaWriter
+    journal: ScriptedJournal
+    channel: grpc.aio.Channel
+    port: int
+    credentials: list[Credential] = field(default_factory=list)
+    version: int = 0
+
+    def publish(self, policy: Policy, index: Mapping[bytes, Sequence[Record]]) -> int:
+        """Install the next version and let the gateway see it."""
+        self.version += 1
+        edition = Edition(
+            format=FORMAT,
+            version=self.version,
+            published_at=SystemClock().now(),
+            registry_seq=self.version,
+            policy=policy,
+            legal=LEGAL,
+            credentials=tuple(self.credentials),
+            records=len(index),
+        )
+        self.writer.install(edition, [(token, encode_records(index[token])) for token in sorted(index)])
+        return self.version
+
+    async def call(self, method: str, body: bytes, key: str | None = "lender-key", timeout: float = 10.0) -> bytes:
+        """Call a unary method with raw bytes."""
+        metadata = [("authorization", f"Bearer {key}")] if key is not None else []
+        answer: bytes = await self.channel.unary_unary(f"/portcullis.v1.{method}")(body, metadata=metadata, timeout=timeout)
+        return answer
+
+
+@asynccontextmanager
+async def running_gateway(transport: Transport, operators: OperatorDesks | None = None) -> AsyncIterator[Bench]:
+    """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet."""
+    clock = SystemClock()
+    writer = MemoryReplicaWriter(clock)
+    journal = ScriptedJournal()
+    settings = Settings(grpc_port=0, transport=transport, refresh_interval_s=0.005, drain_s=1.0, max_message_bytes=1_000_000)
+    gateway = Gateway(
+        settings=settings,
+        replica=MemoryReplica(writer, clock),
+        journal=journal,
+        tokeniser=TOKENISER,
+        clock=clock,
+        tally=CheckTally(CollectorRegistry()),
+        operators=operators,
+    )
+    async with gateway.running() as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        bench = Bench(gateway, writer, journal, channel, port)
+        bench.credentials += [credential("lender-key", "lender"), credential("operator-key", "olga", "operator")]
+        yield bench
+
+
+async def arrival(bench: Bench, version: int) -> None:
+    """Wait until the gateway has seen a version."""
+    deadline = time.monotonic() + 10
+    while not bench.gateway.serving() or bench.gateway.held.compiled().version < version:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+async def refusal(awaitable: Any) -> tuple[grpc.StatusCode, str, list[str], str]:
+    """Give a failing call's code, reason, violated fields and all of its text."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await awaitable
+    status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
+    info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details if status else ():
+        for message in (info, bad):
+            detail.Unpack(message)
+    fields = [violation.field for violation in bad.field_violations]
+    return caught.value.code(), info.reason.removeprefix("ERROR_REASON_"), fields, f"{caught.value.details()} {status}"

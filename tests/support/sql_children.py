@@ -1,0 +1,58 @@
+"""Processes that write until they are killed: ``python -m tests.support.sql_children import|append URL ...``."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import sys
+
+from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.registry import SqlRegistry
+from tests.support.decision_records import a_record
+from tests.support.registry_entries import SEAL_KEY, TOKENISER, an_entry, document
+
+
+def say(line: str) -> None:
+    """Write a line at once, whole or not at all."""
+    os.write(1, f"{line}\n".encode())
+
+
+def import_forever(url: str, rows: int) -> None:
+    """Import the list again and again; every import amends all rows, moves half of the keys and names its round."""
+    registry = SqlRegistry(url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=SystemClock())
+    for turn in itertools.count(1):
+        with registry.begin_import("court", actor="child") as session:
+            # A row's documents change with the round, so that the token index has to follow.
+            session.stage(
+                [
+                    an_entry(f"k{number + turn * rows // 2}", document(number + turn * rows), case_reference=f"round {turn}")
+                    for number in range(rows)
+                ]
+            )
+            say(f"staged {turn}")
+            session.commit(full=True)
+            say(f"committed {turn}")
+
+
+async def append(url: str, name: str, count: int) -> None:
+    """Append records, twenty at a time, and say which are acknowledged; ``count`` 0 goes on forever."""
+    journal = SqlJournal(url, clock=SystemClock())
+    numbers = itertools.count() if count == 0 else iter(range(count))
+
+    async def one() -> None:
+        for number in numbers:
+            record = a_record(f"{name}-{number}")
+            await journal.append([record])
+            say(record.decision_id)
+
+    await asyncio.gather(*(one() for _ in range(20)))
+    journal.close()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "import":
+        import_forever(sys.argv[2], int(sys.argv[3]))
+    else:
+        asyncio.run(append(sys.argv[2], sys.argv[3], int(sys.argv[4])))

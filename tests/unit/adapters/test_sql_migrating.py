@@ -1,0 +1,84 @@
+"""Migrations: any number of processes may start at once, on a new database or an old one."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, text
+
+from portcullis.adapters.sql.engines import open_engine, writing
+from portcullis.adapters.sql.migrating import (
+    MIGRATIONS,
+    REVISIONS,
+    migrate_journal,
+    migrate_registry,
+    version_table,
+)
+from portcullis.adapters.sql.schema import journal_metadata, registry_metadata
+from portcullis.domain.errors import SetupFault
+
+MIGRATE = {"registry": migrate_registry, "journal": migrate_journal}
+
+
+@pytest.mark.parametrize(
+    ("database", "metadata"), [("registry", registry_metadata), ("journal", journal_metadata)], ids=["registry", "journal"]
+)
+def test_the_migrations_lead_to_the_tables_of_this_release(tmp_path: Path, database: str, metadata: MetaData) -> None:
+    url = f"sqlite:///{tmp_path / 'some.db'}"
+    MIGRATE[database](url)
+    engine = open_engine(url, write_wait_s=1)
+    with closing(engine.connect()) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": version_table(database)})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("database", ["registry", "journal"])
+def test_the_known_revisions_are_those_that_are_shipped(database: str) -> None:
+    shipped = ScriptDirectory(str(MIGRATIONS / database)).walk_revisions()
+    assert list(REVISIONS[database]) == [script.revision for script in shipped][::-1]
+
+
+def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'some.db'}"
+    call = f"from portcullis.adapters.sql.migrating import migrate_registry; migrate_registry({url!r})"
+    processes = [subprocess.Popen([sys.executable, "-c", call]) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    migrate_registry(url)
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path) -> None:
+    migrate_registry(f"sqlite:///{tmp_path / 'some.db'}")
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_a_path_may_hold_what_alembic_or_a_url_would_read_otherwise(tmp_path: Path) -> None:
+    folder = tmp_path / "100% of it, %(here)s"
+    folder.mkdir()
+    migrate_journal(f"sqlite:///{folder / 'some.db'}")
+    assert (folder / "some.db").exists()
+
+
+def test_a_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'some.db'}"
+    migrate_registry(url)
+    engine = open_engine(url, write_wait_s=1)
+    with writing(engine).begin() as connection:
+        connection.execute(text(f"UPDATE {version_table('registry')} SET version_num = 'registry_9999'"))
+    engine.dispose()
+    with pytest.raises(SetupFault, match="newer release"):
+        migrate_registry(url)
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all/some.db", "postgresql://nobody@127.0.0.1:1/none"])
+def test_a_database_that_can_not_be_opened_is_a_fault_of_the_setup(url: str) -> None:
+    with pytest.raises(SetupFault, match="PORTCULLIS_JOURNAL_URL"):
+        migrate_journal(url)
