@@ -1,0 +1,1 @@
+"""The control plane: lists, entries, agreements, keys."""

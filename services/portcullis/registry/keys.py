@@ -1,0 +1,92 @@
+"""API keys: made here, shown once, kept as digests.
+
+A key is ``pcl_<key id>_<secret>``: 8 characters of base 32, which name the key in lists and logs, and 32 random bytes in
+URL-safe base 64. The registry stores the SHA-256 digest of the whole text. The secret has 256 bits, so a plain digest is
+enough: there is no dictionary to try.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from portcullis.domain.entry_rules import is_plain_text
+from portcullis.domain.errors import InvalidRequest
+from portcullis.ports import ApiKey, Clock, RegistryStore
+
+PREFIX = "pcl"
+"""What every key begins with, so that scanners of leaked secrets find it."""
+PARTNER = "partner"
+OPERATOR = "operator"
+MAX_NOTE = 128
+"""The most characters of a note."""
+
+_ID_BYTES = 5
+_SECRET_BYTES = 32
+_OPERATOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+
+RandomBytes = Callable[[int], bytes]
+"""Gives so many unpredictable bytes."""
+
+
+def key_digest(key: str) -> str:
+    """Give the digest under which a key is known: SHA-256 of its text, in hexadecimal."""
+    return sha256(key.encode()).hexdigest()
+
+
+class KeyDesk:
+    """Implements `portcullis.ports.ApiKeyDesk`; every method blocks on the database."""
+
+    def __init__(self, store: RegistryStore, *, clock: Clock, random_bytes: RandomBytes = secrets.token_bytes) -> None:
+        self._store = store
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    def create(self, holder: str, role: str, note: str, *, actor: str) -> tuple[ApiKey, str]:
+        """Make a key; the text beside it is the key itself, which is given once and stored nowhere.
+
+        Raises:
+            InvalidRequest: a role, holder or note that can't be.
+            RegistryUnavailable: the database can't be used.
+        """
+        self._check(holder, role, note)
+        key_id = base64.b32encode(self._random_bytes(_ID_BYTES)).decode().lower()
+        secret = base64.urlsafe_b64encode(self._random_bytes(_SECRET_BYTES)).decode().rstrip("=")
+        text = f"{PREFIX}_{key_id}_{secret}"
+        key = ApiKey(key_id=key_id, holder=holder, role=role, note=note, created_at=self._clock.now(), revoked_at=None)
+        self._store.add_key(key, key_digest(text), actor=actor)
+        return key, text
+
+    def revoke(self, key_id: str, *, actor: str) -> None:
+        """End a key; gateways refuse it with the next snapshot. Again is no fault.
+
+        Raises:
+            NotFound: no such key.
+            RegistryUnavailable: the database can't be used.
+        """
+        self._store.revoke_key(key_id, at=self._clock.now(), actor=actor)
+
+    def list(self, holder: str | None = None) -> Sequence[ApiKey]:
+        """Give the keys in the order of their making, of one holder or of all.
+
+        Raises:
+            RegistryUnavailable: the database can't be used.
+        """
+        return self._store.keys(holder)
+
+    def _check(self, holder: str, role: str, note: str) -> None:
+        if role not in {PARTNER, OPERATOR}:
+            raise InvalidRequest.at("role", f"must be {PARTNER} or {OPERATOR}")
+        if len(note) > MAX_NOTE or not is_plain_text(note):
+            raise InvalidRequest.at("note", f"must be plain text of at most {MAX_NOTE} characters")
+        if role == OPERATOR:
+            if not _OPERATOR_NAME.fullmatch(holder):
+                raise InvalidRequest.at("holder", "must be an operator's name: 1 to 64 letters, digits, '.', '_', '@', '-'")
+            return
+        partners = [partner.name for partner in self._store.policy().partners]
+        if holder not in partners:
+            known = ", ".join(sorted(partners)) or "none yet: apply a policy first"
+            raise InvalidRequest.at("holder", f"no partner of the policy in force; the partners are {known}")

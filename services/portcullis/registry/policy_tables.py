@@ -1,0 +1,127 @@
+"""What each table of a policy's files may hold: the keys of actions, lists, measures, partners and agreements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from portcullis.domain.policies import (
+    Action,
+    Agreement,
+    AttributeSpec,
+    AttributeType,
+    AttributeValue,
+    Disclosure,
+    Effect,
+    Measure,
+    OnStale,
+    Partner,
+    RestrictedList,
+)
+from portcullis.registry.toml_tables import Table
+
+_DAY_S = 86_400
+# Stand-ins for faulty values, chosen so that no rule has anything to add.
+_SOME_DAY, _NEXT_DAY = 0, _DAY_S
+
+
+def read_action(table: Table) -> Action:
+    """Read an ``[[action]]``."""
+    action = Action(
+        name=table.text("name", instead="write a dotted name, as 'loan.apply'"),
+        title=table.text("title", default=""),
+        attributes=tuple(_read_attribute(each) for each in table.tables("attribute")),
+    )
+    table.close()
+    return action
+
+
+def _read_attribute(table: Table) -> AttributeSpec:
+    kind = table.choice("type", AttributeType, stand_in=AttributeType.STRING)
+    required = table.flag("required")
+    default = _default(table, kind)
+    unclear = table.faulty("type") or table.faulty("required")
+    spec = AttributeSpec(
+        name=table.text("name", instead="write the name that conditions use, as 'train'"),
+        type=kind,
+        required=required or unclear,
+        default=None if unclear else default,
+        about=table.text("about", default=""),
+    )
+    table.close()
+    return spec
+
+
+def _default(table: Table, kind: AttributeType) -> AttributeValue | None:
+    value = table.anything("default")
+    if value is None:
+        return None
+    if not isinstance(value, (str, int, float, bool)):
+        table.fault("default", "a default is one plain value", f"write a {kind}")
+        return None
+    # A whole number stands for a double as well; the policy holds it as what it is declared to be.
+    return float(value) if kind is AttributeType.DOUBLE and type(value) is int else value
+
+
+def read_list(head: Table, measures: Sequence[Table]) -> RestrictedList:
+    """Read a ``[list]`` and its ``[[measure]]`` tables."""
+    each = RestrictedList(
+        name=head.text("name", instead="write small letters, digits and hyphens, as 'carrier-misconduct'"),
+        title=head.text("title", instead="write the list's name for people"),
+        authority=head.text("authority", instead="write who keeps the list and answers for it"),
+        legal_basis=head.text("legal_basis", instead="write the law that the list rests on"),
+        purpose=head.text("purpose", instead="write what the list is for"),
+        max_term_s=head.duration_s("max_term", stand_in=_DAY_S),
+        max_age_s=head.duration_s("max_age", stand_in=_DAY_S),
+        disclosure=head.choice("disclosure", Disclosure, stand_in=Disclosure.RESTRICTED),
+        redress_url=head.text("redress_url", instead="write where a subject objects: an https URL, mailto: or tel:"),
+        identifier_kinds=head.texts("identifier_kinds", instead="write an array, as ['cn.resident-id', 'passport']"),
+        measures=tuple(_read_measure(measure) for measure in measures),
+        shadow=head.flag("shadow"),
+        published_from=head.moment("published_from", required=False, stand_in=_SOME_DAY),
+        published_until=head.moment("published_until", required=False, stand_in=_NEXT_DAY),
+    )
+    head.close()
+    return each
+
+
+def _read_measure(table: Table) -> Measure:
+    measure = Measure(
+        name=table.text("name", instead="write small letters, digits and hyphens, as 'new-loans'"),
+        actions=table.texts("actions", instead="write an array of declared actions, as ['loan.apply']"),
+        effect=table.choice("effect", Effect, stand_in=Effect.RESTRICT),
+        on_stale=table.choice(
+            "on_stale",
+            OnStale,
+            stand_in=OnStale.ALLOW,
+            why="a policy that does not say what happens when a list is out of date does not load",
+        ),
+        message=table.text("message", instead="write the sentence that the subject is told, in English"),
+        when=table.text("when", default="").strip(),
+        shadow=table.flag("shadow"),
+    )
+    table.close()
+    return measure
+
+
+def read_partner(head: Table, agreements: Sequence[Table]) -> Partner:
+    """Read a ``[partner]`` and its ``[[agreement]]`` tables."""
+    partner = Partner(
+        name=head.text("name", instead="write small letters, digits and hyphens, as 'ticketing'"),
+        title=head.text("title", instead="write the partner's name for people"),
+        agreements=tuple(_read_agreement(each) for each in agreements),
+        shadow=head.flag("shadow"),
+    )
+    head.close()
+    return partner
+
+
+def _read_agreement(table: Table) -> Agreement:
+    agreement = Agreement(
+        lists=table.texts("lists", instead="write an array of lists, as ['carrier-misconduct']"),
+        actions=table.texts("actions", instead="write an array of actions, as ['air.ticket.purchase']"),
+        purposes=table.texts("purposes", instead="write an array of purposes, as ['ticketing']"),
+        valid_from=table.moment("valid_from", required=True, stand_in=_SOME_DAY) or 0,
+        valid_until=table.moment("valid_until", required=True, stand_in=_NEXT_DAY) or 0,
+    )
+    table.close()
+    return agreement

@@ -1,0 +1,1 @@
+"""The United States Treasury's list of Specially Designated Nationals, in its CSV form."""

@@ -1,0 +1,109 @@
+"""API keys: shown once, kept as digests, for partners of the policy and for operators."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+import pytest
+
+from portcullis.adapters.memory.registry import MemoryRegistry
+from portcullis.domain.errors import InvalidRequest, NotFound
+from portcullis.domain.policies import Partner, Policy
+from portcullis.ports import ApiKeyDesk
+from portcullis.registry.keys import KeyDesk, key_digest
+from tests.support.imports import StillClock, registry
+from tests.support.policies import NOW, a_list
+
+
+@pytest.fixture
+def store() -> MemoryRegistry:
+    store = registry()
+    partners = tuple(Partner(name, name, ()) for name in ("lending", "ticketing"))
+    store.apply_policy(Policy(lists=(a_list(),), partners=partners), actor="test")
+    return store
+
+
+@pytest.fixture
+def desk(store: MemoryRegistry) -> ApiKeyDesk:
+    return KeyDesk(store, clock=StillClock())
+
+
+def test_a_key_names_itself_and_holds_256_random_bits(desk: ApiKeyDesk) -> None:
+    made, text = desk.create("lending", "partner", "checkout", actor="op")
+    match = re.fullmatch(r"pcl_([a-z2-7]{8})_([A-Za-z0-9_-]{43})", text)
+    assert match
+    assert made.key_id == match[1]
+    assert ("lending", "partner", "checkout", NOW, None) == (
+        made.holder,
+        made.role,
+        made.note,
+        made.created_at,
+        made.revoked_at,
+    )
+
+
+def test_the_same_randomness_gives_the_same_key(store: MemoryRegistry) -> None:
+    desk = KeyDesk(store, clock=StillClock(), random_bytes=lambda count: bytes(range(count)))
+    _, text = desk.create("lending", "partner", "", actor="op")
+    assert "pcl_aaaqeaye_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" == text
+
+
+def test_only_the_digest_of_the_whole_key_is_kept(desk: ApiKeyDesk, store: MemoryRegistry) -> None:
+    _, text = desk.create("lending", "partner", "", actor="op")
+    assert sha256(text.encode()).hexdigest() == key_digest(text)
+    with store.view() as view:
+        assert [key_digest(text)] == [credential.digest for credential in view.credentials]
+    assert text not in repr(desk.list())
+
+
+def test_a_revoked_key_is_listed_and_is_no_credential(desk: ApiKeyDesk, store: MemoryRegistry) -> None:
+    made, _ = desk.create("lending", "partner", "", actor="op")
+    desk.revoke(made.key_id, actor="op")
+    desk.revoke(made.key_id, actor="op")
+    assert [NOW] == [key.revoked_at for key in desk.list("lending")]
+    with store.view() as view:
+        assert () == view.credentials
+
+
+def test_keys_are_listed_by_holder(desk: ApiKeyDesk) -> None:
+    for holder in ("lending", "ticketing", "lending"):
+        desk.create(holder, "partner", "", actor="op")
+    assert (2, 1, 3) == (len(desk.list("lending")), len(desk.list("ticketing")), len(desk.list()))
+
+
+def test_a_key_that_is_not_there_cant_be_revoked(desk: ApiKeyDesk) -> None:
+    with pytest.raises(NotFound):
+        desk.revoke("aaaaaaaa", actor="op")
+
+
+def test_a_partners_key_is_for_a_partner_of_the_policy(desk: ApiKeyDesk) -> None:
+    with pytest.raises(InvalidRequest, match=r"holder: .* lending, ticketing"):
+        desk.create("stranger", "partner", "", actor="op")
+
+
+def test_without_a_policy_no_partner_can_have_a_key() -> None:
+    store = registry()
+    store.apply_policy(Policy(), actor="test")
+    with pytest.raises(InvalidRequest, match="apply a policy first"):
+        KeyDesk(store, clock=StillClock()).create("lending", "partner", "", actor="op")
+
+
+def test_an_operators_key_is_for_any_name(desk: ApiKeyDesk) -> None:
+    assert "a.nobody@example" == desk.create("a.nobody@example", "operator", "", actor="op")[0].holder
+
+
+@pytest.mark.parametrize(
+    ("holder", "role", "note", "field"),
+    [
+        ("lending", "admin", "", "role"),
+        ("", "operator", "", "holder"),
+        ("two words", "operator", "", "holder"),
+        ("lending", "partner", "x" * 129, "note"),
+        ("lending", "partner", "two\nlines", "note"),
+    ],
+)
+def test_what_a_key_cant_have_is_refused_by_field(desk: ApiKeyDesk, holder: str, role: str, note: str, field: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        desk.create(holder, role, note, actor="op")
+    assert [field] == [violation.field for violation in caught.value.violations]

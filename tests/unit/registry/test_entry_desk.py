@@ -1,0 +1,149 @@
+"""The desk of entries: what operators may put in, and what they are given out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from portcullis.adapters.memory.registry import MemoryRegistry
+from portcullis.domain.entries import EntryDraft, EntryStatus, GivenIdentifier
+from portcullis.domain.errors import EntryRejected, InvalidRequest, NotFound
+from portcullis.ports import RegistryDesk
+from portcullis.registry.entries import EntryDesk
+from tests.support.imports import BEGINS, ENDS, TOKENISER, importer, registry
+from tests.support.people import passport
+from tests.support.policies import a_list
+
+
+@pytest.fixture
+def store() -> MemoryRegistry:
+    return registry(a_list("court"), a_list("airlines"))
+
+
+@pytest.fixture
+def desk(store: MemoryRegistry) -> RegistryDesk:
+    return EntryDesk(store, importer(store), index_tokens=TOKENISER.index_tokens)
+
+
+def draft(number: int = 1, **changes: Any) -> EntryDraft:
+    number_of = passport(number)
+    values: dict[str, Any] = {
+        "key": f"k{number}",
+        "subject_type": "person",
+        "identifiers": (GivenIdentifier(number_of.kind, number_of.value, number_of.country),),
+        "case_reference": f"(2090) Demo {number}",
+        "valid_from": BEGINS,
+        "until": ENDS,
+    }
+    return EntryDraft(**(values | changes))
+
+
+def test_an_entry_that_is_put_again_changes_nothing(desk: RegistryDesk) -> None:
+    stored, changed = desk.put_entry("court", draft(), actor="op")
+    again, changed_again = desk.put_entry("court", draft(), actor="op")
+    assert (True, False, stored) == (changed, changed_again, again)
+
+
+def test_an_entry_that_breaks_a_rule_is_refused(desk: RegistryDesk) -> None:
+    with pytest.raises(EntryRejected, match="until"):
+        desk.put_entry("court", draft(until=None), actor="op")
+
+
+def test_an_entry_is_given_out_without_its_identifiers(desk: RegistryDesk) -> None:
+    desk.put_entry("court", draft(names=("A. Nobody",)), actor="op")
+    told = repr(desk.get_entry("court", "k1"))
+    assert passport(1).value not in told
+    assert "Nobody" not in told
+
+
+def test_a_withdrawn_entry_is_out_of_force(desk: RegistryDesk) -> None:
+    desk.put_entry("court", draft(), actor="op")
+    assert EntryStatus.WITHDRAWN is desk.withdraw_entry("court", "k1", reason="performed", actor="op").status
+    assert 0 == desk.get_list("court").in_force
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 257, "two\nlines"])
+def test_a_withdrawal_needs_a_reason_in_plain_text(desk: RegistryDesk, reason: str) -> None:
+    desk.put_entry("court", draft(), actor="op")
+    with pytest.raises(InvalidRequest, match="reason"):
+        desk.withdraw_entry("court", "k1", reason=reason, actor="op")
+
+
+def test_what_is_not_there_is_not_found(desk: RegistryDesk) -> None:
+    for missing in (
+        lambda: desk.put_entry("x", draft(), actor="op"),
+        lambda: desk.get_entry("x", "k1"),
+        lambda: desk.get_entry("court", "k1"),
+        lambda: desk.withdraw_entry("court", "k1", reason="r", actor="op"),
+        lambda: desk.list_entries("x", page_size=0, page_token=""),
+        lambda: desk.get_list("x"),
+    ):
+        with pytest.raises(NotFound):
+            missing()
+
+
+@pytest.mark.parametrize(("size", "pages"), [(0, [7]), (3, [3, 3, 1]), (7, [7]), (1, [1] * 7)])
+def test_pages_hold_every_entry_once_and_the_last_has_no_token(desk: RegistryDesk, size: int, pages: list[int]) -> None:
+    for number in range(7):
+        desk.put_entry("court", draft(number), actor="op")
+    seen: list[list[str]] = []
+    token = ""
+    while True:
+        page, token = desk.list_entries("court", page_size=size, page_token=token)
+        seen.append([entry.key for entry in page])
+        if not token:
+            break
+    assert pages == [len(page) for page in seen]
+    assert [f"k{number}" for number in range(7)] == [key for page in seen for key in page]
+
+
+def test_a_page_token_is_of_its_list_alone(desk: RegistryDesk) -> None:
+    for number in range(2):
+        desk.put_entry("court", draft(number), actor="op")
+    _, token = desk.list_entries("court", page_size=1, page_token="")
+    with pytest.raises(InvalidRequest, match="page_token"):
+        desk.list_entries("airlines", page_size=1, page_token=token)
+
+
+@pytest.mark.parametrize("token", ["x", "é", "AAAA", "A" * 16, "A" * 17, "A" * 400])
+def test_a_made_up_page_token_is_refused(desk: RegistryDesk, token: str) -> None:
+    with pytest.raises(InvalidRequest, match="page_token"):
+        desk.list_entries("court", page_size=1, page_token=token)
+
+
+@pytest.mark.parametrize("size", [-1, 1001])
+def test_a_page_has_at_most_a_thousand_entries(desk: RegistryDesk, size: int) -> None:
+    with pytest.raises(InvalidRequest, match="page_size"):
+        desk.list_entries("court", page_size=size, page_token="")
+
+
+def test_lists_come_in_the_order_of_their_names_with_what_is_in_force(desk: RegistryDesk) -> None:
+    desk.put_entry("court", draft(), actor="op")
+    assert [("airlines", 0), ("court", 1)] == [(each.list.name, each.in_force) for each in desk.list_lists()]
+
+
+def test_a_stream_of_rows_takes_effect_at_its_end_and_names_bad_rows_by_place(desk: RegistryDesk) -> None:
+    with desk.open_import("court", full=False, strict=False, actor="op") as stream:
+        stream.feed([draft(1), draft(2)])
+        stream.feed([draft(3, until=None), draft(4)])
+        assert 0 == desk.get_list("court").in_force
+        report = stream.finish()
+    assert (3, [(3, "until")]) == (report.counts.added, [(fault.line, fault.field) for fault in report.faults])
+
+
+def test_a_stream_that_breaks_off_takes_nothing(desk: RegistryDesk) -> None:
+    def break_off() -> None:
+        with desk.open_import("court", full=True, strict=False, actor="op") as stream:
+            stream.feed([draft(1)])
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        break_off()
+    assert 0 == desk.get_list("court").in_force
+
+
+def test_a_key_that_comes_again_in_a_stream_is_named_by_its_row(desk: RegistryDesk) -> None:
+    with desk.open_import("court", full=False, strict=False, actor="op") as stream:
+        stream.feed([draft(1), draft(1)])
+        assert "row 1" in stream.finish().faults[0].reason
