@@ -1,0 +1,107 @@
+"""AdminService: the gateway's state, decisions' records and API keys, for operators."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from portcullis.config import Transport
+from portcullis.domain.decisions import Outcome
+from portcullis.gateway.admission import Caller
+from portcullis.gateway.answers import OUTCOMES, SnapshotLine
+from portcullis.gateway.compiled import Held
+from portcullis.gateway.front import Front, Handlers
+from portcullis.ports import ApiKey, ApiKeyDesk, DecisionRecord, Journal
+from portcullis.v1 import admin_service_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
+ROLE = "operator"
+_INQUIRY = "operator inquiry over gRPC"
+
+
+class AdminServicer:
+    """Answers AdminService."""
+
+    def __init__(self, *, held: Held, keys: ApiKeyDesk, journal: Journal, front: Front, transport: Transport) -> None:
+        self._held = held
+        self._keys = keys
+        self._journal = journal
+        self._front = front
+        self._transport = transport
+
+    def handlers(self) -> Handlers:
+        """Give the service's methods."""
+        unary = self._front.unary
+        return {
+            "GetStatus": unary(ROLE, pb.GetStatusRequest, self.get_status),
+            "GetDecision": unary(ROLE, pb.GetDecisionRequest, self.get_decision),
+            "CreateApiKey": unary(ROLE, pb.CreateApiKeyRequest, self.create_api_key),
+            "RevokeApiKey": unary(ROLE, pb.RevokeApiKeyRequest, self.revoke_api_key),
+            "ListApiKeys": unary(ROLE, pb.ListApiKeysRequest, self.list_api_keys),
+        }
+
+    async def get_status(self, caller: Caller, request: pb.GetStatusRequest) -> pb.GetStatusResponse:  # noqa: ARG002
+        """Say what this gateway serves from."""
+        transaction = self._held.replica.begin()
+        if transaction is None:
+            return pb.GetStatusResponse(transport=self._transport)
+        try:
+            edition = transaction.edition
+        finally:
+            transaction.close()
+        return pb.GetStatusResponse(
+            snapshot=SnapshotLine(edition, self._held.replica.vouched_age_s(), 0.0).info,
+            transport=self._transport,
+            records=edition.records,
+            lists=len(edition.policy.lists),
+            partners=len(edition.policy.partners),
+        )
+
+    async def get_decision(self, caller: Caller, request: pb.GetDecisionRequest) -> pb.GetDecisionResponse:
+        """Give the record of one decision; the look is noted."""
+        record = await asyncio.to_thread(self._journal.get, request.decision_id, actor=caller.holder, purpose=_INQUIRY)
+        return _decision(record)
+
+    async def create_api_key(self, caller: Caller, request: pb.CreateApiKeyRequest) -> pb.CreateApiKeyResponse:
+        """Make a key for a partner."""
+        made, key = await asyncio.to_thread(self._keys.create, request.partner, "partner", request.note, actor=caller.holder)
+        return pb.CreateApiKeyResponse(key_id=made.key_id, key=key)
+
+    async def revoke_api_key(self, caller: Caller, request: pb.RevokeApiKeyRequest) -> pb.RevokeApiKeyResponse:
+        """End a key."""
+        await asyncio.to_thread(self._keys.revoke, request.key_id, actor=caller.holder)
+        return pb.RevokeApiKeyResponse()
+
+    async def list_api_keys(self, caller: Caller, request: pb.ListApiKeysRequest) -> pb.ListApiKeysResponse:  # noqa: ARG002
+        """Give a partner's keys."""
+        keys = await asyncio.to_thread(self._keys.list, request.partner or None)
+        return pb.ListApiKeysResponse(keys=[_key(each) for each in keys])
+
+
+def _decision(record: DecisionRecord) -> pb.GetDecisionResponse:
+    # The tokens stand for the person's identifiers; an operator who looks at a decision has no need of them.
+    shown = {name: value for name, value in msgspec.to_builtins(record).items() if name != "tokens"}
+    response = pb.GetDecisionResponse(
+        decision_id=record.decision_id,
+        partner=record.partner,
+        action=record.action,
+        purpose=record.purpose,
+        outcome=OUTCOMES[Outcome(record.outcome)],
+        snapshot_version=str(record.snapshot_version),
+        record=json_format.ParseDict(shown, Struct()),
+    )
+    response.decided_at.FromNanoseconds(int(record.decided_at * 1e9))
+    return response
+
+
+def _key(key: ApiKey) -> pb.ApiKey:
+    shown = pb.ApiKey(
+        key_id=key.key_id, partner=key.holder, note=key.note, created_at=Timestamp(seconds=int(key.created_at))
+    )
+    if key.revoked_at is not None:
+        shown.revoked_at.seconds = int(key.revoked_at)
+    return shown

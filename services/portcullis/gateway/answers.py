@@ -1,0 +1,119 @@
+"""Writing answers.
+
+A miss is the answer of almost every check, so it is put together from bytes: an encoded protobuf message is the
+concatenation of its fields (Protocol Buffers, "Encoding"), and all fields but the decision's id are the same until the next
+look at the replica. A test holds these bytes against protobuf's own. A hit is built as a message.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from portcullis.domain.decisions import Hit, Outcome, Verdict
+from portcullis.domain.editions import Edition, Legal
+from portcullis.domain.policies import Effect
+from portcullis.v1 import check_service_pb2, types_pb2
+
+DECISION_ID_LENGTH = 32
+"""Characters of a decision id: 128 random bits in hexadecimal."""
+
+_ID_FIELD = b"\x0a\x20"  # decision_id = 1, 32 bytes long
+_ALLOW_FIELD = b"\x10\x01"  # outcome = 2, OUTCOME_ALLOW
+_RESPONSE_FIELD = b"\x0a"  # CheckResult.response = 1, BatchCheckResponse.results = 1
+_IDS_AT_ONCE = 256
+
+OUTCOMES = {
+    Outcome.ALLOW: types_pb2.OUTCOME_ALLOW,
+    Outcome.RESTRICT: types_pb2.OUTCOME_RESTRICT,
+    Outcome.REVIEW: types_pb2.OUTCOME_REVIEW,
+    None: types_pb2.OUTCOME_UNSPECIFIED,
+}
+EFFECTS = {
+    Effect.RESTRICT: types_pb2.EFFECT_RESTRICT,
+    Effect.REVIEW: types_pb2.EFFECT_REVIEW,
+    Effect.NOTICE: types_pb2.EFFECT_NOTICE,
+    Effect.GRANT: types_pb2.EFFECT_GRANT,
+}
+_STALE_MESSAGE = "The list that must be asked is out of date; this is the fail mode that it declares for that case."
+
+
+def decision_ids(randomness: Callable[[int], bytes] = os.urandom) -> Iterator[bytes]:
+    """Give decision ids without end: unguessable, and saying nothing of how many there were."""
+    half = DECISION_ID_LENGTH // 2
+    while True:
+        text = randomness(half * _IDS_AT_ONCE).hex().encode()
+        for place in range(0, len(text), DECISION_ID_LENGTH):
+            yield text[place : place + DECISION_ID_LENGTH]
+
+
+class SnapshotLine:
+    """The part of an answer that names the snapshot, encoded anew at each look at the replica.
+
+    Attributes:
+        info: the message.
+        version: the edition's version.
+        allow: the bytes of a miss after its decision id.
+        batch_allow: the bytes of a miss before its decision id, as an item of a batch.
+    """
+
+    def __init__(self, edition: Edition, age_s: float, allow_cache_ttl_s: float) -> None:
+        self.version = edition.version
+        self.info = types_pb2.SnapshotInfo(version=str(edition.version))
+        self.info.published_at.FromNanoseconds(int(edition.published_at * 1e9))
+        self.info.age.FromMilliseconds(int(min(age_s, 1e9) * 1e3))
+        tail = check_service_pb2.CheckResponse(snapshot=self.info)
+        if allow_cache_ttl_s > 0:
+            tail.cache_ttl.FromMilliseconds(int(allow_cache_ttl_s * 1e3))
+        self.allow = _ALLOW_FIELD + tail.SerializeToString(deterministic=True)
+        response = len(_ID_FIELD) + DECISION_ID_LENGTH + len(self.allow)
+        result = _RESPONSE_FIELD + varint(response)
+        self.batch_allow = _RESPONSE_FIELD + varint(len(result) + response) + result + _ID_FIELD
+
+    def miss(self, decision_id: bytes) -> bytes:
+        """Give a CheckResponse that allows."""
+        return _ID_FIELD + decision_id + self.allow
+
+    def batch_miss(self, decision_id: bytes) -> bytes:
+        """Give a CheckResponse that allows, framed as an item of BatchCheckResponse."""
+        return self.batch_allow + decision_id + self.allow
+
+
+def varint(number: int) -> bytes:
+    """Encode a non-negative number as protobuf does."""
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)
+
+
+def response_of(
+    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: tuple[Legal, ...]
+) -> check_service_pb2.CheckResponse:
+    """Build the answer of a verdict. What is in shadow is not disclosed."""
+    return check_service_pb2.CheckResponse(
+        decision_id=decision_id,
+        outcome=OUTCOMES[verdict.outcome],
+        reasons=[reason_of(hit, legal) for hit in verdict.hits if not hit.measure.shadow],
+        snapshot=line.info,
+        degraded=verdict.degraded,
+        shadow_outcome=OUTCOMES[verdict.shadow_outcome],
+    )
+
+
+def reason_of(hit: Hit, legal: tuple[Legal, ...]) -> types_pb2.Reason:
+    """Build the reason of a hit, in the words the subject must be told."""
+    source = hit.measure.list
+    reason = types_pb2.Reason(
+        list=source.name, measure=hit.measure.name, effect=EFFECTS[hit.effect], authority=source.authority
+    )
+    if hit.record is None:
+        reason.legal_basis, reason.redress_url, reason.message = source.legal_basis, source.redress_url, _STALE_MESSAGE
+        return reason
+    basis = legal[hit.record.legal_index]
+    reason.legal_basis, reason.redress_url, reason.message = basis.legal_basis, basis.redress, hit.measure.message
+    reason.case_reference = hit.record.case_reference
+    reason.until.seconds = hit.record.until
+    return reason

@@ -1,0 +1,72 @@
+"""CallerService: a label for a caller's number, where the law makes the list public (rule 10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from portcullis.domain.decisions import Probe
+from portcullis.domain.errors import FieldViolation, InvalidRequest
+from portcullis.domain.identifiers import InvalidIdentifier
+from portcullis.domain.plans import CALL_IDENTIFY
+from portcullis.gateway.admission import Caller
+from portcullis.gateway.compiled import Held
+from portcullis.gateway.desk import CheckDesk, Question
+from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.requests import MAX_NAME, AddProbes
+from portcullis.v1 import caller_service_pb2 as pb
+from portcullis.v1 import types_pb2
+
+SERVICE = pb.DESCRIPTOR.services_by_name["CallerService"].full_name
+ROLE = "partner"
+DEFAULT_PURPOSE = "caller-identification"
+
+
+class CallerServicer:
+    """Answers CallerService."""
+
+    def __init__(self, held: Held, desk: CheckDesk, add_probes: AddProbes, front: Front) -> None:
+        self._held = held
+        self._desk = desk
+        self._add_probes = add_probes
+        self._front = front
+
+    def handlers(self) -> Handlers:
+        """Give the service's methods."""
+        return {"LookupCaller": self._front.unary(ROLE, pb.LookupCallerRequest, self.lookup_caller)}
+
+    async def lookup_caller(self, caller: Caller, request: pb.LookupCallerRequest) -> pb.LookupCallerResponse:
+        """Look one number up."""
+        probes = self._probes(request)
+        transaction, compiled = self._held.open()
+        try:
+            now = self._desk.clock.now()
+            plan = compiled.plans.plan(caller.holder, CALL_IDENTIFY, request.purpose or DEFAULT_PURPOSE, now)
+            line = self._desk.line(compiled)
+            answer = self._desk.judge(compiled, line, transaction.get, Question(plan, probes, plan.binder.bind(())))
+        finally:
+            transaction.close()
+        if answer is None:
+            self._desk.tally.lookups_empty += 1
+            return pb.LookupCallerResponse(snapshot=line.info)
+        await self._desk.make_durable((answer,))
+        self._desk.tally.label_shown()
+        return _label(answer.response.reasons, answer.response.decision_id, line.info)
+
+    def _probes(self, request: pb.LookupCallerRequest) -> list[Probe]:
+        if len(request.purpose) > MAX_NAME:
+            raise InvalidRequest.at("purpose", f"must be at most {MAX_NAME} characters")
+        probes: list[Probe] = []
+        try:
+            self._add_probes("phone", request.phone, "", probes)
+        except InvalidIdentifier as fault:
+            raise InvalidRequest([FieldViolation("phone", fault.description)]) from None
+        return probes
+
+
+def _label(
+    reasons: Iterable[types_pb2.Reason], decision_id: str, snapshot: types_pb2.SnapshotInfo
+) -> pb.LookupCallerResponse:
+    notices = [reason for reason in reasons if reason.effect == types_pb2.EFFECT_NOTICE]
+    if not notices:
+        return pb.LookupCallerResponse(snapshot=snapshot)
+    return pb.LookupCallerResponse(label=notices[0].message, reasons=notices, snapshot=snapshot, decision_id=decision_id)

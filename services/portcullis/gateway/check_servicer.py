@@ -1,0 +1,214 @@
+"""CheckService: Check, BatchCheck and StreamCheck over the check desk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+
+from portcullis.domain.errors import InvalidRequest, PortcullisError, SnapshotBehind, Unauthenticated
+from portcullis.gateway.admission import Caller
+from portcullis.gateway.answers import varint
+from portcullis.gateway.compiled import CompiledEdition, Held
+from portcullis.gateway.desk import Answer, CheckDesk
+from portcullis.gateway.front import Context, Front, Handlers, metadata_of
+from portcullis.gateway.requests import MAX_NAME, parse, wanted_version
+from portcullis.gateway.statuses import to_status
+from portcullis.ports import ReadTransaction
+from portcullis.v1 import check_service_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["CheckService"].full_name
+ROLE = "partner"
+
+MAX_BATCH = 1000
+_SHARE = 64
+"""Checks of a batch between two turns of the event loop, so that a batch does not hold up single checks."""
+
+_LONGEST_WAIT_S = 30.0
+_MARGIN_S = 0.05
+"""Kept of the caller's deadline for the error to travel."""
+
+_RESULT_FIELD = b"\x0a"
+
+
+class CheckServicer:
+    """Answers CheckService.
+
+    Args:
+        held: what this worker serves from.
+        desk: decides and records.
+        front: makes the handlers.
+        refresh_interval_s: how often the replica is looked at while a call waits for a snapshot.
+    """
+
+    def __init__(self, held: Held, desk: CheckDesk, front: Front, refresh_interval_s: float) -> None:
+        self._held = held
+        self._desk = desk
+        self._front = front
+        self._refresh_interval_s = refresh_interval_s
+
+    def handlers(self) -> Handlers:
+        """Give the service's methods."""
+        return {
+            # Check has its way out in itself: another coroutine around it would cost a tenth of the call.
+            "Check": grpc.unary_unary_rpc_method_handler(self.check),
+            "BatchCheck": self._front.raw_unary(self.batch_check),
+            "StreamCheck": self._front.raw_stream(self.stream_check),
+        }
+
+    async def check(self, body: bytes, context: Context) -> bytes:
+        """Answer one check."""
+        try:
+            transaction, compiled = self._held.open()
+            try:
+                caller = compiled.callers.admit(metadata_of(context), ROLE)
+                request = parse(pb.CheckRequest, body)
+                line = self._desk.line(compiled)
+                waits = bool(request.at_least_snapshot)
+                answer = None if waits else self._desk.check(compiled, line, transaction.get, caller.holder, request)
+            finally:
+                transaction.close()
+            if waits:
+                await self._arrival(request.at_least_snapshot, context)
+                return (await self._one(caller.holder, request)).SerializeToString()
+            if answer is None:
+                return line.miss(self._desk.next_id())
+            await self._desk.make_durable((answer,))
+            return answer.response.SerializeToString()
+        except Exception as fault:  # noqa: BLE001 - the one way out
+            await self._front.refuse(fault, context)
+
+    async def batch_check(self, body: bytes, context: Context) -> bytes:
+        """Answer a batch from one version, in order; an item's fault stays with the item."""
+        transaction, compiled = self._held.open()
+        try:
+            caller = compiled.callers.admit(metadata_of(context), ROLE)
+            batch = parse(pb.BatchCheckRequest, body)
+            wanted = _highest(batch)
+            if wanted <= compiled.version:
+                return await self._answer_batch(compiled, transaction, caller, batch)
+        finally:
+            transaction.close()
+        await self._arrival(str(wanted), context)
+        transaction, compiled = self._held.open()
+        try:
+            return await self._answer_batch(compiled, transaction, caller, batch)
+        finally:
+            transaction.close()
+
+    async def _answer_batch(
+        self, compiled: CompiledEdition, transaction: ReadTransaction, caller: Caller, batch: pb.BatchCheckRequest
+    ) -> bytes:
+        requests = batch.requests
+        if not 1 <= len(requests) <= MAX_BATCH:
+            raise InvalidRequest.at("requests", f"send 1 to {MAX_BATCH}")
+        check, next_id, get, holder = self._desk.check, self._desk.next_id, transaction.get, caller.holder
+        line = self._desk.line(compiled)
+        before, after = line.batch_allow, line.allow
+        parts: list[bytes] = []
+        answers: dict[int, Answer] = {}
+        for place, request in enumerate(requests):
+            if place % _SHARE == _SHARE - 1:
+                await asyncio.sleep(0)
+            try:
+                answer = check(compiled, line, get, holder, request)
+            except PortcullisError as fault:
+                parts.append(self._failed(fault))
+                continue
+            if answer is None:
+                parts.append(before + next_id() + after)
+            else:
+                answers[place] = answer
+                parts.append(b"")
+        await self._settle(parts, answers)
+        return b"".join(parts)
+
+    async def _settle(self, parts: list[bytes], answers: dict[int, Answer]) -> None:
+        """Put the answers that give reasons in their places, once they are durable; else their fault."""
+        try:
+            await self._desk.make_durable(tuple(answers.values()))
+        except PortcullisError as fault:
+            for place, answer in answers.items():
+                parts[place] = self._failed(fault) if answer.record.reasons else _answered(answer)
+            return
+        for place, answer in answers.items():
+            parts[place] = _answered(answer)
+
+    async def stream_check(self, bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        """Answer checks as they come, in their order; an item's fault stays with the item."""
+        caller = self._admit(context)
+        async for body in bodies:
+            item = parse(pb.StreamCheckRequest, body)
+            try:
+                if len(item.request_id) > MAX_NAME:
+                    raise InvalidRequest.at("request_id", f"must be at most {MAX_NAME} characters")
+                # A key may have been revoked since the stream began.
+                caller = self._admit(context)
+                await self._arrival(item.check.at_least_snapshot, context)
+                result = pb.CheckResult(response=await self._one(caller.holder, item.check))
+            except Unauthenticated:
+                raise
+            except PortcullisError as fault:
+                self._front.count(fault)
+                result = pb.CheckResult(error=to_status(fault))
+            yield pb.StreamCheckResponse(request_id=item.request_id[:MAX_NAME], result=result).SerializeToString()
+
+    def _admit(self, context: Context) -> Caller:
+        return self._held.compiled().callers.admit(metadata_of(context), ROLE)
+
+    async def _one(self, holder: str, request: pb.CheckRequest) -> pb.CheckResponse:
+        transaction, compiled = self._held.open()
+        try:
+            line = self._desk.line(compiled)
+            answer = self._desk.check(compiled, line, transaction.get, holder, request)
+        finally:
+            transaction.close()
+        if answer is None:
+            return pb.CheckResponse.FromString(line.miss(self._desk.next_id()))
+        await self._desk.make_durable((answer,))
+        return answer.response
+
+    def _failed(self, fault: PortcullisError) -> bytes:
+        self._front.count(fault)
+        return _framed(pb.CheckResult(error=to_status(fault)))
+
+    async def _arrival(self, wanted_text: str, context: Context) -> None:
+        """Wait until the replica holds a version, as long as the caller's deadline lets it.
+
+        Raises:
+            SnapshotBehind: it did not arrive.
+        """
+        wanted = wanted_version(wanted_text)
+        remaining = context.time_remaining()
+        patience = _LONGEST_WAIT_S if remaining is None else min(remaining - _MARGIN_S, _LONGEST_WAIT_S)
+        clock = self._desk.clock
+        deadline = clock.monotonic() + patience
+        while (held := self._held.compiled().version) < wanted:
+            if clock.monotonic() >= deadline:
+                raise SnapshotBehind(
+                    "the snapshot asked for has not arrived; ask again, or without at_least_snapshot",
+                    metadata={"held": str(held), "wanted": str(wanted)},
+                )
+            await asyncio.sleep(self._refresh_interval_s)
+
+
+def _highest(batch: pb.BatchCheckRequest) -> int:
+    """The highest snapshot that a batch wants; an item's malformed wish is left to the item's own check."""
+    highest = 0
+    for request in batch.requests:
+        if request.at_least_snapshot:
+            try:
+                highest = max(highest, wanted_version(request.at_least_snapshot))
+            except InvalidRequest:
+                continue
+    return highest
+
+
+def _answered(answer: Answer) -> bytes:
+    return _framed(pb.CheckResult(response=answer.response))
+
+
+def _framed(result: pb.CheckResult) -> bytes:
+    body = result.SerializeToString()
+    return _RESULT_FIELD + varint(len(body)) + body

@@ -1,0 +1,110 @@
+"""The operators' services, RegistryService and AdminService: beside the checks, or in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import structlog
+
+from portcullis.config import Settings, Transport
+from portcullis.domain.errors import RegistryUnavailable
+from portcullis.gateway import admin_servicer, registry_servicer
+from portcullis.gateway.admin_servicer import AdminServicer
+from portcullis.gateway.admission import Callers
+from portcullis.gateway.compiled import Held
+from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.registry_servicer import RegistryServicer
+from portcullis.gateway.serving import serving
+from portcullis.metrics import CheckTally
+from portcullis.ports import ApiKeyDesk, Journal, RegistryDesk, RegistryReader, Replica
+
+_LOOK_EVERY_S = 0.5
+_log = structlog.get_logger(__name__)
+
+
+class OperatorDesks(NamedTuple):
+    """What the operators' services work on."""
+
+    registry: RegistryDesk
+    keys: ApiKeyDesk
+
+
+def operator_services(
+    desks: OperatorDesks, *, held: Held, journal: Journal, front: Front, transport: Transport
+) -> dict[str, Handlers]:
+    """Make the handlers of RegistryService and AdminService."""
+    admin = AdminServicer(held=held, keys=desks.keys, journal=journal, front=front, transport=transport)
+    return {
+        registry_servicer.SERVICE: RegistryServicer(desks.registry, front).handlers(),
+        admin_servicer.SERVICE: admin.handlers(),
+    }
+
+
+class RegistryCallers:
+    """The callers as the registry's database knows them, for a process that has no replica."""
+
+    def __init__(self, reader: RegistryReader) -> None:
+        self._reader = reader
+        self._head = -1
+        self._callers = Callers(())
+
+    def __call__(self) -> Callers:
+        """Give the callers of the last look."""
+        return self._callers
+
+    def look(self) -> None:
+        """Read the credentials if anything has changed; blocks on the database.
+
+        Raises:
+            RegistryUnavailable: the database can't be reached; the callers stay.
+        """
+        head = self._reader.head()
+        if head != self._head:
+            with self._reader.view() as view:
+                self._callers = Callers(view.credentials)
+            self._head = head
+
+
+@asynccontextmanager
+async def running_registry(
+    *,
+    settings: Settings,
+    reader: RegistryReader,
+    desks: OperatorDesks,
+    replica: Replica,
+    journal: Journal,
+    tally: CheckTally,
+) -> AsyncIterator[int]:
+    """Serve the operators' services alone, while the context lasts; gives the port.
+
+    Raises:
+        RegistryUnavailable: the database can't be reached at the start.
+        SetupFault: the address is taken, or the transport is not installed.
+    """
+    callers = RegistryCallers(reader)
+    await asyncio.to_thread(callers.look)
+    front = Front(callers, tally)
+    services = operator_services(desks, held=Held(replica), journal=journal, front=front, transport=settings.transport)
+    async with serving(settings, services) as (port, health):
+        await health.set(serving=True)
+
+        async def keep_looking() -> None:
+            while True:
+                try:
+                    await asyncio.to_thread(callers.look)
+                    await health.set(serving=True)
+                except RegistryUnavailable:
+                    await health.set(serving=False)
+                    _log.warning("the registry's database can't be reached; trying again")
+                tally.flush()
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+        looking = asyncio.create_task(keep_looking(), name="registry-look")
+        try:
+            yield port
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)

@@ -1,0 +1,167 @@
+"""Reading requests: what the contract asks of a check, as violations that name the field and never its value.
+
+The check path takes a request as if it were good; only when something is wrong is every field looked at, so that the
+partner learns of all faults at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from portcullis.domain.decisions import Probe
+from portcullis.domain.errors import FieldViolation, InvalidRequest, Unparsable
+from portcullis.domain.identifiers import InvalidIdentifier
+from portcullis.domain.plans import Plans
+from portcullis.domain.policies import AttributeValue
+from portcullis.v1 import check_service_pb2, types_pb2
+
+MAX_IDENTIFIERS = 8
+MAX_ATTRIBUTES = 16
+MAX_NAME = 64
+MAX_REFERENCE = 128
+MAX_VERSION_DIGITS = 18
+
+_M = TypeVar("_M", bound=Message)
+
+
+def parse(kind: type[_M], body: bytes) -> _M:
+    """Read a message.
+
+    Raises:
+        Unparsable: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise Unparsable(f"the request is no {kind.DESCRIPTOR.name} in protobuf") from None
+
+
+AddProbes = Callable[[str, str, str, list[Probe]], None]
+"""`Tokeniser.probes`: appends the probes of one identifier, given as kind, value and country."""
+
+
+def read_probes(add: AddProbes, request: check_service_pb2.CheckRequest) -> list[Probe]:
+    """Tokenise all identifiers of a check.
+
+    Raises:
+        InvalidIdentifier: one is bad; `violations` tells which.
+        InvalidRequest: none, or too many.
+    """
+    probes: list[Probe] = []
+    identifiers = request.identifiers
+    for identifier in identifiers:
+        add(identifier.kind, identifier.value, identifier.country, probes)
+    if not 1 <= len(identifiers) <= MAX_IDENTIFIERS:
+        raise InvalidRequest([_identifier_count()])
+    return probes
+
+
+def read_attributes(given: Sequence[types_pb2.Attribute]) -> list[tuple[str, AttributeValue]]:
+    """Give the attributes as pairs.
+
+    Raises:
+        InvalidRequest: one has no value, or there are too many.
+    """
+    if len(given) > MAX_ATTRIBUTES:
+        raise InvalidRequest.at("attributes", f"at most {MAX_ATTRIBUTES}")
+    return [(each.name, each.string_value or _value(each, place)) for place, each in enumerate(given)]
+
+
+def check_references(reference: str, wanted: str) -> None:
+    """Check the partner's reference and the snapshot asked for.
+
+    Raises:
+        InvalidRequest: one of them is too long or malformed.
+    """
+    bounded_reference(reference)
+    wanted_version(wanted)
+
+
+def bounded_reference(text: str) -> str:
+    """Give the partner's reference.
+
+    Raises:
+        InvalidRequest: it is too long.
+    """
+    if len(text) > MAX_REFERENCE:
+        raise InvalidRequest.at("partner_reference", f"must be at most {MAX_REFERENCE} characters")
+    return text
+
+
+def wanted_version(text: str) -> int:
+    """Read at_least_snapshot; empty wants nothing.
+
+    Raises:
+        InvalidRequest: it is no version of ours.
+    """
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_VERSION_DIGITS):
+        raise InvalidRequest.at("at_least_snapshot", "must be a snapshot version as an answer gave it: a decimal number")
+    return int(text)
+
+
+def violations(request: check_service_pb2.CheckRequest, add: AddProbes, plans: Plans) -> list[FieldViolation]:
+    """Look at every field of a check and give all that is wrong."""
+    found: list[FieldViolation] = []
+    if not 1 <= len(request.identifiers) <= MAX_IDENTIFIERS:
+        found.append(_identifier_count())
+    found += identifier_violations(request.identifiers[:MAX_IDENTIFIERS], add)
+    binder = plans.binder(request.action)
+    if binder is None:
+        found.append(FieldViolation("action", _unknown_name(request.action, "no policy declares this action")))
+    if not 0 < len(request.purpose) <= MAX_NAME:
+        found.append(FieldViolation("purpose", _unknown_name(request.purpose, "")))
+    found += reference_violations(request)
+    try:
+        given = read_attributes(request.attributes)
+        if binder is not None:
+            binder.bind(given)
+    except InvalidRequest as fault:
+        found += fault.violations
+    return found
+
+
+def identifier_violations(identifiers: Sequence[types_pb2.Identifier], add: AddProbes) -> list[FieldViolation]:
+    """Give what is wrong with each identifier."""
+    found = []
+    for place, identifier in enumerate(identifiers):
+        try:
+            add(identifier.kind, identifier.value, identifier.country, [])
+        except InvalidIdentifier as fault:
+            found.append(FieldViolation(f"identifiers[{place}].{fault.field}", fault.description))
+    return found
+
+
+def reference_violations(request: check_service_pb2.CheckRequest) -> list[FieldViolation]:
+    """Look at the free reference and the snapshot asked for."""
+    found: list[FieldViolation] = []
+    for read, text in ((bounded_reference, request.partner_reference), (wanted_version, request.at_least_snapshot)):
+        try:
+            read(text)
+        except InvalidRequest as fault:
+            found += fault.violations
+    return found
+
+
+def _identifier_count() -> FieldViolation:
+    return FieldViolation("identifiers", f"send 1 to {MAX_IDENTIFIERS}, all that you hold of this one customer")
+
+
+def _unknown_name(name: str, otherwise: str) -> str:
+    if not name:
+        return "must not be empty"
+    if len(name) > MAX_NAME:
+        return f"must be at most {MAX_NAME} characters"
+    return otherwise
+
+
+def _value(attribute: types_pb2.Attribute, place: int) -> AttributeValue:
+    which = attribute.WhichOneof("value")
+    if which is None:
+        raise InvalidRequest.at(f"attributes[{place}].value", "set one of string_value, int_value, double_value, bool_value")
+    value: AttributeValue = getattr(attribute, which)
+    return value

@@ -1,0 +1,131 @@
+"""One gateway worker: the servicers on a transport, and the tick that keeps them fresh.
+
+The tick, a few dozen times a second, lets the replica look for a new version, lets answers carry the present age, keeps
+health true and once a second flushes the counters. Nothing of it is on the path of a call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from portcullis.config import Settings
+from portcullis.domain.errors import NoSnapshot
+from portcullis.domain.identifiers import prepare
+from portcullis.domain.tokens import Tokeniser
+from portcullis.gateway import caller_servicer, check_servicer
+from portcullis.gateway.admission import Callers
+from portcullis.gateway.caller_servicer import CallerServicer
+from portcullis.gateway.check_servicer import CheckServicer
+from portcullis.gateway.compiled import Held
+from portcullis.gateway.desk import CheckDesk
+from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.operators import OperatorDesks, operator_services
+from portcullis.gateway.serving import Health, serving
+from portcullis.metrics import CheckTally
+from portcullis.ports import Clock, Journal, Replica
+
+_FLUSH_EVERY_S = 1.0
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """A worker's parts, wired. Build it inside the event loop that will serve.
+
+    Args:
+        settings: the address, limits and intervals.
+        replica: the reader's side of this host's replica.
+        journal: where decisions that give a reason become durable.
+        tokeniser: holds the token key.
+        clock: wall and monotonic time.
+        tally: this worker's counters.
+        operators: what the operators' services work on; None leaves them to a registry process.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        replica: Replica,
+        journal: Journal,
+        tokeniser: Tokeniser,
+        clock: Clock,
+        tally: CheckTally,
+        operators: OperatorDesks | None = None,
+    ) -> None:
+        self.settings = settings
+        self.held = Held(replica)
+        self.desk = CheckDesk(
+            held=self.held,
+            tokeniser=tokeniser,
+            journal=journal,
+            clock=clock,
+            tally=tally,
+            allow_cache_ttl_s=settings.allow_cache_ttl_s,
+        )
+        self.front = Front(self.callers, tally)
+        self.services: dict[str, Handlers] = {
+            check_servicer.SERVICE: CheckServicer(self.held, self.desk, self.front, settings.refresh_interval_s).handlers(),
+            caller_servicer.SERVICE: CallerServicer(self.held, self.desk, tokeniser.probes, self.front).handlers(),
+        }
+        if operators is not None:
+            self.services |= operator_services(
+                operators, held=self.held, journal=journal, front=self.front, transport=settings.transport
+            )
+
+    def callers(self) -> Callers:
+        """Give the callers that the snapshot held knows.
+
+        Raises:
+            NoSnapshot: there is none yet.
+        """
+        return self.held.compiled().callers
+
+    def serving(self) -> bool:
+        """Tell whether a snapshot is there to answer from; note in the metrics which."""
+        try:
+            edition = self.held.compiled().edition
+        except NoSnapshot:
+            return False
+        self.desk.tally.holding(
+            version=edition.version,
+            published_at=edition.published_at,
+            age_s=self.held.replica.vouched_age_s(),
+            records=edition.records,
+        )
+        return True
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[int]:
+        """Serve while the context lasts; gives the port. At the end calls under way get ``drain_s`` to finish.
+
+        Raises:
+            SetupFault: the transport is not installed, or the address is taken.
+        """
+        await asyncio.to_thread(prepare)
+        async with serving(self.settings, self.services) as (port, health):
+            tick = asyncio.create_task(self._tick(health), name="gateway-tick")
+            try:
+                yield port
+            finally:
+                tick.cancel()
+                await asyncio.gather(tick, return_exceptions=True)
+                self.desk.tally.flush()
+
+    async def _tick(self, health: Health) -> None:
+        loop = asyncio.get_running_loop()
+        flush_at = loop.time()
+        while True:
+            try:
+                changed = self.held.replica.refresh()
+                self.desk.look()
+                if changed or loop.time() >= flush_at:
+                    flush_at = loop.time() + _FLUSH_EVERY_S
+                    await health.set(serving=self.serving())
+                    self.desk.tally.flush()
+            except Exception as fault:  # noqa: BLE001 - the tick must go on; the present version keeps answering
+                _log.error("the replica could not be looked at; going on with the version held", type=type(fault).__name__)
+            await asyncio.sleep(self.settings.refresh_interval_s)

@@ -1,0 +1,75 @@
+"""The gRPC servers that can carry the servicers, each with its limits.
+
+grpcio is the default: TLS, all RPCs. native is `pygrpc-native`: HTTP/2 and gRPC in Rust outside the GIL, for unary speed; it
+has no TLS, so it belongs behind Envoy or on loopback. Both take the same handlers.
+
+Neither gets ``maximum_concurrent_rpcs``: with it, streams that send headers and nothing else starve everyone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from portcullis.config import Settings, Transport
+from portcullis.domain.errors import SetupFault
+
+_MINUTE_MS = 60_000
+
+Options = list[tuple[str, Any]]
+
+
+def build_server(settings: Settings) -> grpc.aio.Server:
+    """Build a server of the transport that the settings name; call it on the event loop that will serve.
+
+    Raises:
+        SetupFault: the transport is not installed.
+    """
+    build = {"grpcio": _grpcio, "native": _native}[settings.transport]
+    return build(_shared_options(settings))
+
+
+def available(transport: Transport) -> bool:
+    """Tell whether a transport is installed."""
+    if transport == "grpcio":
+        return True
+    try:
+        import pygrpc_native.aio  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        return False
+    return True
+
+
+def _shared_options(settings: Settings) -> Options:
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_metadata_size", settings.max_metadata_bytes),
+        ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes * 2),
+        ("grpc.max_concurrent_streams", 1024),
+        ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
+        ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
+    ]
+
+
+def _grpcio(options: Options) -> grpc.aio.Server:
+    own: Options = [
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.max_connection_age_ms", 60 * _MINUTE_MS),
+        ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.http2.max_ping_strikes", 3),
+    ]
+    return grpc.aio.server(options=options + own)
+
+
+def _native(options: Options) -> grpc.aio.Server:
+    try:
+        import pygrpc_native.aio  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SetupFault(
+            "the native transport is not installed: install portcullis[native], or use --transport grpcio"
+        ) from None
+    server: grpc.aio.Server = pygrpc_native.aio.server(options=options)
+    return server

@@ -1,0 +1,1 @@
+"""Compile the registry into editions and publish them."""
