@@ -1,0 +1,1 @@
+"""Thin commands over what `mains` hands them."""

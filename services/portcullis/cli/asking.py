@@ -1,0 +1,192 @@
+"""What a check needs from its command line: identifiers, facts, a gateway and a key.
+
+No message of this module repeats an identifier, a key or a fact.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from portcullis.cli.output import print_json
+from portcullis.cli.wiring import Wiring
+
+if TYPE_CHECKING:
+    from portcullis.client import AttributeValue, Client, ClientError, Identifier
+
+DEMONSTRATION_KEYS = "demo-keys.json"
+
+DEMONSTRATION_PARTNERS: Mapping[str, str] = {
+    "ticketing": "ticketing",
+    "retail": "ecommerce",
+    "gaming": "ecommerce",
+    "lending": "lending",
+    "rental": "bikeshare",
+    "caller-identification": "callerid",
+}
+"""Whose demonstration key a purpose uses when no key is given."""
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,15}")
+_TRUTH = {"true": True, "false": False}
+
+
+def identifiers(given: Sequence[str]) -> list[Identifier]:
+    """Read the identifiers of ``--id``; ``-`` stands for those on stdin, one a line.
+
+    Raises:
+        typer.BadParameter: one is not written as it should be, or stdin holds none.
+    """
+    from portcullis.client import Identifier  # noqa: PLC0415 - gRPC would slow `--help` down
+
+    read: list[Identifier] = []
+    for place, text in enumerate(_with_stdin(given), start=1):
+        try:
+            read.append(Identifier.parse(text))
+        except ValueError as fault:
+            raise typer.BadParameter(f"identifier {place}: {fault}", param_hint="--id") from None
+    return read
+
+
+def phone(given: str) -> str:
+    """Read the one number of ``caller``; ``-`` stands for the one on stdin.
+
+    Raises:
+        typer.BadParameter: stdin does not hold one number.
+    """
+    numbers = _with_stdin([given])
+    if len(numbers) != 1:
+        raise typer.BadParameter("stdin holds more than one number; ask about one at a time", param_hint="PHONE")
+    return numbers[0]
+
+
+def attributes(given: Sequence[str]) -> dict[str, AttributeValue]:
+    """Read the facts of ``--attr``: ``name=value`` with its type inferred, or ``name:type=value``.
+
+    Raises:
+        typer.BadParameter: one is not written as it should be, or a name comes twice.
+    """
+    facts: dict[str, AttributeValue] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name, colon, kind = name.partition(":")
+        if not equals or not name:
+            raise typer.BadParameter("a fact is written NAME=VALUE or NAME:TYPE=VALUE", param_hint="--attr")
+        if name in facts:
+            raise typer.BadParameter(f"{name} is given twice; give it once", param_hint="--attr")
+        facts[name] = _forced(name, kind, value) if colon else _inferred(value)
+    return facts
+
+
+def whom(
+    wiring: Wiring, *, target: str | None, key: str | None, partner: str | None, home: Path | None, purpose: str
+) -> tuple[str, str]:
+    """Decide which gateway is asked, and with whose key; gives (target, key).
+
+    Raises:
+        SetupFault: no key is given, and none stands in the home.
+    """
+    if target and key and not partner:
+        return target, key
+    settings = wiring.settings(home=home)
+    if partner or not key:
+        key = _demonstration_key(settings.home / DEMONSTRATION_KEYS, partner, purpose)
+    return target or wiring.gateway_target(settings), key
+
+
+@contextmanager
+def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: bool) -> Iterator[Client]:
+    """Open the client; with ``as_json``, an error answer is printed as JSON on its way out.
+
+    Raises:
+        typer.BadParameter: the key can't be a key.
+        ClientError: there is no answer.
+    """
+    from portcullis.client import ClientError, Unavailable  # noqa: PLC0415 - gRPC would slow `--help` down
+
+    try:
+        opened = wiring.client(target, key, timeout_s)
+    except ValueError as fault:
+        raise typer.BadParameter(str(fault), param_hint="--key") from None
+    with opened:
+        try:
+            yield opened
+        except ClientError as fault:
+            # Without a reason nobody of Portcullis has answered, and gRPC's own words are for its developers.
+            silent = isinstance(fault, Unavailable) and not fault.reason
+            told = Unavailable(f"no gateway answers at {target}", status=fault.status) if silent else fault
+            if as_json:
+                print_json({"error": _document(told)})
+            raise told from fault
+        except UnicodeEncodeError:
+            raise typer.BadParameter("an argument is no UTF-8 text; write it in UTF-8") from None
+
+
+def _document(fault: ClientError) -> dict[str, object]:
+    return {
+        "status": fault.status,
+        "reason": fault.reason,
+        "message": fault.message,
+        "metadata": fault.metadata,
+        "violations": [{"field": each.field, "description": each.description} for each in fault.violations],
+        "retry_after_s": fault.retry_after_s,
+    }
+
+
+def _with_stdin(given: Sequence[str]) -> list[str]:
+    read: list[str] = []
+    for text in given:
+        read += [line.strip() for line in sys.stdin if line.strip()] if text == "-" else [text]
+    if not read:
+        raise typer.BadParameter("stdin holds nothing; write one identifier a line", param_hint="--id")
+    return read
+
+
+def _inferred(value: str) -> AttributeValue:
+    if value in _TRUTH:
+        return _TRUTH[value]
+    if _WHOLE.fullmatch(value):
+        return int(value)
+    return float(value) if _DECIMAL.fullmatch(value) else value
+
+
+def _forced(name: str, kind: str, value: str) -> AttributeValue:
+    try:
+        match kind:
+            case "string":
+                return value
+            case "int":
+                return int(value)
+            case "double":
+                return float(value)
+            case "bool":
+                return _TRUTH[value]
+    except (KeyError, ValueError):
+        raise typer.BadParameter(f"the value of {name} is no {kind}", param_hint="--attr") from None
+    raise typer.BadParameter(f"the type of {name} must be string, int, double or bool", param_hint="--attr")
+
+
+def _demonstration_key(file: Path, partner: str | None, purpose: str) -> str:
+    from portcullis.domain.errors import SetupFault  # noqa: PLC0415 - only a check without a key needs it
+
+    name = partner or DEMONSTRATION_PARTNERS.get(purpose, purpose)
+    try:
+        keys = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SetupFault(
+            f"no API key is given, and {file} is not there; set PORTCULLIS_API_KEY, or start the demonstration stack with "
+            "`portcullis run` (--home names its folder)"
+        ) from None
+    except ValueError:
+        raise SetupFault(f"{file} is no JSON; remove it, and set PORTCULLIS_API_KEY") from None
+    key = keys.get(name) if isinstance(keys, dict) else None
+    if not isinstance(key, str):
+        raise SetupFault(f"{file} has no key of {name}; name one of its partners with --as, or set PORTCULLIS_API_KEY")
+    return key

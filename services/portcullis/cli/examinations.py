@@ -1,0 +1,229 @@
+"""What the doctor looks at. Each examination gives its findings and changes nothing.
+
+A part that is not this host's business, as the registry on a host that has only a gateway, is a warning and no failure:
+the doctor can't know what the host is meant to run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from portcullis.cli.wiring import Wiring
+from portcullis.domain.editions import FORMAT
+from portcullis.domain.errors import PortcullisError, SetupFault
+
+if TYPE_CHECKING:
+    from portcullis.config import Settings
+    from portcullis.domain.editions import Edition
+
+KEY_FILES = ("token.key", "seal.key")
+SECRET_FILES = ("demo-keys.json", "operator-key")
+_MIB = 1024 * 1024
+_LITTLE_DISK_BYTES = 1024 * _MIB
+_NO_DISK_BYTES = 100 * _MIB
+_EARLIEST_S = 1_767_225_600
+"""2026-01-01, before which this release did not exist."""
+_TOLERATED_SKEW_S = 5.0
+_GATEWAY_TIMEOUT_S = 3.0
+
+
+class State(StrEnum):
+    """How a thing is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(NamedTuple):
+    """One thing looked at: how it is, and what to do to mend it ("" when nothing is to be done)."""
+
+    name: str
+    state: State
+    what: str
+    mend: str = ""
+
+
+Examination = Callable[[Wiring, "Settings"], Iterator[Finding]]
+
+
+def home(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the home is there, writable and private."""
+    folder = settings.home.absolute()
+    if not folder.is_dir():
+        mend = "start `portcullis run`, or name another folder with --home or PORTCULLIS_HOME"
+        yield Finding("home", State.FAIL, f"{folder} is no folder", mend)
+        return
+    if not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("home", State.FAIL, f"{folder} can't be written", f"give it to this user: chown $USER {folder}")
+    elif _is_open(folder):
+        yield Finding("home", State.WARN, f"{folder} can be read by others", f"chmod 700 {folder}")
+    else:
+        yield Finding("home", State.OK, str(folder))
+    for name in SECRET_FILES:
+        if _is_open(folder / name):
+            yield Finding(name, State.FAIL, "it can be read by others", f"chmod 600 {folder / name}")
+
+
+def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the key files are there, private and whole."""
+    for name in KEY_FILES:
+        yield _key_file(name, settings.keys_path.absolute() / name)
+
+
+def disk(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look how much room is left where the state lies."""
+    folder = settings.home.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    what = f"{free / _MIB:,.0f} MiB free"
+    if free < _NO_DISK_BYTES:
+        yield Finding("disk", State.FAIL, what, "make room: with a full disk no refusal can be recorded, so none is given")
+    elif free < _LITTLE_DISK_BYTES:
+        yield Finding("disk", State.WARN, what, "make room before the journal and the next snapshot need it")
+    else:
+        yield Finding("disk", State.OK, what)
+
+
+def clock(wiring: Wiring, _settings: Settings) -> Iterator[Finding]:
+    """Look whether the clock can be right; every entry's end is judged by it."""
+    if wiring.clock.now() < _EARLIEST_S:
+        yield Finding("clock", State.FAIL, "it is before 2026", "set it, and keep it set by NTP: ends are judged by it")
+    else:
+        yield Finding("clock", State.OK, "plausible")
+
+
+def registry(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the registry's database can be used, and holds a policy."""
+    try:
+        yield Finding("registry", State.OK, wiring.examine_registry(settings))
+    except PortcullisError as fault:
+        yield _of(fault, "registry")
+
+
+def journal(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the journal's database can be written."""
+    try:
+        yield Finding("journal", State.OK, wiring.examine_journal(settings))
+    except PortcullisError as fault:
+        yield _of(fault, "journal")
+
+
+def store(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the store of snapshots can be reached and holds one."""
+    from portcullis.domain.metadata import TIMESTAMP_FILE, decode_timestamp  # noqa: PLC0415 - only the doctor needs it
+
+    try:
+        with wiring.store(settings) as opened:
+            data = opened.read_metadata(TIMESTAMP_FILE)
+            if data is None:
+                mend = "start the publisher (`portcullis serve publisher`), or `portcullis publish` once"
+                yield Finding("store", State.FAIL, "it holds no snapshot", mend)
+                return
+            stamp = decode_timestamp(data)
+    except PortcullisError as fault:
+        yield _of(fault, "store")
+        return
+    age_s = wiring.clock.now() - stamp.vouched_at
+    what = f"snapshot {stamp.version}, vouched for {age_s:.1f} s ago"
+    if age_s > _stale_after_s(settings):
+        yield Finding("store", State.WARN, what, "is the publisher running? it vouches every second")
+    elif age_s < -_TOLERATED_SKEW_S:
+        yield Finding("store", State.WARN, what, "the publisher's clock is ahead of this one; keep both set by NTP")
+    else:
+        yield Finding("store", State.OK, what)
+
+
+def replica(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look what this host serves from, and how old it is."""
+    try:
+        with wiring.replica(settings) as opened:
+            transaction = opened.begin()
+            if transaction is None:
+                mend = "start the follower (`portcullis serve follower`); the gateway serves once it has one"
+                yield Finding("replica", State.FAIL, "it holds no snapshot of this release's format", mend)
+                return
+            edition, age_s = transaction.edition, opened.vouched_age_s()
+            transaction.close()
+    except PortcullisError as fault:
+        yield _of(fault, "replica")
+        return
+    yield _replica(edition, age_s, settings)
+    if edition.published_at > wiring.clock.now() + _TOLERATED_SKEW_S:
+        mend = "keep the clocks of both hosts set by NTP: ends are judged by them"
+        yield Finding("clock", State.WARN, "the snapshot was published in this host's future", mend)
+
+
+def gateway(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the gateway answers and serves."""
+    from portcullis.client import ClientError  # noqa: PLC0415 - gRPC would slow `--help` down
+
+    target = wiring.gateway_target(settings)
+    try:
+        with wiring.client(target, None, _GATEWAY_TIMEOUT_S) as client:
+            ready = client.ready()
+    except ClientError as fault:
+        mend = "another program listens there; name the gateway's port with PORTCULLIS_GRPC_PORT"
+        yield Finding("gateway", State.FAIL, f"{target} answers {fault.status}", mend)
+        return
+    if ready:
+        yield Finding("gateway", State.OK, f"{target} serves")
+    else:
+        mend = "start it with `portcullis run` or `portcullis serve gateway`; if it runs, look at the replica above"
+        yield Finding("gateway", State.FAIL, f"{target} does not serve", mend)
+
+
+EXAMINATIONS: tuple[Examination, ...] = (home, keys, disk, clock, registry, journal, store, replica, gateway)
+"""In the order that a check depends on them."""
+
+
+def _key_file(name: str, path: Path) -> Finding:
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return Finding(
+            name, State.FAIL, f"{path} is not there", "copy it from the registry's host, or start `portcullis run`"
+        )
+    except (OSError, UnicodeDecodeError):
+        return Finding(name, State.FAIL, f"{path} can't be read", f"give it to this user, or restore it: chmod 600 {path}")
+    if _is_open(path):
+        return Finding(name, State.FAIL, f"{path} can be read by others", f"chmod 600 {path}")
+    if len(text) != 64 or set(text) - set("0123456789abcdefABCDEF"):
+        return Finding(name, State.FAIL, f"{path} is not 64 hexadecimal digits", "restore it from its backup")
+    return Finding(name, State.OK, str(path))
+
+
+def _replica(edition: Edition, age_s: float, settings: Settings) -> Finding:
+    age = f"vouched for {age_s:.1f} s ago" if math.isfinite(age_s) else "never vouched for since the boot"
+    what = f"snapshot {edition.version}, format {FORMAT}, {edition.records:,} index keys, {age}"
+    if age_s > _stale_after_s(settings):
+        return Finding(
+            "replica", State.WARN, what, "is the follower running? past a list's greatest age its fail mode applies"
+        )
+    return Finding("replica", State.OK, what)
+
+
+def _stale_after_s(settings: Settings) -> float:
+    return max(10.0, 5 * settings.follow_interval_s)
+
+
+def _of(fault: PortcullisError, name: str) -> Finding:
+    """A part that is not set up here is a warning; one that is and does not work is a failure."""
+    state = State.WARN if isinstance(fault, SetupFault) else State.FAIL
+    what, _, mend = fault.message.partition("; ")
+    return Finding(name, state, what, mend)
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
+    except OSError:
+        return False

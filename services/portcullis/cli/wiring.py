@@ -1,0 +1,141 @@
+"""What the commands need from the outside. `portcullis.mains.wiring` joins it to the adapters and services.
+
+Whatever is costly to import is imported by the wiring when a command asks for it, so that `portcullis check` starts fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from portcullis.client import Client
+    from portcullis.config import Settings
+    from portcullis.domain.errors import PolicyProblem
+    from portcullis.domain.policies import Policy
+    from portcullis.ports import ApiKeyDesk, Clock, ImportReport, Journal, RegistryStore, Replica, SnapshotStore
+
+Progress = Callable[[int, int], None]
+"""Told (bytes read, bytes in all) while an import runs."""
+
+
+class Wiring(Protocol):
+    """The composition root, as the commands see it."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
+    def actor(self) -> str:
+        """Name who runs this command, for the logs of looks and changes."""
+        ...
+
+    def settings(self, **given: object) -> Settings:
+        """Read the settings; what is given and not None comes before variables and file.
+
+        Raises:
+            SetupFault: one or more settings are wrong; one line for each.
+        """
+        ...
+
+    def gateway_target(self, settings: Settings) -> str:
+        """Give ``host:port`` of this home's gateway: where its stack runs now, else where the settings say."""
+        ...
+
+    def client(self, target: str, api_key: str | None, timeout_s: float) -> Client:
+        """Open the SDK's client.
+
+        Raises:
+            ValueError: the key can't be a key.
+        """
+        ...
+
+    def registry(self, settings: Settings) -> AbstractContextManager[RegistryStore]:
+        """Open the registry, migrating it first where that is due.
+
+        Raises:
+            SetupFault: there is no such database, or a key file is missing.
+            RegistryUnavailable: the database can't be reached.
+        """
+        ...
+
+    def api_keys(self, registry: RegistryStore) -> ApiKeyDesk:
+        """Give the desk that makes and revokes API keys."""
+        ...
+
+    def journal(self, settings: Settings) -> AbstractContextManager[Journal]:
+        """Open the journal; the errors are those of the registry's."""
+        ...
+
+    def store(self, settings: Settings) -> AbstractContextManager[SnapshotStore]:
+        """Open the store of snapshots.
+
+        Raises:
+            SetupFault: none is set and no stack runs on this home.
+        """
+        ...
+
+    def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
+        """Open this host's replica for reading.
+
+        Raises:
+            SetupFault: there is none.
+        """
+        ...
+
+    def read_policy(self, directory: Path) -> tuple[Policy | None, Sequence[PolicyProblem]]:
+        """Read a policy directory: the policy, or None when a problem forbids it, and every problem and warning."""
+        ...
+
+    def import_files(
+        self,
+        settings: Settings,
+        *,
+        list_name: str,
+        form: str,
+        files: Sequence[Path],
+        full: bool,
+        strict: bool,
+        progress: Progress | None,
+    ) -> ImportReport:
+        """Import a list's files; the errors are those of `registry` and of the importer."""
+        ...
+
+    def publish(self, settings: Settings) -> int:
+        """Compile and publish what the registry holds now; gives the snapshot's version.
+
+        Raises:
+            SetupFault: there is no store, no registry, or no key file.
+            Unavailable: one of them can't be reached.
+        """
+        ...
+
+    def examine_registry(self, settings: Settings) -> str:
+        """Say how the registry's database is, changing nothing.
+
+        Raises:
+            PortcullisError: it is not well; the message says what to do.
+        """
+        ...
+
+    def examine_journal(self, settings: Settings) -> str:
+        """Say how the journal's database is, changing nothing; likewise."""
+        ...
+
+    def run(self, settings: Settings, *, empty: bool) -> int:
+        """Run the whole stack until it is told to stop; gives the exit code."""
+        ...
+
+    def serve(self, part: str, settings: Settings) -> int:
+        """Run one part until it is told to stop; gives the exit code."""
+        ...
+
+
+def wiring_of(ctx: typer.Context) -> Wiring:
+    """Give the wiring that the command line was started with."""
+    return cast("Wiring", ctx.obj)

@@ -1,0 +1,189 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self, cast
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from portcullis.client.channels import HEALTH_CHECK, ChannelGuard, call_metadata, channel_options
+from portcullis.client.errors import ClientError, DeadlineExceeded, FailedCall, Unavailable, error_of_call
+from portcullis.client.messages import BATCH, answer_of, answers_of, caller_of, chunks, decision_of, failed, request_of
+from portcullis.client.values import Answer, AttributeValue, CallerAnswer, Decision, Identifier, Question
+from portcullis.v1 import caller_service_pb2, caller_service_pb2_grpc, check_service_pb2, check_service_pb2_grpc
+
+
+class Client:
+    """A partner's connection to a gateway; share one between threads, and make it after a fork, never before.
+
+    Args:
+        target: the gateway, as gRPC names it: ``host:port``, ``dns:///name:port``, ``unix:/path``.
+        api_key: the partner's key; it travels as ``authorization: Bearer KEY``.
+        timeout_s: the deadline of a call in seconds, its retries included, where the call gives none.
+        credentials: TLS credentials of the channel; None for plain text, which is for loopback and private networks.
+
+    Raises:
+        ValueError: the key can't be a key.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        api_key: str | None = None,
+        timeout_s: float = 1.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._metadata = call_metadata(api_key)
+        self._timeout_s = timeout_s
+        options = channel_options(target)
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options)
+        )
+        self._guard = ChannelGuard()
+        self._checks = check_service_pb2_grpc.CheckServiceStub(self._channel)
+        self._callers = caller_service_pb2_grpc.CallerServiceStub(self._channel)
+        self._health = self._channel.unary_unary(
+            HEALTH_CHECK,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+
+    def check(
+        self,
+        identifiers: Iterable[Identifier],
+        *,
+        action: str,
+        purpose: str,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        partner_reference: str = "",
+        at_least_snapshot: str = "",
+        dry_run: bool = False,
+        timeout_s: float | None = None,
+    ) -> Decision:
+        """Ask whether one customer may do one thing; the fields are those of `Question`. Blocks on the network.
+
+        Raises:
+            ClientError: there is no decision; no kind of error means ALLOW.
+        """
+        question = Question(
+            tuple(identifiers), action, purpose, attributes or {}, partner_reference, at_least_snapshot, dry_run
+        )
+        return self.ask(question, timeout_s=timeout_s)
+
+    def ask(self, question: Question, *, timeout_s: float | None = None) -> Decision:
+        """Ask a question made before. Blocks on the network.
+
+        Raises:
+            ClientError: there is no decision; no kind of error means ALLOW.
+        """
+        self._guard.check()
+        try:
+            response = self._checks.Check(request_of(question), timeout=self._deadline(timeout_s), metadata=self._metadata)
+        except grpc.RpcError as fault:
+            raise error_of_call(cast("FailedCall", fault)) from None
+        return decision_of(response)
+
+    def batch_check(self, questions: Iterable[Question], *, timeout_s: float | None = None) -> list[Answer]:
+        """Ask any number of questions, in calls of up to 1,000; each call is answered from one snapshot. Blocks.
+
+        Gives one answer for each question, in their order. Nothing is raised for a call that fails: each question of it
+        gets the call's error, and the other calls stand. ``timeout_s`` is for each call.
+
+        Raises:
+            TypeError: a question holds a value of a type that the contract has no place for.
+            ValueError: a question holds a whole number beyond 64 bits.
+        """
+        self._guard.check()
+        return [answer for chunk in chunks(questions, BATCH) for answer in self._batch(chunk, self._deadline(timeout_s))]
+
+    def stream_check(self, questions: Iterable[tuple[str, Question]], *, timeout_s: float = 300.0) -> Iterator[Answer]:
+        """Ask (request id, question) pairs as they come, and give each answer as it comes. Blocks on the network.
+
+        ``timeout_s`` is for the whole stream. ``questions`` is read in a thread of gRPC's; when it raises, what was asked
+        before is answered and then its exception is raised here. Leaving the loop early gives up the stream.
+
+        Raises:
+            ClientError: the stream broke; what has no answer yet was not decided.
+        """
+        self._guard.check()
+        faults: list[Exception] = []
+        call = self._checks.StreamCheck(_requests(questions, faults), timeout=timeout_s, metadata=self._metadata)
+        try:
+            for response in call:
+                yield answer_of(response.result, response.request_id)
+        except grpc.RpcError as fault:
+            raise error_of_call(cast("FailedCall", fault)) from None
+        finally:
+            call.cancel()
+        for each in faults:
+            raise each
+
+    def lookup_caller(self, phone: str, *, purpose: str = "", timeout_s: float | None = None) -> CallerAnswer:
+        """Ask what may be shown of a caller; ``phone`` in E.164 form. Blocks on the network.
+
+        Raises:
+            ClientError: there is no answer.
+        """
+        self._guard.check()
+        request = caller_service_pb2.LookupCallerRequest(phone=phone, purpose=purpose)
+        try:
+            response = self._callers.LookupCaller(request, timeout=self._deadline(timeout_s), metadata=self._metadata)
+        except grpc.RpcError as fault:
+            raise error_of_call(cast("FailedCall", fault)) from None
+        return caller_of(response)
+
+    def ready(self, *, timeout_s: float | None = None) -> bool:
+        """Ask whether the gateway is there and serves; False when it can't be reached in time. Blocks on the network.
+
+        Raises:
+            ClientError: something answered that has no health service.
+        """
+        self._guard.check()
+        try:
+            response = self._health(health_pb2.HealthCheckRequest(), timeout=self._deadline(timeout_s))
+        except grpc.RpcError as fault:
+            error = error_of_call(cast("FailedCall", fault))
+            if isinstance(error, Unavailable | DeadlineExceeded):
+                return False
+            raise error from None
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def close(self) -> None:
+        """Close the channel; calls under way end as Cancelled."""
+        self._guard.close()
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        return self._timeout_s if timeout_s is None else timeout_s
+
+    def _batch(self, questions: list[Question], timeout_s: float) -> list[Answer]:
+        request = check_service_pb2.BatchCheckRequest(requests=map(request_of, questions))
+        try:
+            response = self._checks.BatchCheck(request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.RpcError as fault:
+            error: ClientError = error_of_call(cast("FailedCall", fault))
+            return failed(error, len(questions))
+        return answers_of(response, len(questions))
+
+
+def _requests(
+    questions: Iterable[tuple[str, Question]], faults: list[Exception]
+) -> Iterator[check_service_pb2.StreamCheckRequest]:
+    """Write the questions as they come. A fault of theirs ends the stream in order and is kept for the reader."""
+    try:
+        for request_id, question in questions:
+            yield check_service_pb2.StreamCheckRequest(request_id=request_id, check=request_of(question))
+    except Exception as fault:  # noqa: BLE001 - whatever the caller's own iterable raises goes back to the caller
+        faults.append(fault)

@@ -1,0 +1,164 @@
+"""The wiring of the command line: what `portcullis.cli` asks for, made of adapters and services.
+
+Each import stands where it is needed: one command needs gRPC, another SQL, and `portcullis --help` neither.
+"""
+# ruff: noqa: PLC0415 - see above
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portcullis.adapters.clock import SystemClock
+
+if TYPE_CHECKING:
+    from portcullis.cli.wiring import Progress
+    from portcullis.client import Client
+    from portcullis.config import Settings
+    from portcullis.domain.errors import PolicyProblem
+    from portcullis.domain.policies import Policy
+    from portcullis.ports import ApiKeyDesk, Clock, ImportReport, Journal, RegistryStore, Replica, SnapshotStore
+
+
+class ProcessWiring:
+    """Implements `portcullis.cli.wiring.Wiring` for this process; the docstrings stand there."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+
+    def actor(self) -> str:
+        """Name the operating system's user."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            # A container may run under a number that has no name.
+            return f"uid-{os.getuid()}"
+
+    def settings(self, **given: object) -> Settings:
+        """Read the settings."""
+        from portcullis.mains.configuring import read_settings
+
+        return read_settings(**given)
+
+    def gateway_target(self, settings: Settings) -> str:
+        """Find the gateway of this home."""
+        from portcullis.mains.listening import dialled
+        from portcullis.mains.stack_file import running_stack
+
+        stack = running_stack(settings.home)
+        return stack.grpc if stack else dialled(settings.grpc_host, settings.grpc_port)
+
+    def client(self, target: str, api_key: str | None, timeout_s: float) -> Client:
+        """Open the SDK's client."""
+        from portcullis.client import Client
+
+        return Client(target, api_key=api_key, timeout_s=timeout_s)
+
+    @contextmanager
+    def registry(self, settings: Settings) -> Iterator[RegistryStore]:
+        """Open the registry."""
+        from portcullis.mains.parts import open_registry, open_tokeniser
+
+        with open_registry(settings, open_tokeniser(settings), self.clock) as registry:
+            yield registry
+
+    def api_keys(self, registry: RegistryStore) -> ApiKeyDesk:
+        """Open the key desk."""
+        from portcullis.registry.keys import KeyDesk
+
+        return KeyDesk(registry, clock=self.clock)
+
+    @contextmanager
+    def journal(self, settings: Settings) -> Iterator[Journal]:
+        """Open the journal."""
+        from portcullis.mains.examining import demand_database
+        from portcullis.mains.parts import open_journal
+
+        demand_database("journal", settings.journal_database_url)
+        with open_journal(settings, self.clock) as journal:
+            yield journal
+
+    def store(self, settings: Settings) -> AbstractContextManager[SnapshotStore]:
+        """Open the store of snapshots."""
+        from portcullis.adapters.redis.store import RedisSnapshotStore
+        from portcullis.mains.stack_file import locate_store
+
+        return closing(RedisSnapshotStore(locate_store(settings)))
+
+    def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
+        """Open the replica."""
+        from portcullis.adapters.lmdb.replica import LmdbReplica
+        from portcullis.domain.errors import SetupFault
+
+        folder = settings.replica_path.absolute()
+        if not folder.is_dir():
+            raise SetupFault(
+                f"there is no replica at {folder}; start `portcullis run` or `portcullis serve follower`, or name another "
+                "home with --home"
+            )
+        return closing(LmdbReplica(folder, self.clock))
+
+    def read_policy(self, directory: Path) -> tuple[Policy | None, Sequence[PolicyProblem]]:
+        """Read a policy directory."""
+        from portcullis.registry.policy_files import read_policy
+
+        return read_policy(directory)
+
+    def import_files(
+        self,
+        settings: Settings,
+        *,
+        list_name: str,
+        form: str,
+        files: Sequence[Path],
+        full: bool,
+        strict: bool,
+        progress: Progress | None,
+    ) -> ImportReport:
+        """Import files into a list."""
+        from portcullis.mains.parts import open_registry, open_tokeniser
+        from portcullis.registry.imports import Importer
+        from portcullis.registry.readers.sources import FileSource
+
+        sources = [FileSource(file) for file in files]
+        tokeniser = open_tokeniser(settings)
+        with open_registry(settings, tokeniser, self.clock) as registry:
+            importer = Importer(registry, index_tokens=tokeniser.index_tokens, clock=self.clock)
+            return importer.run(list_name, form, sources, actor=self.actor(), full=full, strict=strict, progress=progress)
+
+    def publish(self, settings: Settings) -> int:
+        """Publish once."""
+        from portcullis.mains.logs import configure_logs
+        from portcullis.mains.publishing import publish_once
+
+        with self.store(settings) as store, self.registry(settings) as registry:
+            configure_logs("warning", "publish")
+            return publish_once(settings, registry=registry, store=store, clock=self.clock)
+
+    def examine_registry(self, settings: Settings) -> str:
+        """Look at the registry's database."""
+        from portcullis.mains.examining import examine_registry
+
+        return examine_registry(settings)
+
+    def examine_journal(self, settings: Settings) -> str:
+        """Look at the journal's database."""
+        from portcullis.mains.examining import examine_journal
+
+        return examine_journal(settings)
+
+    def run(self, settings: Settings, *, empty: bool) -> int:
+        """Run the whole stack."""
+        from portcullis.mains.run import run_stack
+
+        return run_stack(settings, empty=empty)
+
+    def serve(self, part: str, settings: Settings) -> int:
+        """Run one part."""
+        from portcullis.mains.serve import serve
+
+        return serve(part, settings)

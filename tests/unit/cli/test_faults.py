@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+import typer
+
+from portcullis.cli.faults import guarded
+from portcullis.client import InvalidArgument, Unavailable, Violation
+from portcullis.domain.errors import InvalidRequest, NotFound, SetupFault
+from tests.support.command_homes import portcullis
+
+CANARY = "A1234567"
+
+
+def raising(fault: BaseException) -> int:
+    def command() -> int:
+        raise fault
+
+    return guarded(command)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "line"),
+    [
+        (SetupFault("no home; make one"), 2, "portcullis: no home; make one\n"),
+        (SetupFault("one\ntwo"), 2, "portcullis: one\nportcullis: two\n"),
+        (InvalidRequest.at("holder", "unknown"), 2, "portcullis: holder: unknown\n"),
+        (NotFound("no such key"), 1, "portcullis: no such key\n"),
+        (
+            typer.BadParameter("no", param_hint="--id"),
+            2,
+            "portcullis: Invalid value for --id: no; see `portcullis --help`\n",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 2, "portcullis: /x: No space left on device\n"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, ""),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_every_fault_is_a_line_and_an_exit_code(
+    fault: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code == raising(fault)
+    assert line == capsys.readouterr().err
+
+
+def test_an_error_answer_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == raising(Unavailable("no gateway answers", status="UNAVAILABLE"))
+    assert "start it with `portcullis run`" in capsys.readouterr().err
+
+
+def test_a_fact_of_the_wrong_type_says_how_to_force_it(capsys: pytest.CaptureFixture[str]) -> None:
+    violation = Violation("attributes[0].value", "it must be text")
+
+    raising(InvalidArgument("it must be text", status="INVALID_ARGUMENT", violations=[violation]))
+
+    assert "NAME:TYPE=VALUE" in capsys.readouterr().err
+
+
+def test_an_unforeseen_fault_shows_its_type_and_not_its_message(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PORTCULLIS_DEBUG", raising=False)
+
+    assert 1 == raising(LookupError(CANARY))
+
+    told = capsys.readouterr().err
+    assert "LookupError" in told
+    assert "PORTCULLIS_DEBUG=1" in told
+    assert CANARY not in told
+
+
+def test_a_traceback_comes_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORTCULLIS_DEBUG", "1")
+
+    raising(LookupError("why"))
+
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_control_sequences_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    raising(NotFound("red \x1b[31m"))
+
+    assert "\x1b" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [(), ("policy",), ("partner", "key")])
+def test_a_group_without_a_command_shows_its_help(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis(*arguments)
+    assert capsys.readouterr().err.startswith("Usage: portcullis")
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("check",), ("run", "--grpc-port", "99999"), ("check", "--no-such")])
+def test_wrong_usage_is_one_line_that_names_the_help(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis(*arguments)
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("portcullis: ")
+    assert "--help`" in line
+
+
+def test_one_argument_too_many_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis("caller", "+447700900123", CANARY)
+
+    assert CANARY not in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == portcullis("version")
+    assert capsys.readouterr().out.startswith("portcullis ")
