@@ -1,0 +1,112 @@
+"""``python -m benchmarks``: measure, print the table, write the results.
+
+The exit status is 0 when everything was measured, whether or not the floors are met (the table says so), and not 0 when a
+target gave a wrong answer or a part could not be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+from benchmarks import h2load, report, rounds, world
+from benchmarks.figures import Figure
+from benchmarks.machine import describe_machine
+from benchmarks.processes import PINNED_APART, REPOSITORY
+from benchmarks.profiled import profiles
+from benchmarks.rounds import FULL, QUICK, Pace
+from benchmarks.targets import targets
+from portcullis.config import Transport
+from portcullis.gateway.transports import available
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+
+_ONE_BODY = (
+    "h2load posts one body again and again, so the network figures ask about one person; "
+    "the figures within the process go round over a thousand."
+)
+
+
+def main() -> None:
+    """Read the arguments, run, and report."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, each figure against a baseline.")
+    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that all of it runs; no floor is judged")
+    parser.add_argument("--profile", action="store_true", help="show where the time goes, even if no floor is missed")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
+        run = measure(Path(folder), QUICK if arguments.quick else FULL, profile=arguments.profile, quick=arguments.quick)
+    data, page = report.write(run, arguments.output)
+    print(f"\n{report.terminal_table(run)}\n")
+    for note in run.notes:
+        print(f"note: {note}")
+    print(f"written: {page}\n         {data}")
+
+
+def measure(folder: Path, pace: Pace, *, profile: bool, quick: bool) -> report.Run:
+    """Measure everything that can be measured here; ``folder`` takes the files of the run."""
+    at = report.now()
+    _say(f"making {pace.entries:,} entries")
+    made = world.build(folder / "home", pace.entries)
+    figures: list[Figure] = []
+    profiled: list[report.Profile] = []
+    for transport in filter(available, get_args(Transport)):
+        found = over_the_network(made, transport, pace)
+        figures += found
+        if profile or (not quick and any(figure.met is False for figure in found)):
+            _say(f"where the time goes on {transport}")
+            profiled += profiles(made, transport, seconds=pace.load_s, load_batches=_batches(made, pace))
+    _say("deciding and looking up, within one process")
+    figures += rounds.in_process(made, pace)
+    _say("the journal")
+    figures += rounds.durable(folder, pace)
+    return report.Run(
+        at=at,
+        quick=quick,
+        machine=describe_machine(folder),
+        entries=pace.entries,
+        figures=tuple(figures),
+        notes=tuple(_notes()),
+        profiles=tuple(profiled),
+    )
+
+
+def over_the_network(made: world.World, transport: Transport, pace: Pace) -> list[Figure]:
+    """Measure one transport: throughput, then latency at half of it, then batches, which alone need no h2load."""
+    figures: list[Figure] = []
+    with targets(made, transport) as found:
+        if h2load.is_installed():
+            _say(f"throughput on {transport}")
+            figures += rounds.throughput(found, transport, pace)
+            _say(f"latency on {transport}")
+            figures += rounds.latency(found, transport, rounds.peak_of(figures), pace)
+        _say(f"batches on {transport}")
+        return figures + rounds.batch(made, found[-1].address, transport, pace)
+
+
+def _batches(made: world.World, pace: Pace) -> Callable[[str], float]:
+    return lambda address: rounds.batch_rate(made, address, pace)
+
+
+def _notes() -> list[str]:
+    notes = [_ONE_BODY]
+    if not h2load.is_installed():
+        notes.append(h2load.MISSING)
+    if not PINNED_APART:
+        notes.append("There is one processor only: server and load share it, and the figures are lower for it.")
+    notes += [
+        f"The transport {each} is not installed, so it is left out." for each in get_args(Transport) if not available(each)
+    ]
+    return notes
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Two databases with an owner each: a gateway writes the journal and can't read the registry, and the other way round.
+# The postgres image runs this once, on an empty volume.
+set -eu
+for name in registry journal; do
+  psql --quiet --set=ON_ERROR_STOP=1 --username postgres --set=name="$name" --set=password="$(cat "/run/secrets/$name-password")" <<'SQL'
+CREATE ROLE :"name" LOGIN PASSWORD :'password';
+CREATE DATABASE :"name" OWNER :"name";
+REVOKE CONNECT ON DATABASE :"name" FROM PUBLIC;
+SQL
+done

@@ -1,0 +1,223 @@
+"""The production form names only what exists: settings, commands, secrets, metrics, parts."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from portcullis.config import Settings
+from portcullis.mains.keys import SEAL_KEY, TOKEN_KEY, read_key
+from portcullis.metrics.catalogue import CATALOGUE
+from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
+
+COMPOSE = REPOSITORY / "docker-compose.yml"
+DEPLOY = REPOSITORY / "deploy"
+TEXTS = [COMPOSE, *sorted(file for file in DEPLOY.rglob("*") if file.is_file() and "secrets" not in file.parts[:-1])]
+# These are read before, or beside, the settings.
+BESIDE_SETTINGS = {"PORTCULLIS_CONFIG", "PORTCULLIS_DEBUG", "PORTCULLIS_API_KEY"}
+
+
+def compose() -> dict[str, Any]:
+    return yaml.safe_load(COMPOSE.read_text())
+
+
+def parts() -> dict[str, dict[str, Any]]:
+    """The services that run our own image."""
+    return {name: each for name, each in compose()["services"].items() if each["image"].startswith("portcullis")}
+
+
+def alert_groups() -> list[dict[str, Any]]:
+    return yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("deploy") / "secrets"
+    subprocess.run([DEPLOY / "make-secrets", folder], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("file", TEXTS, ids=lambda file: str(file.relative_to(REPOSITORY)))
+def test_every_variable_named_is_a_setting(file: Path) -> None:
+    named = set(re.findall(r"\bPORTCULLIS_[A-Z_]+", file.read_text()))
+    known = {f"PORTCULLIS_{name.upper()}" for name in Settings.model_fields} | BESIDE_SETTINGS
+
+    assert set() == named - known
+
+
+@pytest.mark.parametrize("name", parts())
+def test_every_part_starts_by_a_command_that_exists(name: str) -> None:
+    command = parts()[name]["command"]
+
+    assert "serve" == command[0]
+    parse(command)
+
+
+def test_compose_runs_every_part_and_two_gateways() -> None:
+    run = sorted(" ".join(each["command"]) for each in parts().values())
+
+    assert ["serve follower", "serve gateway", "serve gateway", "serve publisher", "serve registry"] == run
+
+
+def test_the_image_starts_by_a_command_that_exists() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    command = re.search(r"^CMD (\[.*\])$", text, re.MULTILINE)[1]
+
+    assert 'ENTRYPOINT ["portcullis"]' in text
+    parse(yaml.safe_load(command))
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    users = re.findall(r"^USER (\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+
+    assert ["10001:10001"] == users
+
+
+def test_the_image_is_built_with_the_uv_of_the_makefile() -> None:
+    pinned = re.search(r"^UV_VERSION := (\S+)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1]
+
+    assert f"uv=={pinned}" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_every_service_says_how_it_is() -> None:
+    assert [] == [name for name, each in compose()["services"].items() if "healthcheck" not in each]
+
+
+def test_no_part_can_write_its_root_or_gain_rights() -> None:
+    for each in parts().values():
+        assert each["read_only"]
+        assert ["ALL"] == each["cap_drop"]
+        assert ["no-new-privileges:true"] == each["security_opt"]
+
+
+def test_whoever_opens_the_replica_shares_one_process_namespace() -> None:
+    sharing = {name for name, each in parts().items() if "replica:/var/lib/portcullis/replica" in each.get("volumes", ())}
+
+    assert {"follower", "gateway-1", "gateway-2"} == sharing
+    assert {"host"} == {parts()[name]["pid"] for name in sharing}
+
+
+def test_every_secret_of_compose_is_made_by_the_script(secrets: Path) -> None:
+    wanted = {Path(each["file"]).name for each in compose()["secrets"].values()}
+
+    assert wanted == {file.name for file in secrets.iterdir()}
+
+
+def test_secrets_are_closed_to_others_by_their_folder(secrets: Path) -> None:
+    assert 0o700 == secrets.stat().st_mode & 0o777
+
+
+def test_a_second_run_keeps_every_secret(secrets: Path) -> None:
+    before = {file.name: file.read_bytes() for file in secrets.iterdir()}
+    subprocess.run([DEPLOY / "make-secrets", secrets], check=True, capture_output=True)
+
+    assert before == {file.name: file.read_bytes() for file in secrets.iterdir()}
+
+
+def test_the_keys_made_are_keys(secrets: Path) -> None:
+    assert read_key(secrets, TOKEN_KEY) != read_key(secrets, SEAL_KEY)
+
+
+@pytest.mark.parametrize(
+    ("part", "urls"),
+    [
+        ("registry", {"registry_url", "journal_url"}),
+        ("publisher", {"registry_url", "redis_url"}),
+        ("follower", {"redis_url"}),
+        ("gateway", {"journal_url"}),
+    ],
+)
+def test_a_part_is_given_the_urls_that_it_needs_and_no_other(
+    part: str, urls: set[str], secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PORTCULLIS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PORTCULLIS_CONFIG", str(secrets / f"{part}.toml"))
+    settings = Settings()
+
+    assert urls == {name for name in ("registry_url", "journal_url", "redis_url") if getattr(settings, name)}
+
+
+def test_a_part_reads_only_secrets_that_it_is_given() -> None:
+    for name, each in parts().items():
+        given = {secret if isinstance(secret, str) else secret["source"] for secret in each["secrets"]}
+        wanted = Path(each["environment"]["PORTCULLIS_CONFIG"]).name
+
+        assert wanted in given, name
+
+
+def test_prometheus_looks_at_every_part() -> None:
+    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {target for job in jobs for static in job["static_configs"] for target in static["targets"]}
+
+    assert {f"{name}:{Settings.model_fields['http_port'].default}" for name in parts()} == targets
+
+
+def test_alerts_watch_metrics_of_the_catalogue() -> None:
+    watched = {
+        name for group in alert_groups() for rule in group["rules"] for name in re.findall(r"portcullis_\w+", rule["expr"])
+    }
+    known = {each.name for each in CATALOGUE} | {f"{each.name}_bucket" for each in CATALOGUE if each.kind == "histogram"}
+
+    assert watched
+    assert set() == watched - known
+
+
+def test_every_alert_says_what_to_do() -> None:
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"]
+
+    assert [] == [
+        rule["alert"]
+        for group in groups
+        for rule in group["rules"]
+        if not {"summary", "action"} <= rule["annotations"].keys()
+    ]
+
+
+def test_envoy_lets_through_only_services_that_exist() -> None:
+    text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
+    protos = "".join(file.read_text() for file in (REPOSITORY / "protos").rglob("*.proto"))
+    ours = re.findall(r"prefix: /portcullis\.v1\.(\w+)/", text)
+
+    assert ["CheckService", "CallerService"] == ours
+    assert all(f"service {name} {{" in protos for name in ours)
+
+
+def test_envoy_reaches_the_gateway_where_it_listens() -> None:
+    cluster = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]["clusters"][0]
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+
+    assert {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default} == endpoint
+
+
+def test_the_commands_of_the_guide_parse() -> None:
+    shown = [words for words in shell_lines(REPOSITORY / "docs" / "how-to" / "deploy.md") if "registry" in words]
+
+    assert shown
+    for words in shown:
+        # A file of the reader's own, which the command wants to be there.
+        parse([str(COMPOSE) if word.startswith("/lists/") else word for word in words[words.index("registry") + 1 :]])
+
+
+def test_continuous_integration_runs_what_make_knows() -> None:
+    script = REPOSITORY / ".ci" / "run"
+    subprocess.run(["bash", "-n", script], check=True)
+    named = re.findall(r"^make (.+)$", script.read_text(), re.MULTILINE)
+
+    assert os.access(script, os.X_OK)
+    assert [["check", "test"]] == [line.split() for line in named]
+    assert {"check", "test"} <= make_targets()
+
+
+def test_hooks_run_what_continuous_integration_runs() -> None:
+    hooks = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text())
+    entries = [hook["entry"].split()[-1] for repository in hooks["repos"] for hook in repository["hooks"]]
+
+    assert ["local"] == [repository["repo"] for repository in hooks["repos"]]
+    assert ["check", "test"] == entries
