@@ -15,10 +15,12 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
+# Each fault is one line: what these programs themselves say of it is several.
+NEEDED := Python 3.11 or newer with its venv module is needed; install it (Debian: apt-get install python3-venv) or set PYTHON=/path/to/python3
 $(BIN)/uv:
-	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or newer with its venv module is needed; install it (Debian: apt-get install python3-venv) or set PYTHON=/path/to/python3" >&2; exit 2; }
-	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) could not make $(VENV); install its venv module (Debian: apt-get install python3-venv)" >&2; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: $(NEEDED)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { echo "make: $(PYTHON) could not make $(VENV): $(NEEDED), and see that this folder can be written" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || { echo "make: pip could not install uv $(UV_VERSION) into $(VENV); see that the package index can be reached, then again" >&2; exit 2; }
 
 # --inexact keeps uv itself, which is not in the lock.
 $(VENV)/.runtime: pyproject.toml uv.lock | $(BIN)/uv

@@ -9,11 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Transport = Literal["grpcio", "native"]
+
+_STORE_SCHEMES = ("redis", "rediss", "unix")
 
 
 class Settings(BaseSettings):
@@ -41,6 +44,19 @@ class Settings(BaseSettings):
     max_metadata_bytes: int = Field(8 * 1024, ge=1024, description="The largest request metadata taken.")
     allow_cache_ttl_s: float = Field(0.0, ge=0, le=2, description="How long a partner may reuse an ALLOW; 0: not at all.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_store(cls, url: str) -> str:
+        """Refuse a URL that no client of Redis can read, before a part of the stack stumbles over it."""
+        try:
+            parts = urlsplit(url)
+            readable = not url or (parts.scheme in _STORE_SCHEMES and bool(parts.netloc or parts.path) and parts.port != 0)
+        except ValueError:
+            readable = False
+        if not readable:
+            raise ValueError("must be redis://HOST:PORT, rediss://HOST:PORT or unix://PATH")
+        return url
 
     @property
     def registry_database_url(self) -> str:

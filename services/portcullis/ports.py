@@ -106,7 +106,7 @@ class ReadTransaction(Protocol):
         ...
 
     def close(self) -> None:
-        """End the transaction; its memory may be reused."""
+        """End the transaction; one that nobody refers to any more ends by itself."""
         ...
 
 

@@ -409,6 +409,14 @@ async def test_a_caller_on_no_list_gets_nothing_and_leaves_no_record(bench: Benc
     assert {} == bench.journal.records
 
 
+async def test_a_label_in_shadow_is_recorded_and_neither_shown_nor_counted_as_shown(bench: Bench) -> None:
+    await arrival(bench, bench.publish(the_policy(shadow=True), the_index()))
+    tally = bench.gateway.desk.tally
+    answer = await look_up(bench, LISTED_PHONE.value)
+    assert ("", [], "") == (answer.label, list(answer.reasons), answer.decision_id)
+    assert (1, 1) == (len(bench.journal.records), tally.lookups_empty)
+
+
 async def test_a_phone_that_is_none_is_an_invalid_argument_without_its_digits(bench: Bench) -> None:
     code, _, fields, text = await refusal(look_up(bench, "+44999"))
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["phone"]) == (code, fields)

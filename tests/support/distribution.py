@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,7 +58,7 @@ def entry(entry_id: int, list_name: str = "court", **changes: object) -> Indexed
 
 
 class DictRegistry:
-    """A registry in a dictionary of (token, entry_id) to entry; also the reading of itself."""
+    """A registry in a dictionary of (token, entry_id) to entry; also the reading of itself. Threads may share it."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or Policy(lists=(a_list(),))
@@ -64,18 +66,20 @@ class DictRegistry:
         self.entries: dict[tuple[bytes, int], IndexedEntry] = {}
         self.seq = 0
         self.down = False
+        self._writing = threading.Lock()
 
     def put(self, number: int, indexed: IndexedEntry | None = None) -> None:
         """List an entry under one token."""
         indexed = indexed or entry(number)
-        self.entries[token(number), indexed.entry_id] = indexed
-        self.seq += 1
+        with self._writing:
+            self.entries = self.entries | {(token(number), indexed.entry_id): indexed}
+            self.seq += 1
 
     def withdraw(self, number: int) -> None:
         """Take out every entry under one token."""
-        for key in [key for key in self.entries if key[0] == token(number)]:
-            del self.entries[key]
-        self.seq += 1
+        with self._writing:
+            self.entries = {key: indexed for key, indexed in self.entries.items() if key[0] != token(number)}
+            self.seq += 1
 
     def head(self) -> int:
         if self.down:
@@ -85,7 +89,9 @@ class DictRegistry:
     @contextmanager
     def view(self) -> Iterator[DictRegistry]:
         self.head()
-        yield self
+        with self._writing:
+            reading = copy.copy(self)
+        yield reading
 
     def index(self) -> Iterator[tuple[bytes, IndexedEntry]]:
         for (key, _), indexed in sorted(self.entries.items(), key=lambda item: item[0]):

@@ -57,6 +57,23 @@ def credential(key: str, holder: str, role: str = "partner") -> Credential:
     return Credential(key_id=f"id-{key}", holder=holder, digest=hashlib.sha256(key.encode()).hexdigest(), role=role)
 
 
+def edition_of(version: int, policy: Policy, index: Mapping[bytes, Sequence[Record]], **changes: Any) -> Edition:
+    """The head of a snapshot of these records."""
+    values: dict[str, Any] = {
+        "published_at": SystemClock().now(),
+        "registry_seq": version,
+        "legal": LEGAL,
+        "credentials": (),
+        "records": len(index),
+    }
+    return Edition(format=FORMAT, version=version, policy=policy, **(values | changes))
+
+
+def installed(writer: MemoryReplicaWriter, edition: Edition, index: Mapping[bytes, Sequence[Record]]) -> None:
+    """Install a snapshot of these records."""
+    writer.install(edition, [(token, encode_records(index[token])) for token in sorted(index)])
+
+
 @dataclass
 class Bench:
     """What a test holds of a running gateway."""
@@ -72,17 +89,8 @@ class Bench:
     def publish(self, policy: Policy, index: Mapping[bytes, Sequence[Record]]) -> int:
         """Install the next version and let the gateway see it."""
         self.version += 1
-        edition = Edition(
-            format=FORMAT,
-            version=self.version,
-            published_at=SystemClock().now(),
-            registry_seq=self.version,
-            policy=policy,
-            legal=LEGAL,
-            credentials=tuple(self.credentials),
-            records=len(index),
-        )
-        self.writer.install(edition, [(token, encode_records(index[token])) for token in sorted(index)])
+        edition = edition_of(self.version, policy, index, credentials=tuple(self.credentials))
+        installed(self.writer, edition, index)
         return self.version
 
     async def call(self, method: str, body: bytes, key: str | None = "lender-key", timeout: float = 10.0) -> bytes:
@@ -117,7 +125,7 @@ async def running_gateway(transport: Transport, operators: OperatorDesks | None 
 async def arrival(bench: Bench, version: int) -> None:
     """Wait until the gateway has seen a version."""
     deadline = time.monotonic() + 10
-    while not bench.gateway.serving() or bench.gateway.held.compiled().version < version:
+    while not bench.gateway.serving() or bench.gateway.held.present().version < version:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)
 

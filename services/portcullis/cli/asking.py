@@ -74,14 +74,14 @@ def attributes(given: Sequence[str]) -> dict[str, AttributeValue]:
         typer.BadParameter: one is not written as it should be, or a name comes twice.
     """
     facts: dict[str, AttributeValue] = {}
-    for text in given:
+    for place, text in enumerate(given, start=1):
         name, equals, value = text.partition("=")
         name, colon, kind = name.partition(":")
         if not equals or not name:
-            raise typer.BadParameter("a fact is written NAME=VALUE or NAME:TYPE=VALUE", param_hint="--attr")
+            raise typer.BadParameter(f"fact {place}: a fact is written NAME=VALUE or NAME:TYPE=VALUE", param_hint="--attr")
         if name in facts:
-            raise typer.BadParameter(f"{name} is given twice; give it once", param_hint="--attr")
-        facts[name] = _forced(name, kind, value) if colon else _inferred(value)
+            raise typer.BadParameter(f"fact {place}: its name is given twice; give it once", param_hint="--attr")
+        facts[name] = _forced(place, kind, value) if colon else _inferred(value)
     return facts
 
 
@@ -157,7 +157,7 @@ def _inferred(value: str) -> AttributeValue:
     return float(value) if _DECIMAL.fullmatch(value) else value
 
 
-def _forced(name: str, kind: str, value: str) -> AttributeValue:
+def _forced(place: int, kind: str, value: str) -> AttributeValue:
     try:
         match kind:
             case "string":
@@ -169,8 +169,8 @@ def _forced(name: str, kind: str, value: str) -> AttributeValue:
             case "bool":
                 return _TRUTH[value]
     except (KeyError, ValueError):
-        raise typer.BadParameter(f"the value of {name} is no {kind}", param_hint="--attr") from None
-    raise typer.BadParameter(f"the type of {name} must be string, int, double or bool", param_hint="--attr")
+        raise typer.BadParameter(f"fact {place}: the value is no {kind}", param_hint="--attr") from None
+    raise typer.BadParameter(f"fact {place}: the type must be string, int, double or bool", param_hint="--attr")
 
 
 def _demonstration_key(file: Path, partner: str | None, purpose: str) -> str:

@@ -79,9 +79,11 @@ def _report_ours(fault: Exception) -> int:
 
 def _usage_text(fault: typer.TyperException) -> str:
     message = " ".join(fault.format_message().split())
-    # This message repeats the argument itself, and that may be an identifier.
+    # These messages repeat the argument itself, and that may be an identifier.
     if message.startswith("Got unexpected extra argument"):
         message = "more arguments than the command takes"
+    elif message.startswith("No such command"):
+        message = "no such command"
     context = getattr(fault, "ctx", None)
     name = context.command_path if context else "portcullis"
     return f"{message.rstrip('.')}; see `{name} --help`"

@@ -96,15 +96,6 @@ class AttributeBinder:
         return self._defaults | values
 
 
-def bind_attributes(action: Action, given: Iterable[Given]) -> dict[str, AttributeValue]:
-    """Bind once; what asks often holds an `AttributeBinder`.
-
-    Raises:
-        InvalidRequest: as `AttributeBinder.bind`.
-    """
-    return AttributeBinder(action).bind(given)
-
-
 def value_fault(value: object, declared: AttributeType) -> str:
     """Say what is wrong with a value for a declared type, or "" when it is sound. The text never holds the value."""
     fits = type(value) is _PYTHON_TYPES[declared] or (declared is AttributeType.DOUBLE and type(value) is int)

@@ -10,7 +10,7 @@ The rules, in their order:
 4. A condition that can't be evaluated asks a person: the measure's RESTRICT becomes a REVIEW.
 5. Past a list's greatest age its measures do what ``on_stale`` declares instead, for everyone whose action their condition
    describes, and the decision is degraded.
-6. A protected action is never restricted nor reviewed, whatever a policy says (rule 3).
+6. No measure of any effect speaks about a protected action, whatever a policy says (rule 3).
 7. RESTRICT beats REVIEW beats ALLOW; NOTICE and GRANT ride along. What is in shadow shapes ``shadow_outcome`` only.
 
 Example: a passport listed by sanctions (RESTRICT) and a bike deposit waived (GRANT), asked for ``loan.apply``: the plan
@@ -112,7 +112,7 @@ def _weigh(
     degraded = age_s > plan.fresh_s
     judged = _when_stale(plan, hits.values(), attributes, age_s) if degraded else hits.values()
     if is_protected(plan.action, attributes):
-        judged = [hit for hit in judged if hit.effect not in _OUTCOMES]
+        judged = ()
     return _verdict(sorted(judged, key=_rank), degraded=degraded)
 
 
@@ -127,21 +127,24 @@ def _bound(plan: Plan, found: Iterable[tuple[bytes, bool]], now: float) -> Itera
                     yield measure, record, weak
 
 
-def _hit(
-    measure: BoundMeasure, record: Record | None, attributes: Mapping[str, AttributeValue], *, weak: bool
-) -> Hit | None:
+def _hit(measure: BoundMeasure, record: Record, attributes: Mapping[str, AttributeValue], *, weak: bool) -> Hit | None:
     effect = measure.effect
-    certain = not weak
-    try:
-        if not measure.condition.holds(attributes):
-            return None
-    except ConditionFault:
-        certain = False
-    if not certain:
+    holds = _holds(measure, attributes)
+    if holds is False:
+        return None
+    if weak or holds is None:
         if effect not in _OUTCOMES:
             return None
         effect = Effect.REVIEW
     return Hit(measure, effect, record, weak)
+
+
+def _holds(measure: BoundMeasure, attributes: Mapping[str, AttributeValue]) -> bool | None:
+    """Say whether a measure's condition holds; None when that can't be told."""
+    try:
+        return measure.condition.holds(attributes)
+    except ConditionFault:
+        return None
 
 
 def _when_stale(plan: Plan, hits: Iterable[Hit], attributes: Mapping[str, AttributeValue], age_s: float) -> Iterable[Hit]:
@@ -152,12 +155,12 @@ def _when_stale(plan: Plan, hits: Iterable[Hit], attributes: Mapping[str, Attrib
     yield from (hit for hit in kept if (hit.measure.list_index, hit.measure.bit) not in names)
     for measure in stale:
         effect = _STALE_EFFECTS[measure.on_stale]
-        described = effect and _hit(measure, None, attributes, weak=False)
-        if effect and described:
+        holds = _holds(measure, attributes) if effect else False
+        if effect and holds is not False:
             # A condition that can't be evaluated asks a person here too; a weak match is no ground for a refusal.
-            effect = effect if described.effect is measure.effect else Effect.REVIEW
-            exact = [hit for hit in kept if hit.measure is measure and not hit.weak]
-            yield from (Hit(measure, effect, hit.record, weak=False) for hit in exact or [described])
+            effect = effect if holds else Effect.REVIEW
+            exact = [hit.record for hit in kept if hit.measure is measure and not hit.weak]
+            yield from (Hit(measure, effect, record, weak=False) for record in exact or [None])
 
 
 def _rank(hit: Hit) -> tuple[int, bool]:

@@ -70,6 +70,9 @@ def decode_edition(data: bytes) -> Edition:
         edition = _DECODER.decode(data)
     except msgspec.MsgspecError as fault:
         raise SnapshotInvalid(f"the edition can't be read: {fault}") from fault
+    except UnicodeDecodeError:
+        # Not chained: this error carries the bytes.
+        raise SnapshotInvalid("the edition can't be read: it holds text that is no UTF-8") from None
     if edition.format != FORMAT:
         message = f"the edition has format {edition.format}; this release reads format {FORMAT}"
         raise SnapshotInvalid(message, refusal=Refusal.FORMAT)

@@ -2,7 +2,8 @@
 
 Rule 1. No entry without an authority, a legal basis, a case reference, a purpose, an end and a redress contact. What a row
         leaves empty and its list states (authority, legal basis, purpose, redress) is the list's; the case reference, the
-        beginning and the end are the row's own. The end is after the beginning and within the list's greatest term,
+        beginning and the end are the row's own. A text of marks or blanks alone states nothing, and a redress contact is one
+        that a subject can use. The end is after the beginning and within the list's greatest term,
         counted from the beginning.
 Rule 2. An end that has passed is no fault: the entry has no effect, and the same file imports the same way for ever.
 Rule 4. An entry binds the one subject it names. A document that only a person can hold does not stand on an organisation's
@@ -11,7 +12,7 @@ Rule 6. Only identifiers match. Names are kept, sealed, and never matched, so an
         its source names some subjects by name only (`EntryDraft.as_found`): then it stands and matches nobody.
 
 An identifier leaves the registry only as a token. Key, case reference and the other texts travel in clear, so a text that
-holds one of the subject's own identifiers is refused.
+holds one of the subject's own identifiers is refused; of a short one, a text that is nothing else.
 
 Example: on a list whose greatest term is two years, a row with the case reference "(2090) Demo 17", one passport, a
 beginning of 2090-01-01 and an end of 2091-01-01 is admitted under the list's authority, legal basis, purpose and redress
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
+from portcullis.domain.contacts import is_contact
 from portcullis.domain.entries import Entry, EntryDraft, GivenIdentifier, SubjectType
 from portcullis.domain.errors import EntryRejected, FieldViolation, InvalidIdentifier
 from portcullis.domain.identifiers import Identifier, normalise
@@ -55,9 +57,12 @@ HOLDERS = {
 HELD_ONCE = frozenset({"cn.resident-id", "cn.uscc", "imo"})
 """Kinds of which one subject has one number for life: two of them name two subjects."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# With those that turn the direction of a line: they show another text than the one that stands there.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SEPARATORS = re.compile(r"[\W_]+")
 _SHORTEST_TELLING_VALUE = 8
+_SHORTEST_WHOLE_VALUE = 5
+_TELLS = "holds an identifier of the subject; it leaves the registry in clear, so reword it"
 
 IndexTokens = Callable[[Identifier], tuple[bytes, ...]]
 """The keyed pseudonyms of an identifier: `portcullis.domain.tokens.Tokeniser.index_tokens`."""
@@ -86,7 +91,7 @@ def admit_entry(draft: EntryDraft, on: RestrictedList, *, index_tokens: IndexTok
     key = _text("key", draft.key, MAX_KEY, faults)
     legal_basis = _stated("legal_basis", draft.legal_basis, on.legal_basis, faults)
     purpose = _stated("purpose", draft.purpose, on.purpose, faults)
-    redress = _stated("redress", draft.redress, on.redress_url, faults)
+    redress = _redress(draft.redress, on.redress_url, faults)
     authority = _stated("authority", "", on.authority, faults)
     valid_from, until = _term(draft, on, faults)
     names = _names(draft.names, faults)
@@ -183,7 +188,7 @@ def _check_one_subject(given: Sequence[GivenIdentifier], kept: Iterable[Identifi
 
 def _case_reference(given: str, faults: list[FieldViolation]) -> str:
     reference = _text("case_reference", given, MAX_CASE_REFERENCE, faults)
-    if not given.strip():
+    if not given.strip() or (reference and not _says_something(reference)):
         faults.append(FieldViolation("case_reference", "missing; give the authority's own reference of the case"))
     elif len(reference.encode()) > MAX_CASE_REFERENCE_BYTES:
         faults.append(FieldViolation("case_reference", f"longer than {MAX_CASE_REFERENCE_BYTES} bytes of UTF-8"))
@@ -194,7 +199,22 @@ def _stated(field: str, given: str, lists_own: str, faults: list[FieldViolation]
     text = _text(field, given, MAX_TEXT, faults) or lists_own.strip()
     if not text:
         faults.append(FieldViolation(field, "missing in the row and in its list; state it in one of them"))
+    elif not _says_something(text):
+        faults.append(
+            FieldViolation(field, "holds no letter or digit; write what it is, or leave it empty for the list's own")
+        )
     return text
+
+
+def _redress(given: str, lists_own: str, faults: list[FieldViolation]) -> str:
+    contact = _stated("redress", given, lists_own, faults)
+    if given and contact == given.strip() and _says_something(contact) and not is_contact(contact):
+        faults.append(FieldViolation("redress", "no place where a subject can object; write an https URL, mailto: or tel:"))
+    return contact
+
+
+def _says_something(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def _text(field: str, given: str, limit: int, faults: list[FieldViolation]) -> str:
@@ -255,15 +275,16 @@ def _check_texts_tell_nothing(
     texts: Sequence[tuple[str, str]], identifiers: tuple[Identifier, ...], faults: list[FieldViolation]
 ) -> None:
     values = [identifier.value.lstrip("+") for identifier in identifiers]
+    # A short value may stand in any text by chance, but not as the whole of it.
+    short = {value for value in values if _SHORTEST_WHOLE_VALUE <= len(value) < _SHORTEST_TELLING_VALUE}
+    faults.extend(
+        FieldViolation(field, _TELLS) for field, text in texts if short and _SEPARATORS.sub("", text).upper() in short
+    )
     telling = [value for value in values if len(value) >= _SHORTEST_TELLING_VALUE]
     # Nearly every row is clean, and one look at all its texts together says so.
     if not _holds("".join([text for _, text in texts]), telling):
         return
-    faults.extend(
-        FieldViolation(field, "holds an identifier of the subject; it leaves the registry in clear, so reword it")
-        for field, text in texts
-        if _holds(text, telling)
-    )
+    faults.extend(FieldViolation(field, _TELLS) for field, text in texts if _holds(text, telling))
 
 
 def _holds(text: str, values: Sequence[str]) -> bool:

@@ -3,8 +3,9 @@
 In words:
 
 - a list says its authority, legal basis, purpose and where a subject objects, and binds for a bounded term (rule 1);
-- no measure touches a protected action, and one that restricts or reviews a partly protected action has a condition that
-  leaves its ordinary form alone (rule 3);
+- no measure touches a protected action, and one on a partly protected action has a condition that leaves its ordinary form
+  alone (rule 3). The condition is tried on ordinary forms; what trials can't find, `portcullis.domain.decisions` still
+  guards, and a condition of more forms than can be tried is refused;
 - caller identification is a NOTICE of a PUBLIC list with a publication period, and nothing else (rule 10);
 - a list of class AUTHORITY_ONLY has no measures;
 - a NOTICE or GRANT is silent while its list is out of date: nobody is labelled or favoured on old grounds;
@@ -13,14 +14,16 @@ In words:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from itertools import islice, product
-from urllib.parse import urlsplit
+from itertools import permutations, product
 
 from portcullis.domain.cel_syntax import Literal
 from portcullis.domain.conditions import Condition, ConditionFault, ConditionInvalid, compile_condition
+from portcullis.domain.contacts import is_contact
 from portcullis.domain.errors import PolicyProblem
 from portcullis.domain.identifiers import KINDS
+from portcullis.domain.plans import CALL_IDENTIFY
 from portcullis.domain.policies import (
     Action,
     AttributeSpec,
@@ -47,10 +50,16 @@ MAX_AGE_S = 366 * 86_400
 MAX_TEXT_LENGTH = 512
 """The longest text for people, in characters."""
 
-_CALL_IDENTIFY = "call.identify"
 _SHAPES_OUTCOME = (Effect.RESTRICT, Effect.REVIEW)
-_MAX_TRIALS = 20_000
+_MAX_TRIALS = 200_000
+_MAX_PAIRED = 12
+_MAX_SIZE = 64
 _EXACT = 2.0**53
+
+_CLASS = re.compile(r"\[\^?(.)[^]]*\]")
+_ANY = re.compile(r"\\[dw]|\.")
+_REPEATED = re.compile(r"(.)\{(\d{1,2})[^}]*\}")
+_MARKS = re.compile(r"\(\?[a-z]*[:)]|[\^$()*+?\\]")
 
 
 def check_list(each: RestrictedList, number: int, actions: Mapping[str, Action], files: Files) -> Iterator[PolicyProblem]:
@@ -86,7 +95,7 @@ def _check_head(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
         yield PolicyProblem(f"{place}.max_term", "no entry may bind without an end", "write up to 100 years, as '2y'")
     if not 0 < each.max_age_s <= MAX_AGE_S:
         yield PolicyProblem(f"{place}.max_age", "a list must be out of date some day", "write up to a year, as '24h'")
-    if not _is_contact(each.redress_url):
+    if len(each.redress_url) > MAX_TEXT_LENGTH or not is_contact(each.redress_url):
         yield PolicyProblem(
             f"{place}.redress_url",
             "this is no place where a subject can object",
@@ -103,24 +112,6 @@ def _check_head(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
 def _check_text(text: str, place: str, what: str) -> Iterator[PolicyProblem]:
     if not text.strip() or len(text) > MAX_TEXT_LENGTH or not text.isprintable():
         yield PolicyProblem(place, f"{what} is empty or no line of text", f"write 1 to {MAX_TEXT_LENGTH} characters")
-
-
-def _is_contact(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    if not url.isprintable() or " " in url or len(url) > MAX_TEXT_LENGTH:
-        return False
-    match parts.scheme:
-        case "https":
-            return bool(parts.hostname)
-        case "mailto":
-            user, at, host = parts.path.partition("@")
-            return bool(user and at and host)
-        case "tel":
-            return any(character.isdigit() for character in parts.path)
-    return False
 
 
 def _check_publication(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
@@ -145,7 +136,7 @@ def _check_measure(
         yield PolicyProblem(f"{place}.actions", "the measure touches nothing", "name one action at least")
     if len(set(measure.actions)) < len(measure.actions):
         yield PolicyProblem(f"{place}.actions", "an action stands twice", "name each action once")
-    if _CALL_IDENTIFY in measure.actions:
+    if CALL_IDENTIFY in measure.actions:
         yield from _check_caller_identification(measure, each, place)
     for name in dict.fromkeys(measure.actions):
         yield from _check_touch(measure, name, actions, place)
@@ -167,23 +158,23 @@ def _check_fail_mode(measure: Measure, place: str) -> Iterator[PolicyProblem]:
 
 def _check_caller_identification(measure: Measure, each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
     if measure.effect is not Effect.NOTICE:
-        yield PolicyProblem(f"{place}.effect", f"{_CALL_IDENTIFY} shows a label and nothing else", "write 'NOTICE'")
+        yield PolicyProblem(f"{place}.effect", f"{CALL_IDENTIFY} shows a label and nothing else", "write 'NOTICE'")
     if each.disclosure is not Disclosure.PUBLIC:
         yield PolicyProblem(
             f"{place}.actions",
-            f"only a PUBLIC list may speak to {_CALL_IDENTIFY}",
-            f"remove {_CALL_IDENTIFY}, or write disclosure = 'PUBLIC' if the list's law makes it public",
+            f"only a PUBLIC list may speak to {CALL_IDENTIFY}",
+            f"remove {CALL_IDENTIFY}, or write disclosure = 'PUBLIC' if the list's law makes it public",
         )
     if each.published_from is None or each.published_until is None:
         yield PolicyProblem(
             f"{place}.actions",
-            f"{_CALL_IDENTIFY} needs the list's publication period",
+            f"{CALL_IDENTIFY} needs the list's publication period",
             "write published_from and published_until in [list]",
         )
     if "phone" not in each.identifier_kinds:
         yield PolicyProblem(
             f"{place}.actions",
-            f"the list carries no phone numbers, so {_CALL_IDENTIFY} never finds it",
+            f"the list carries no phone numbers, so {CALL_IDENTIFY} never finds it",
             "add 'phone' to identifier_kinds, or remove the action",
             warning=True,
         )
@@ -210,13 +201,20 @@ def _check_touch(measure: Measure, name: str, actions: Mapping[str, Action], pla
             f"{place}.when", f"for {name}: {fault}", "write a CEL condition over the attributes of each action named"
         )
         return
-    if measure.effect in _SHAPES_OUTCOME and deciding_attributes(name):
+    if deciding_attributes(name):
         yield from _check_ordinary_form(condition, action, place)
 
 
 def _check_ordinary_form(condition: Condition, action: Action, place: str) -> Iterator[PolicyProblem]:
     """Try the condition on ordinary forms of a partly protected action: it must hold for none of them."""
-    for values in islice(_trials(condition, action), _MAX_TRIALS):
+    for number, values in enumerate(_trials(condition, action)):
+        if number == _MAX_TRIALS:
+            yield PolicyProblem(
+                f"{place}.when",
+                f"it has more forms than can be tried, so nobody can tell that it spares an ordinary form of {action.name}",
+                "look at fewer attributes and constants, or split the measure in two",
+            )
+            return
         shown = ", ".join(f"{name}={values[name]!r}" for name in deciding_attributes(action.name))
         try:
             holds = condition.holds(values)
@@ -238,16 +236,34 @@ def _check_ordinary_form(condition: Condition, action: Action, place: str) -> It
 
 def _trials(condition: Condition, action: Action) -> Iterator[dict[str, AttributeValue]]:
     deciding = deciding_attributes(action.name)
-    samples = protected_samples(action.name, (text for text in condition.literals if isinstance(text, str)))
     # What is no text is not declared as it should be; that problem is the action's own.
     texts = {spec.name for spec in action.attributes if spec.type is AttributeType.STRING}
     if not texts.issuperset(deciding):
         return
     others = [spec for spec in action.attributes if spec.name in condition.attributes and spec.name not in deciding]
     pools = [_pool(spec, condition.literals) for spec in others]
+    samples = protected_samples(action.name, _texts(condition.literals, alone=not others))
     for values in product(*pools):
         further = dict(zip((spec.name for spec in others), values, strict=True))
         yield from (sample | further for sample in samples)
+
+
+def _texts(literals: frozenset[Literal], *, alone: bool) -> list[str]:
+    """Give texts likely to meet a condition: its own, matches of its patterns, two joined, and one of each length in it."""
+    written = sorted(each for each in literals if isinstance(each, str))
+    texts = list(dict.fromkeys([*written, *(example for each in written for example in _examples(each))]))
+    pairs = [first + second for first, second in permutations(texts, 2)] if alone and len(texts) <= _MAX_PAIRED else []
+    numbers = {int(each) for each in literals if not isinstance(each, (str, bool)) and 0 <= each < _MAX_SIZE}
+    return texts + pairs + ["1" * (number + more) for number in sorted(numbers) for more in (0, 1)]
+
+
+def _examples(pattern: str) -> Iterator[str]:
+    """Give a text for each alternative of a simple pattern, as K7777 for ``^K777[78]$``; a trial, so it may miss."""
+    for alternative in pattern.split("|"):
+        plain = _CLASS.sub(r"\1", alternative)
+        plain = _ANY.sub("1", plain)
+        plain = _REPEATED.sub(lambda found: found[1] * min(int(found[2]), _MAX_SIZE), plain)
+        yield _MARKS.sub("", plain)
 
 
 def _pool(spec: AttributeSpec, literals: frozenset[Literal]) -> list[AttributeValue]:

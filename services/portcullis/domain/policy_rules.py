@@ -43,7 +43,10 @@ MAX_ATTRIBUTES = 16
 """A request brings no more."""
 
 _NO_FILES: Files = MappingProxyType({})
-_SCORING = re.compile(r"(?:^|[-_.])((?:score|grade|rank)[sd]?|scoring|grading|ranked|ranking|ratings?)(?=[-_.]|$)")
+_SCORING = re.compile(
+    r"(?:^|[-_.])((?:credit|risk|social|trust)?"
+    r"(?:(?:score|grade|rank)(?:[sd]|cards?)?|scoring|grading|ranked|ranking|ratings?)[0-9]*)(?=[-_.]|$)"
+)
 
 
 def check_policy(policy: Policy, where: Mapping[str, str] = _NO_FILES) -> list[PolicyProblem]:

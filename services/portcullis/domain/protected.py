@@ -3,7 +3,8 @@
 In words:
 
 - no measure of any effect may touch food, medicine and medical care, the housing one lives in, utilities, basic education
-  (private schools too), wages, legal help, or basic local transport; they are told by the beginning of the action's name;
+  (private schools too), wages, legal help, or basic local transport; they are told by the words of the action's name,
+  wherever in it they stand, since an action can be named in any order;
 - long-distance trains and ships are partly protected: their ordinary seats are basic transport. On a train every seat is
   ordinary unless the train's number begins with G or the seat is first class or better or a soft sleeper. On a ship the
   classes from second up are not ordinary. A class that is not known here counts as ordinary;
@@ -11,7 +12,7 @@ In words:
   a hit.
 
 Example: ``rail.ticket.purchase`` with train K1 and seat class "second" is protected; with train G101, or with K1 and
-"soft-sleeper", it is not. ``medicine.purchase`` always is.
+"soft-sleeper", it is not. ``medicine.purchase`` and ``order.medicine`` always are.
 
 Source: the catalogue of restricted consumption (Several Provisions of the Supreme People's Court on Restricting High
 Consumption, 2015, article 3) names what lies outside the ordinary on trains and ships.
@@ -19,6 +20,7 @@ Consumption, 2015, article 3) names what lies outside the ordinary on trains and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import product
@@ -26,33 +28,61 @@ from typing import NamedTuple
 
 from portcullis.domain.policies import AttributeValue
 
-PROTECTED_PREFIXES: Mapping[str, str] = {
+PROTECTED_WORDS: Mapping[str, str] = {
     "food": "food",
+    "foods": "food",
     "grocery": "food",
+    "groceries": "food",
+    "meal": "food",
+    "meals": "food",
     "water": "utilities",
-    "medicine": "medicine and medical care",
-    "medical": "medicine and medical care",
-    "pharmacy": "medicine and medical care",
-    "hospital": "medicine and medical care",
-    "health": "medicine and medical care",
-    "housing": "the housing one lives in",
-    "home": "the housing one lives in",
     "utility": "utilities",
+    "utilities": "utilities",
     "electricity": "utilities",
     "gas": "utilities",
     "heating": "utilities",
+    "medicine": "medicine and medical care",
+    "medicines": "medicine and medical care",
+    "medical": "medicine and medical care",
+    "pharmacy": "medicine and medical care",
+    "pharmacies": "medicine and medical care",
+    "hospital": "medicine and medical care",
+    "hospitals": "medicine and medical care",
+    "health": "medicine and medical care",
+    "clinic": "medicine and medical care",
+    "clinics": "medicine and medical care",
+    "doctor": "medicine and medical care",
+    "doctors": "medicine and medical care",
+    "ambulance": "medicine and medical care",
+    "housing": "the housing one lives in",
+    "home": "the housing one lives in",
+    "homes": "the housing one lives in",
+    "tenancy": "the housing one lives in",
+    "tenancies": "the housing one lives in",
+    "dwelling": "the housing one lives in",
     "education": "basic education, private schools included",
     "school": "basic education, private schools included",
+    "schools": "basic education, private schools included",
+    "kindergarten": "basic education, private schools included",
     "wage": "wages",
     "wages": "wages",
     "salary": "wages",
+    "salaries": "wages",
+    "payroll": "wages",
     "legal": "legal help",
+    "lawyer": "legal help",
+    "lawyers": "legal help",
     "transport": "basic transport",
     "bus": "basic transport",
+    "buses": "basic transport",
     "metro": "basic transport",
     "tram": "basic transport",
+    "trams": "basic transport",
+    "subway": "basic transport",
+    "coach": "basic transport",
+    "coaches": "basic transport",
 }
-"""The first word of each wholly protected action, and why it is protected."""
+"""Each word that makes an action's name wholly protected, and what it belongs to."""
 
 _FINER_SEATS = frozenset(
     {
@@ -94,21 +124,19 @@ _TRAINS = _Partial(
 _SHIPS = _Partial(
     ("cabin_class",), _ordinary_cabin, {"cabin_class": ("third", "fourth", "fifth", "seat", "standing", "deck", "")}
 )
-_PARTIAL_PREFIXES = {
-    "rail.ticket.": _TRAINS,
-    "railway.ticket.": _TRAINS,
-    "train.ticket.": _TRAINS,
-    "ship.ticket.": _SHIPS,
-    "ferry.ticket.": _SHIPS,
+_PARTIAL_WORDS = {
+    **dict.fromkeys(("rail", "railway", "railways", "train", "trains"), _TRAINS),
+    **dict.fromkeys(("ship", "ships", "ferry", "ferries"), _SHIPS),
 }
+_WORD_ENDS = re.compile("[.-]")
 
 
 @lru_cache(maxsize=4096)
 def _partial(action: str) -> _Partial | bool:
     """Say whether an action is protected: wholly (True), not at all (False), or in its ordinary form."""
-    if action.partition(".")[0] in PROTECTED_PREFIXES:
+    if why_protected(action):
         return True
-    return next((each for prefix, each in _PARTIAL_PREFIXES.items() if action.startswith(prefix)), False)
+    return next((_PARTIAL_WORDS[word] for word in _WORD_ENDS.split(action) if word in _PARTIAL_WORDS), False)
 
 
 def is_protected(action: str, attributes: Mapping[str, AttributeValue]) -> bool:
@@ -119,7 +147,7 @@ def is_protected(action: str, attributes: Mapping[str, AttributeValue]) -> bool:
 
 def why_protected(action: str) -> str:
     """Name what a wholly protected action belongs to, such as "food"; "" for any other action."""
-    return PROTECTED_PREFIXES.get(action.partition(".")[0], "")
+    return next((PROTECTED_WORDS[word] for word in _WORD_ENDS.split(action) if word in PROTECTED_WORDS), "")
 
 
 def deciding_attributes(action: str) -> tuple[str, ...]:

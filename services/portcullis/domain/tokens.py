@@ -109,19 +109,22 @@ class Tokeniser:
             InvalidIdentifier: it can't be what it says; nothing is appended.
         """
         lane = self._lanes.get(kind)
-        if lane is None or country not in lane.countries or not lane.is_canonical(value):
+        # The check path: canonical values go by without a copy. What is odd in any way is left to normalise().
+        if lane is None or not lane.is_canonical(value) or (country and not (lane.has_country and country in COUNTRY_CODES)):
             identifier = normalise(kind, value, country)
             value, country = identifier.value, identifier.country
             lane = self._lanes[kind]
         text = value.encode()
         if not lane.has_country:
-            into.append((_finish(lane.fresh, text), False))
-            return
-        if country:
+            token = lane.fresh.copy()
+            token.update(text)
+            into.append((token.digest(), False))
+        elif country:
             into.append((_finish(lane.fresh, _with_country(country, text)), False))
+            into.append((_finish(lane.unknown_country, text), True))
         else:
             into.append((_finish(lane.some_country, text), True))
-        into.append((_finish(lane.unknown_country, text), True))
+            into.append((_finish(lane.unknown_country, text), True))
 
 
 def _lane(kind: Kind, key: bytes, salt: bytes) -> _Lane:

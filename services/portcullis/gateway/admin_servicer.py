@@ -12,9 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from portcullis.config import Transport
 from portcullis.domain.decisions import Outcome
 from portcullis.gateway.admission import Caller
-from portcullis.gateway.answers import OUTCOMES, SnapshotLine
-from portcullis.gateway.compiled import Held
+from portcullis.gateway.answers import OUTCOMES
 from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.views import Held
 from portcullis.ports import ApiKey, ApiKeyDesk, DecisionRecord, Journal
 from portcullis.v1 import admin_service_pb2 as pb
 
@@ -46,15 +46,12 @@ class AdminServicer:
 
     async def get_status(self, caller: Caller, request: pb.GetStatusRequest) -> pb.GetStatusResponse:  # noqa: ARG002
         """Say what this gateway serves from."""
-        transaction = self._held.replica.begin()
-        if transaction is None:
+        view = self._held.view
+        if view is None:
             return pb.GetStatusResponse(transport=self._transport)
-        try:
-            edition = transaction.edition
-        finally:
-            transaction.close()
+        edition = view.edition
         return pb.GetStatusResponse(
-            snapshot=SnapshotLine(edition, self._held.replica.vouched_age_s(), 0.0).info,
+            snapshot=view.line.info,
             transport=self._transport,
             records=edition.records,
             lists=len(edition.policy.lists),

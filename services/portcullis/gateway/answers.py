@@ -8,7 +8,7 @@ look at the replica. A test holds these bytes against protobuf's own. A hit is b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from portcullis.domain.decisions import Hit, Outcome, Verdict
 from portcullis.domain.editions import Edition, Legal
@@ -21,7 +21,7 @@ DECISION_ID_LENGTH = 32
 _ID_FIELD = b"\x0a\x20"  # decision_id = 1, 32 bytes long
 _ALLOW_FIELD = b"\x10\x01"  # outcome = 2, OUTCOME_ALLOW
 _RESPONSE_FIELD = b"\x0a"  # CheckResult.response = 1, BatchCheckResponse.results = 1
-_IDS_AT_ONCE = 256
+_IDS_AT_ONCE = 1024
 
 OUTCOMES = {
     Outcome.ALLOW: types_pb2.OUTCOME_ALLOW,
@@ -38,13 +38,24 @@ EFFECTS = {
 _STALE_MESSAGE = "The list that must be asked is out of date; this is the fail mode that it declares for that case."
 
 
-def decision_ids(randomness: Callable[[int], bytes] = os.urandom) -> Iterator[bytes]:
-    """Give decision ids without end: unguessable, and saying nothing of how many there were."""
-    half = DECISION_ID_LENGTH // 2
-    while True:
-        text = randomness(half * _IDS_AT_ONCE).hex().encode()
-        for place in range(0, len(text), DECISION_ID_LENGTH):
-            yield text[place : place + DECISION_ID_LENGTH]
+class DecisionIds:
+    """Gives decision ids without end: unguessable, and saying nothing of how many there were.
+
+    Args:
+        randomness: gives so many random bytes; asked seldom, since it gives up the interpreter's lock.
+    """
+
+    def __init__(self, randomness: Callable[[int], bytes] = os.urandom) -> None:
+        self._randomness = randomness
+        self._ready: list[bytes] = []
+
+    def __call__(self) -> bytes:
+        """Give a fresh id in hexadecimal."""
+        ready = self._ready
+        if not ready:
+            text = self._randomness(DECISION_ID_LENGTH // 2 * _IDS_AT_ONCE).hex().encode()
+            ready += (text[place : place + DECISION_ID_LENGTH] for place in range(0, len(text), DECISION_ID_LENGTH))
+        return ready.pop()
 
 
 class SnapshotLine:
@@ -52,13 +63,13 @@ class SnapshotLine:
 
     Attributes:
         info: the message.
-        version: the edition's version.
+        edition: the edition that it names.
         allow: the bytes of a miss after its decision id.
         batch_allow: the bytes of a miss before its decision id, as an item of a batch.
     """
 
     def __init__(self, edition: Edition, age_s: float, allow_cache_ttl_s: float) -> None:
-        self.version = edition.version
+        self.edition = edition
         self.info = types_pb2.SnapshotInfo(version=str(edition.version))
         self.info.published_at.FromNanoseconds(int(edition.published_at * 1e9))
         self.info.age.FromMilliseconds(int(min(age_s, 1e9) * 1e3))

@@ -9,10 +9,10 @@ from portcullis.domain.errors import FieldViolation, InvalidRequest
 from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.plans import CALL_IDENTIFY
 from portcullis.gateway.admission import Caller
-from portcullis.gateway.compiled import Held
 from portcullis.gateway.desk import CheckDesk, Question
 from portcullis.gateway.front import Front, Handlers
 from portcullis.gateway.requests import MAX_NAME, AddProbes
+from portcullis.gateway.views import Held
 from portcullis.v1 import caller_service_pb2 as pb
 from portcullis.v1 import types_pb2
 
@@ -37,20 +37,18 @@ class CallerServicer:
     async def lookup_caller(self, caller: Caller, request: pb.LookupCallerRequest) -> pb.LookupCallerResponse:
         """Look one number up."""
         probes = self._probes(request)
-        transaction, compiled = self._held.open()
-        try:
-            now = self._desk.clock.now()
-            plan = compiled.plans.plan(caller.holder, CALL_IDENTIFY, request.purpose or DEFAULT_PURPOSE, now)
-            line = self._desk.line(compiled)
-            answer = self._desk.judge(compiled, line, transaction.get, Question(plan, probes, plan.binder.bind(())))
-        finally:
-            transaction.close()
-        if answer is None:
+        view = self._held.present()
+        plan = view.plans.plan(caller.holder, CALL_IDENTIFY, request.purpose or DEFAULT_PURPOSE, self._desk.clock.now())
+        answer = self._desk.judge(view, Question(plan, probes, plan.binder.bind(())))
+        found = pb.LookupCallerResponse(snapshot=view.line.info)
+        if answer is not None:
+            await self._desk.make_durable((answer,))
+            found = _label(answer.response.reasons, answer.response.decision_id, view.line.info)
+        if found.label:
+            self._desk.tally.label_shown()
+        else:
             self._desk.tally.lookups_empty += 1
-            return pb.LookupCallerResponse(snapshot=line.info)
-        await self._desk.make_durable((answer,))
-        self._desk.tally.label_shown()
-        return _label(answer.response.reasons, answer.response.decision_id, line.info)
+        return found
 
     def _probes(self, request: pb.LookupCallerRequest) -> list[Probe]:
         if len(request.purpose) > MAX_NAME:

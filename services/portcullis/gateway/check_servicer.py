@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
 from portcullis.domain.errors import InvalidRequest, PortcullisError, SnapshotBehind, Unauthenticated
-from portcullis.gateway.admission import Caller
 from portcullis.gateway.answers import varint
-from portcullis.gateway.compiled import CompiledEdition, Held
 from portcullis.gateway.desk import Answer, CheckDesk
 from portcullis.gateway.front import Context, Front, Handlers, metadata_of
 from portcullis.gateway.requests import MAX_NAME, parse, wanted_version
 from portcullis.gateway.statuses import to_status
-from portcullis.ports import ReadTransaction
+from portcullis.gateway.views import Held, View
 from portcullis.v1 import check_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CheckService"].full_name
@@ -60,59 +58,55 @@ class CheckServicer:
     async def check(self, body: bytes, context: Context) -> bytes:
         """Answer one check."""
         try:
-            transaction, compiled = self._held.open()
-            try:
-                caller = compiled.callers.admit(metadata_of(context), ROLE)
-                request = parse(pb.CheckRequest, body)
-                line = self._desk.line(compiled)
-                waits = bool(request.at_least_snapshot)
-                answer = None if waits else self._desk.check(compiled, line, transaction.get, caller.holder, request)
-            finally:
-                transaction.close()
-            if waits:
-                await self._arrival(request.at_least_snapshot, context)
-                return (await self._one(caller.holder, request)).SerializeToString()
+            view = self._held.present()
+            holder = view.callers.admit(metadata_of(context), ROLE).holder
+            if self._desk.passes(view, holder, body):
+                return view.line.miss(self._desk.next_id())
+            request = parse(pb.CheckRequest, body)
+            if request.at_least_snapshot:
+                view, holder = await self._waited(view, holder, request, context)
+            answer = self._desk.check(view, holder, request, body)
             if answer is None:
-                return line.miss(self._desk.next_id())
+                return view.line.miss(self._desk.next_id())
             await self._desk.make_durable((answer,))
             return answer.response.SerializeToString()
-        except Exception as fault:  # noqa: BLE001 - the one way out
-            await self._front.refuse(fault, context)
+        except Exception as caught:  # noqa: BLE001 - the one way out
+            fault = caught
+        return await self._front.refuse(fault, context)
+
+    async def _waited(self, view: View, holder: str, request: pb.CheckRequest, context: Context) -> tuple[View, str]:
+        """Wait for the snapshot that a check wants; gives it, and the caller as it is known there.
+
+        What is wrong with the check is said before any wait; a key that the snapshot waited for has revoked is refused.
+        """
+        self._desk.vet(view, holder, request)
+        view = await self._arrival(wanted_version(request.at_least_snapshot), context)
+        return view, view.callers.admit(metadata_of(context), ROLE).holder
 
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
-        transaction, compiled = self._held.open()
-        try:
-            caller = compiled.callers.admit(metadata_of(context), ROLE)
-            batch = parse(pb.BatchCheckRequest, body)
-            wanted = _highest(batch)
-            if wanted <= compiled.version:
-                return await self._answer_batch(compiled, transaction, caller, batch)
-        finally:
-            transaction.close()
-        await self._arrival(str(wanted), context)
-        transaction, compiled = self._held.open()
-        try:
-            return await self._answer_batch(compiled, transaction, caller, batch)
-        finally:
-            transaction.close()
-
-    async def _answer_batch(
-        self, compiled: CompiledEdition, transaction: ReadTransaction, caller: Caller, batch: pb.BatchCheckRequest
-    ) -> bytes:
-        requests = batch.requests
+        view = self._held.present()
+        caller = view.callers.admit(metadata_of(context), ROLE)
+        requests = parse(pb.BatchCheckRequest, body).requests
         if not 1 <= len(requests) <= MAX_BATCH:
             raise InvalidRequest.at("requests", f"send 1 to {MAX_BATCH}")
-        check, next_id, get, holder = self._desk.check, self._desk.next_id, transaction.get, caller.holder
-        line = self._desk.line(compiled)
-        before, after = line.batch_allow, line.allow
+        wanted = _highest(requests)
+        if wanted > view.version:
+            view = await self._arrival(wanted, context)
+            caller = view.callers.admit(metadata_of(context), ROLE)
+        return await self._answer_batch(view, caller.holder, requests)
+
+    async def _answer_batch(self, view: View, holder: str, requests: Sequence[pb.CheckRequest]) -> bytes:
+        check, next_id = self._desk.check, self._desk.next_id
+        before, after = view.line.batch_allow, view.line.allow
         parts: list[bytes] = []
         answers: dict[int, Answer] = {}
         for place, request in enumerate(requests):
             if place % _SHARE == _SHARE - 1:
                 await asyncio.sleep(0)
             try:
-                answer = check(compiled, line, get, holder, request)
+                wanted_version(request.at_least_snapshot)
+                answer = check(view, holder, request)
             except PortcullisError as fault:
                 parts.append(self._failed(fault))
                 continue
@@ -136,36 +130,35 @@ class CheckServicer:
             parts[place] = _answered(answer)
 
     async def stream_check(self, bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        """Answer checks as they come, in their order; an item's fault stays with the item."""
-        caller = self._admit(context)
+        """Answer checks as they come, in their order; an item's fault stays with the item.
+
+        Nothing of a version is kept between items: an idle stream must not hold an old replica.
+        """
+        self._held.present().callers.admit(metadata_of(context), ROLE)
         async for body in bodies:
-            item = parse(pb.StreamCheckRequest, body)
+            request_id = ""
             try:
+                item = parse(pb.StreamCheckRequest, body)
+                request_id = item.request_id[:MAX_NAME]
                 if len(item.request_id) > MAX_NAME:
                     raise InvalidRequest.at("request_id", f"must be at most {MAX_NAME} characters")
-                # A key may have been revoked since the stream began.
-                caller = self._admit(context)
-                await self._arrival(item.check.at_least_snapshot, context)
-                result = pb.CheckResult(response=await self._one(caller.holder, item.check))
+                result = pb.CheckResult(response=await self._answer_item(item.check, context))
             except Unauthenticated:
                 raise
             except PortcullisError as fault:
                 self._front.count(fault)
                 result = pb.CheckResult(error=to_status(fault))
-            yield pb.StreamCheckResponse(request_id=item.request_id[:MAX_NAME], result=result).SerializeToString()
+            yield pb.StreamCheckResponse(request_id=request_id, result=result).SerializeToString()
 
-    def _admit(self, context: Context) -> Caller:
-        return self._held.compiled().callers.admit(metadata_of(context), ROLE)
-
-    async def _one(self, holder: str, request: pb.CheckRequest) -> pb.CheckResponse:
-        transaction, compiled = self._held.open()
-        try:
-            line = self._desk.line(compiled)
-            answer = self._desk.check(compiled, line, transaction.get, holder, request)
-        finally:
-            transaction.close()
+    async def _answer_item(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
+        view = self._held.present()
+        # A key may have been revoked since the stream began.
+        holder = view.callers.admit(metadata_of(context), ROLE).holder
+        if request.at_least_snapshot:
+            view, holder = await self._waited(view, holder, request, context)
+        answer = self._desk.check(view, holder, request)
         if answer is None:
-            return pb.CheckResponse.FromString(line.miss(self._desk.next_id()))
+            return pb.CheckResponse.FromString(view.line.miss(self._desk.next_id()))
         await self._desk.make_durable((answer,))
         return answer.response
 
@@ -173,30 +166,30 @@ class CheckServicer:
         self._front.count(fault)
         return _framed(pb.CheckResult(error=to_status(fault)))
 
-    async def _arrival(self, wanted_text: str, context: Context) -> None:
-        """Wait until the replica holds a version, as long as the caller's deadline lets it.
+    async def _arrival(self, wanted: int, context: Context) -> View:
+        """Wait until a version is here, as long as the caller's deadline lets it; gives the view of it.
 
         Raises:
             SnapshotBehind: it did not arrive.
         """
-        wanted = wanted_version(wanted_text)
         remaining = context.time_remaining()
         patience = _LONGEST_WAIT_S if remaining is None else min(remaining - _MARGIN_S, _LONGEST_WAIT_S)
         clock = self._desk.clock
         deadline = clock.monotonic() + patience
-        while (held := self._held.compiled().version) < wanted:
+        while (view := self._held.present()).version < wanted:
             if clock.monotonic() >= deadline:
                 raise SnapshotBehind(
                     "the snapshot asked for has not arrived; ask again, or without at_least_snapshot",
-                    metadata={"held": str(held), "wanted": str(wanted)},
+                    metadata={"held": str(view.version), "wanted": str(wanted)},
                 )
             await asyncio.sleep(self._refresh_interval_s)
+        return view
 
 
-def _highest(batch: pb.BatchCheckRequest) -> int:
+def _highest(requests: Sequence[pb.CheckRequest]) -> int:
     """The highest snapshot that a batch wants; an item's malformed wish is left to the item's own check."""
     highest = 0
-    for request in batch.requests:
+    for request in requests:
         if request.at_least_snapshot:
             try:
                 highest = max(highest, wanted_version(request.at_least_snapshot))

@@ -7,7 +7,7 @@ Nothing here waits but the journal, and only a decision with a reason goes there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from portcullis.domain.decisions import ALLOWED, Hit, Probe, Verdict, decide
@@ -16,9 +16,17 @@ from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.plans import Plan
 from portcullis.domain.policies import AttributeValue
 from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.answers import SnapshotLine, decision_ids, response_of
-from portcullis.gateway.compiled import CompiledEdition, Held
-from portcullis.gateway.requests import AddProbes, check_references, read_attributes, read_probes, violations
+from portcullis.gateway.answers import DecisionIds, response_of
+from portcullis.gateway.requests import (
+    MAX_IDENTIFIERS,
+    AddProbes,
+    bounded_reference,
+    identifier_count,
+    read_attributes,
+    violations,
+)
+from portcullis.gateway.short_path import split
+from portcullis.gateway.views import View
 from portcullis.metrics import CheckTally
 from portcullis.metrics.catalogue import SAMPLE_EVERY
 from portcullis.ports import Clock, DecisionRecord, Journal, RecordedReason
@@ -30,6 +38,7 @@ class Answer(NamedTuple):
 
     response: check_service_pb2.CheckResponse
     record: DecisionRecord
+    verdict: Verdict
 
 
 class Question(NamedTuple):
@@ -43,124 +52,149 @@ class Question(NamedTuple):
 
 
 class CheckDesk:
-    """Answers checks from the version that a transaction holds. One a worker; not for several threads."""
+    """Answers checks from a view. One a worker; not for several threads.
+
+    Attributes:
+        next_id: gives a fresh decision id.
+    """
 
     def __init__(
         self,
         *,
-        held: Held,
         tokeniser: Tokeniser,
         journal: Journal,
         clock: Clock,
         tally: CheckTally,
-        ids: Iterator[bytes] | None = None,
-        allow_cache_ttl_s: float = 0.0,
+        ids: Callable[[], bytes] | None = None,
     ) -> None:
-        self._replica = held.replica
         self._probes: AddProbes = tokeniser.probes
         self._journal = journal
         self.clock = clock
         self._now = clock.now
         self.tally = tally
-        self._ids = decision_ids() if ids is None else ids
-        self._allow_cache_ttl_s = allow_cache_ttl_s
-        self._line: SnapshotLine | None = None
-        self._age_s = float("inf")
+        self.next_id = DecisionIds() if ids is None else ids
 
-    def look(self) -> None:
-        """Let the next answers carry the snapshot's present age; called a few dozen times a second."""
-        self._line = None
+    def passes(self, view: View, holder: str, body: bytes) -> bool:
+        """Say that a check finds nothing, if its bytes tell so by the short path; False leaves it to `check`."""
+        customer = split(body)
+        if customer is None:
+            return False
+        kind, value, country, tail = customer
+        plan = view.tails.plan((holder, tail))
+        now = self._now()
+        if plan is None or not plan.begins <= now < plan.ends or view.age_s > plan.fresh_s:
+            return False
+        tally = self.tally
+        sampled = not tally.allowed % SAMPLE_EVERY
+        started = time.perf_counter() if sampled else 0.0
+        probes: list[Probe] = []
+        try:
+            self._probes(kind, value, country, probes)
+        except InvalidIdentifier:
+            return False
+        get = view.get
+        for token, _ in probes:
+            if get(token) is not None:
+                return False
+        tally.allowed += 1
+        if sampled:
+            tally.observe(time.perf_counter() - started)
+        return True
 
-    def line(self, compiled: CompiledEdition) -> SnapshotLine:
-        """Give the snapshot's part of an answer."""
-        line = self._line
-        if line is None or line.version != compiled.version:
-            self._age_s = self._replica.vouched_age_s()
-            line = self._line = SnapshotLine(compiled.edition, self._age_s, self._allow_cache_ttl_s)
-        return line
-
-    def check(
-        self,
-        compiled: CompiledEdition,
-        line: SnapshotLine,
-        get: Callable[[bytes], bytes | None],
-        holder: str,
-        request: check_service_pb2.CheckRequest,
-    ) -> Answer | None:
+    def check(self, view: View, holder: str, request: check_service_pb2.CheckRequest, body: bytes = b"") -> Answer | None:
         """Decide one check; None when nothing was found, which is what nearly always happens.
+
+        ``body`` is the request's bytes where the short path may know the question next time.
 
         Raises:
             InvalidRequest: with every violation of the request.
             NotPermitted: outside the agreement.
             NotCovered: no list has a measure on the action.
         """
-        tally = self.tally
+        tally, add_probes = self.tally, self._probes
         sampled = not tally.allowed % SAMPLE_EVERY
         started = time.perf_counter() if sampled else 0.0
         try:
             now = self._now()
-            plan = compiled.plans.plan(holder, request.action, request.purpose, now)
-            probes = read_probes(self._probes, request)
+            plan = view.plans.plan(holder, request.action, request.purpose, now)
+            identifiers = request.identifiers
+            if not 0 < len(identifiers) <= MAX_IDENTIFIERS:
+                raise InvalidRequest([identifier_count()])  # noqa: TRY301 - a call costs as much as the check
+            probes: list[Probe] = []
+            for each in identifiers:
+                add_probes(each.kind, each.value, each.country, probes)
             attributes = plan.blank
             given = request.attributes
             if given or attributes is None:
                 attributes = plan.binder.bind(read_attributes(given))
             reference = request.partner_reference
-            wanted = request.at_least_snapshot
-            if reference or wanted:
-                check_references(reference, wanted)
+            if reference:
+                bounded_reference(reference)
         except (InvalidRequest, InvalidIdentifier, NotPermitted, NotCovered) as fault:
-            found = violations(request, self._probes, compiled.plans)
+            found = violations(request, self._probes, view.plans)
             raise (InvalidRequest(found) if found else fault) from None
-        verdict = decide(plan, probes, attributes, get, now, self._age_s)
+        verdict = decide(plan, probes, attributes, view.get, now, view.age_s)
         if sampled:
             tally.observe(time.perf_counter() - started)
         if verdict is ALLOWED:
             tally.allowed += 1
+            if body:
+                view.tails.learn(holder, plan, body, request)
             return None
         question = Question(plan, probes, attributes, reference, request.dry_run)
-        return self.answer(compiled, line, question, verdict, now)
+        return self.answer(view, question, verdict, now)
 
-    def next_id(self) -> bytes:
-        """Give a fresh decision id."""
-        return next(self._ids)
-
-    def judge(
-        self, compiled: CompiledEdition, line: SnapshotLine, get: Callable[[bytes], bytes | None], question: Question
-    ) -> Answer | None:
-        """Decide a question that is no CheckRequest; None when nothing was found."""
-        now = self._now()
-        verdict = decide(question.plan, question.probes, question.attributes, get, now, self._age_s)
-        return None if verdict is ALLOWED else self.answer(compiled, line, question, verdict, now)
-
-    def answer(
-        self, compiled: CompiledEdition, line: SnapshotLine, question: Question, verdict: Verdict, now: float
-    ) -> Answer:
-        """Build the answer and the record of a verdict that is no plain miss."""
-        decision_id = next(self._ids).decode()
-        self.tally.verdict(verdict)
-        response = response_of(verdict, decision_id, line, compiled.edition.legal)
-        return Answer(response, _record(decision_id, compiled, question, verdict, now))
-
-    async def make_durable(self, answers: Sequence[Answer]) -> None:
-        """Wait until the record of every answer that gives a reason is on the disk.
+    def vet(self, view: View, holder: str, request: check_service_pb2.CheckRequest) -> None:
+        """Find what is wrong with a check that has to wait, before it waits.
 
         Raises:
-            RecordUnavailable: it is not, and the answers must not leave.
+            InvalidRequest: with every violation of the request.
+            NotPermitted: outside the agreement.
+            NotCovered: no list has a measure on the action.
+        """
+        found = violations(request, self._probes, view.plans)
+        if found:
+            raise InvalidRequest(found)
+        view.plans.plan(holder, request.action, request.purpose, self._now())
+
+    def judge(self, view: View, question: Question) -> Answer | None:
+        """Decide a question that is no CheckRequest; None when nothing was found."""
+        now = self._now()
+        verdict = decide(question.plan, question.probes, question.attributes, view.get, now, view.age_s)
+        return None if verdict is ALLOWED else self.answer(view, question, verdict, now)
+
+    def answer(self, view: View, question: Question, verdict: Verdict, now: float) -> Answer:
+        """Build the answer and the record of a verdict that is no plain miss."""
+        decision_id = self.next_id().decode()
+        response = response_of(verdict, decision_id, view.line, view.edition.legal)
+        return Answer(response, _record(decision_id, view, question, verdict, now), verdict)
+
+    async def make_durable(self, answers: Sequence[Answer]) -> None:
+        """Wait until the record of every answer that gives a reason is on the disk, then count the answers.
+
+        Raises:
+            RecordUnavailable: it is not, and the answers that give a reason must not leave; the others are counted.
         """
         records = [answer.record for answer in answers if answer.record.reasons]
-        if not records:
-            return
+        if records:
+            await self._append(records, answers)
+        for answer in answers:
+            self.tally.verdict(answer.verdict)
+
+    async def _append(self, records: Sequence[DecisionRecord], answers: Sequence[Answer]) -> None:
         started = time.perf_counter()
         try:
             await self._journal.append(records)
         except RecordUnavailable:
             self.tally.journal_failed()
+            for answer in answers:
+                if not answer.record.reasons:
+                    self.tally.verdict(answer.verdict)
             raise
         self.tally.journalled(len(records), time.perf_counter() - started)
 
 
-def _record(decision_id: str, compiled: CompiledEdition, question: Question, verdict: Verdict, now: float) -> DecisionRecord:
+def _record(decision_id: str, view: View, question: Question, verdict: Verdict, now: float) -> DecisionRecord:
     plan = question.plan
     return DecisionRecord(
         decision_id=decision_id,
@@ -172,17 +206,17 @@ def _record(decision_id: str, compiled: CompiledEdition, question: Question, ver
         shadow_outcome=str(verdict.shadow_outcome or ""),
         degraded=verdict.degraded,
         dry_run=question.dry_run,
-        snapshot_version=compiled.version,
+        snapshot_version=view.version,
         partner_reference=question.reference,
         tokens=tuple(token.hex() for token, _ in question.probes),
         attributes={name: value for name, value in question.attributes.items() if name in plan.looked_at},
-        reasons=tuple(_recorded(hit, compiled) for hit in verdict.hits),
+        reasons=tuple(_recorded(hit, view) for hit in verdict.hits),
     )
 
 
-def _recorded(hit: Hit, compiled: CompiledEdition) -> RecordedReason:
+def _recorded(hit: Hit, view: View) -> RecordedReason:
     source, record = hit.measure.list, hit.record
-    legal_basis = source.legal_basis if record is None else compiled.edition.legal[record.legal_index].legal_basis
+    legal_basis = source.legal_basis if record is None else view.edition.legal[record.legal_index].legal_basis
     return RecordedReason(
         list=source.name,
         measure=hit.measure.name,

@@ -5,13 +5,14 @@ The rules:
 1. Metadata and base are proven link by link (`portcullis.domain.metadata`, `portcullis.domain.bases`) before a version is
    installed. Whatever is wrong anywhere refuses the whole: the last good replica stays, and the refusal is counted.
 2. It never goes back: not to a lower version, not to an older vouching of a version, not to another snapshot under the
-   same version. A store found empty or older is a fault, never "no one is listed".
+   same version, even where the replica was wiped meanwhile. A store found empty or older is a fault, never "no one is
+   listed".
 3. How long ago the publisher vouched is judged by the wall clocks where nothing better is known. Once a newer vouching is
    seen to follow an older one, it can't be older than the look that saw the older one: that is judged by monotonic time,
    so a clock that is two hours wrong, or is set meanwhile, makes nothing old or fresh.
 4. Files replaced while they are read are no fault: it looks again.
-5. It looks when told of a publish, and every `follow_interval_s` whatever happens. A base that was refused is read again
-   after a pause that doubles, up to half a minute.
+5. It looks when told of a publish, and every `follow_interval_s` whatever happens. A base that was refused, or that the
+   disk had no room for, is read again after a pause that doubles, up to half a minute.
 6. No fault ends the loop. A fault is logged when it begins and when it is over.
 """
 
@@ -158,7 +159,7 @@ class Follower:
     def _follow(self, timestamp: Timestamp, looked_at: float) -> None:
         wall_age_s = max(0.0, self._clock.now() - timestamp.vouched_at)
         accepted, held = self._accepted, self._replica.held()
-        if held is not None and timestamp.version < held.version:
+        if timestamp.version < max(held.version if held else 0, accepted.timestamp.version if accepted else 0):
             raise SnapshotInvalid("the store holds a lower version than the replica", refusal=Refusal.ROLLBACK)
         if accepted is None or held is None or not accepted.names_same_version(timestamp):
             self._take(timestamp, held)
@@ -180,7 +181,7 @@ class Follower:
             self._pause.hold(timestamp, self._clock.monotonic())
             try:
                 self._install(description)
-            except SnapshotInvalid as fault:
+            except (SnapshotInvalid, OSError) as fault:
                 self._pause.lengthen(timestamp, fault, self._clock.monotonic())
                 raise
         elif not description.describes(held):
@@ -202,21 +203,28 @@ class _StillPaused(SnapshotInvalid):
 
 
 class _Pause:
-    """Holds off from a base that was refused. A new version is taken at once."""
+    """Holds off from a base that was refused, or that the disk would not take. A new version is taken at once."""
 
     def __init__(self) -> None:
         self._snapshot = ""
-        self._fault = SnapshotInvalid("")
+        self._fault: SnapshotInvalid | OSError = SnapshotInvalid("")
         self._pause_s = 0.0
         self._until = 0.0
 
     def hold(self, timestamp: Timestamp, now: float) -> None:
-        """Go on, or give the last refusal again."""
-        if timestamp.snapshot_sha256 == self._snapshot and now < self._until:
+        """Go on, or give the last fault again."""
+        if timestamp.snapshot_sha256 != self._snapshot or now >= self._until:
+            return
+        if isinstance(self._fault, SnapshotInvalid):
             raise _StillPaused(self._fault.message, refusal=self._fault.refusal)
+        raise self._fault.with_traceback(None)
 
-    def lengthen(self, timestamp: Timestamp, fault: SnapshotInvalid, now: float) -> None:
-        """Note a refusal."""
+    def lengthen(self, timestamp: Timestamp, fault: SnapshotInvalid | OSError, now: float) -> None:
+        """Note a fault."""
         again = timestamp.snapshot_sha256 == self._snapshot
-        self._pause_s = min(_LONGEST_PAUSE_S, self._pause_s * 2) if again else _FIRST_PAUSE_S
+        if again:
+            self._pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, self._pause_s * 2))
+        else:
+            # A disk is asked once more at the next look: what failed may have freed its room again.
+            self._pause_s = 0.0 if isinstance(fault, OSError) else _FIRST_PAUSE_S
         self._snapshot, self._fault, self._until = timestamp.snapshot_sha256, fault, now + self._pause_s

@@ -14,10 +14,10 @@ from portcullis.domain.errors import RegistryUnavailable
 from portcullis.gateway import admin_servicer, registry_servicer
 from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
-from portcullis.gateway.compiled import Held
 from portcullis.gateway.front import Front, Handlers
 from portcullis.gateway.registry_servicer import RegistryServicer
 from portcullis.gateway.serving import serving
+from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import ApiKeyDesk, Journal, RegistryDesk, RegistryReader, Replica
 
@@ -87,18 +87,22 @@ async def running_registry(
     callers = RegistryCallers(reader)
     await asyncio.to_thread(callers.look)
     front = Front(callers, tally)
-    services = operator_services(desks, held=Held(replica), journal=journal, front=front, transport=settings.transport)
+    held = Held(replica)
+    services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport)
     async with serving(settings, services) as (port, health):
         await health.set(serving=True)
 
         async def keep_looking() -> None:
             while True:
                 try:
+                    await held.refresh()
                     await asyncio.to_thread(callers.look)
                     await health.set(serving=True)
                 except RegistryUnavailable:
                     await health.set(serving=False)
                     _log.warning("the registry's database can't be reached; trying again")
+                except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
+                    _log.error("a look failed; trying again", type=type(fault).__name__)
                 tally.flush()
                 await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -43,22 +43,6 @@ AddProbes = Callable[[str, str, str, list[Probe]], None]
 """`Tokeniser.probes`: appends the probes of one identifier, given as kind, value and country."""
 
 
-def read_probes(add: AddProbes, request: check_service_pb2.CheckRequest) -> list[Probe]:
-    """Tokenise all identifiers of a check.
-
-    Raises:
-        InvalidIdentifier: one is bad; `violations` tells which.
-        InvalidRequest: none, or too many.
-    """
-    probes: list[Probe] = []
-    identifiers = request.identifiers
-    for identifier in identifiers:
-        add(identifier.kind, identifier.value, identifier.country, probes)
-    if not 1 <= len(identifiers) <= MAX_IDENTIFIERS:
-        raise InvalidRequest([_identifier_count()])
-    return probes
-
-
 def read_attributes(given: Sequence[types_pb2.Attribute]) -> list[tuple[str, AttributeValue]]:
     """Give the attributes as pairs.
 
@@ -68,16 +52,6 @@ def read_attributes(given: Sequence[types_pb2.Attribute]) -> list[tuple[str, Att
     if len(given) > MAX_ATTRIBUTES:
         raise InvalidRequest.at("attributes", f"at most {MAX_ATTRIBUTES}")
     return [(each.name, each.string_value or _value(each, place)) for place, each in enumerate(given)]
-
-
-def check_references(reference: str, wanted: str) -> None:
-    """Check the partner's reference and the snapshot asked for.
-
-    Raises:
-        InvalidRequest: one of them is too long or malformed.
-    """
-    bounded_reference(reference)
-    wanted_version(wanted)
 
 
 def bounded_reference(text: str) -> str:
@@ -108,7 +82,7 @@ def violations(request: check_service_pb2.CheckRequest, add: AddProbes, plans: P
     """Look at every field of a check and give all that is wrong."""
     found: list[FieldViolation] = []
     if not 1 <= len(request.identifiers) <= MAX_IDENTIFIERS:
-        found.append(_identifier_count())
+        found.append(identifier_count())
     found += identifier_violations(request.identifiers[:MAX_IDENTIFIERS], add)
     binder = plans.binder(request.action)
     if binder is None:
@@ -147,7 +121,8 @@ def reference_violations(request: check_service_pb2.CheckRequest) -> list[FieldV
     return found
 
 
-def _identifier_count() -> FieldViolation:
+def identifier_count() -> FieldViolation:
+    """Say how many identifiers a check takes."""
     return FieldViolation("identifiers", f"send 1 to {MAX_IDENTIFIERS}, all that you hold of this one customer")
 
 

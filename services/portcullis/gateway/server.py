@@ -13,18 +13,17 @@ from contextlib import asynccontextmanager
 import structlog
 
 from portcullis.config import Settings
-from portcullis.domain.errors import NoSnapshot
 from portcullis.domain.identifiers import prepare
 from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway import caller_servicer, check_servicer
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.caller_servicer import CallerServicer
 from portcullis.gateway.check_servicer import CheckServicer
-from portcullis.gateway.compiled import Held
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.front import Front, Handlers
 from portcullis.gateway.operators import OperatorDesks, operator_services
 from portcullis.gateway.serving import Health, serving
+from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import Clock, Journal, Replica
 
@@ -57,14 +56,12 @@ class Gateway:
         operators: OperatorDesks | None = None,
     ) -> None:
         self.settings = settings
-        self.held = Held(replica)
+        self.held = Held(replica, settings.allow_cache_ttl_s)
         self.desk = CheckDesk(
-            held=self.held,
             tokeniser=tokeniser,
             journal=journal,
             clock=clock,
             tally=tally,
-            allow_cache_ttl_s=settings.allow_cache_ttl_s,
         )
         self.front = Front(self.callers, tally)
         self.services: dict[str, Handlers] = {
@@ -82,18 +79,18 @@ class Gateway:
         Raises:
             NoSnapshot: there is none yet.
         """
-        return self.held.compiled().callers
+        return self.held.present().callers
 
     def serving(self) -> bool:
         """Tell whether a snapshot is there to answer from; note in the metrics which."""
-        try:
-            edition = self.held.compiled().edition
-        except NoSnapshot:
+        view = self.held.view
+        if view is None:
             return False
+        edition = view.edition
         self.desk.tally.holding(
             version=edition.version,
             published_at=edition.published_at,
-            age_s=self.held.replica.vouched_age_s(),
+            age_s=view.age_s,
             records=edition.records,
         )
         return True
@@ -118,14 +115,17 @@ class Gateway:
     async def _tick(self, health: Health) -> None:
         loop = asyncio.get_running_loop()
         flush_at = loop.time()
+        fault_name = ""
         while True:
             try:
-                changed = self.held.replica.refresh()
-                self.desk.look()
+                changed = await self.held.refresh()
                 if changed or loop.time() >= flush_at:
                     flush_at = loop.time() + _FLUSH_EVERY_S
                     await health.set(serving=self.serving())
                     self.desk.tally.flush()
+                fault_name = ""
             except Exception as fault:  # noqa: BLE001 - the tick must go on; the present version keeps answering
-                _log.error("the replica could not be looked at; going on with the version held", type=type(fault).__name__)
+                if type(fault).__name__ != fault_name:
+                    fault_name = type(fault).__name__
+                    _log.error("the replica could not be looked at; going on with the version held", type=fault_name)
             await asyncio.sleep(self.settings.refresh_interval_s)

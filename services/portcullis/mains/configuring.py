@@ -44,4 +44,5 @@ def _line(location: tuple[int | str, ...], kind: str, message: str) -> str:
     name = ".".join(map(str, location))
     if kind == "extra_forbidden":
         return f"{name}: no such setting; see docs/reference/cli.md for those there are"
+    message = message.removeprefix("Value error, ")
     return f"PORTCULLIS_{name.upper()}: {message[:1].lower()}{message[1:]}; set it right, or unset it for the default"

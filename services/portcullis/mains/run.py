@@ -23,7 +23,7 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError, SetupFault
 from portcullis.mains.demo import demonstration_keys, ensure_operator_key, load_demonstration
-from portcullis.mains.homes import HomeLock, prepare_home, run_folder
+from portcullis.mains.homes import HomeLock, prepare_home
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.listening import dialled, reserve_port
 from portcullis.mains.logs import configure_logs
@@ -118,9 +118,12 @@ def _wait_until_serving(stack: Stack, signals: StopSignals) -> bool:
         if refused := stack.refused():
             raise SetupFault(f"the part {refused[0]} can't start as it is set up; its own line above says what to do")
         if time.monotonic() >= deadline:
+            of_valkey = (
+                f", and {stack.valkey_log} what Valkey says" if stack.valkey_log else "; is PORTCULLIS_REDIS_URL right?"
+            )
             raise SetupFault(
-                f"the gateway did not begin to serve within {READY_WITHIN_S:.0f} s; the lines above say what it waits for, "
-                f"and {run_folder(stack.home) / 'valkey.log'} what Valkey says"
+                f"the gateway did not begin to serve within {READY_WITHIN_S:.0f} s; the lines above say what it waits for"
+                f"{of_valkey}"
             )
     return True
 

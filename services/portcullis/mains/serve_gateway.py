@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
+from portcullis.gateway.collecting import settle
 from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
 from portcullis.mains.desks import operator_desks
@@ -60,6 +61,7 @@ async def _serve(settings: Settings) -> None:
         check = Check("snapshot", on_loop(lambda: None if gateway.serving() else "no snapshot yet", stop))
         held.enter_context(status(settings, metrics, [check]))
         async with gateway.running() as port:
+            settle()
             _log.info("serving", port=port, transport=settings.transport)
             await stop.wait()
             _log.info("draining", drain_s=settings.drain_s)

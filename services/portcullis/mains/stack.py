@@ -125,6 +125,11 @@ class Stack:
         discard_metric_folder(self._metrics)
 
     @property
+    def valkey_log(self) -> Path | None:
+        """Where the embedded Valkey writes what it has to say; None where another server is used."""
+        return self._run / "valkey.log" if self._socket is not None else None
+
+    @property
     def _redis_url(self) -> str:
         return self._settings.redis_url
 

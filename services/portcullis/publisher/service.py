@@ -2,16 +2,19 @@
 
 The rules:
 
-1. A change of the registry is published whole, under the next version. A version is one more than the greatest one known
-   from the state file and from the store; where neither knows one, it is the time in milliseconds, so that a publisher
-   that lost both still counts upwards. It is spent, on the disk, before anything is sent.
+1. A change of the registry is published whole, under the next version: the time in milliseconds, and in any case more than
+   the greatest version known from the state file and from the store. So a publisher whose state file was lost, or came
+   back from a backup, still counts upwards beside an empty or older store, and no follower has to refuse it as a
+   rollback. A version is spent, on the disk, before anything is sent.
 2. To vouch is to say: a moment ago this was the newest state of the registry. So nothing is vouched for while the registry
    can't be asked, or holds changes that are not published yet.
 3. What stands in the store is compared every second with what was put there. A store found empty, older, damaged or without
    the base is a fault, and gets a new version at once.
 4. A registry that knows fewer changes than were published is another registry or an old copy. It is not published.
 5. A base that another has replaced stays for followers who are reading it: for `GRACE_S` seconds, and a second more for each
-   `SLOWEST_READER_BYTES_PER_S` bytes of it.
+   `SLOWEST_READER_BYTES_PER_S` bytes of it. The base that the metadata in the store names always stays. What else is
+   there, such as the beginning of a base whose upload failed, goes before the next one is sent, so that a store that was
+   full does not stay so.
 6. No fault ends the loop. Each is counted at every try, and logged when it begins and when it is over.
 """
 
@@ -94,7 +97,7 @@ class Publisher:
         self._published: _Published | None = None
         self._vouch_due = 0.0
         self._kept_until: dict[str, float] = {}
-        self._uncollected = False
+        self._uncollected = True
         self._fault = ""
 
     def run(self, stop: threading.Event) -> None:
@@ -170,7 +173,6 @@ class Publisher:
         timestamp, snapshot, description = found
         same = (timestamp.version, timestamp.snapshot_sha256) == (state.version, state.snapshot_sha256)
         if not same or head != description.registry_seq or not self._store.holds(description.base_name):
-            self._supersede(description)
             return None
         return _Published(snapshot, description, timestamp)
 
@@ -196,15 +198,13 @@ class Publisher:
                 f"as it is, stop the publisher and remove {self._state.file}"
             )
         version = self._next_version(state)
+        self._collect()
         with self._registry.view() as view:
             compilation = compile_edition(view, version=version, now=self._clock.now(), folder=self._folder)
         with compilation.spool:
             self._report_faults(compilation)
             published = self._send(compilation)
-        if self._published is not None:
-            self._supersede(self._published.description)
         self._published = published
-        self._uncollected = True
         self._vouch_due = begun + VOUCH_INTERVAL_S
         seconds = self._clock.monotonic() - begun
         self._counts.published(version, seconds)
@@ -216,8 +216,7 @@ class Publisher:
             found = decode_timestamp(self._store.read_metadata(TIMESTAMP_FILE)).version
         except SnapshotInvalid:
             found = 0
-        known = max(state.version, found, self._published.timestamp.version if self._published else 0)
-        return known + 1 if known else max(1, int(self._clock.now() * 1000))
+        return max(int(self._clock.now() * 1000), state.version + 1, found + 1)
 
     def _send(self, compilation: Compilation) -> _Published:
         edition = compilation.edition
@@ -232,10 +231,14 @@ class Publisher:
                 snapshot_sha256=hashlib.sha256(snapshot).hexdigest(),
             )
         )
+        replaced = self._found()
+        self._uncollected = True
         self._store.publish(
             {SNAPSHOT_FILE: snapshot, TIMESTAMP_FILE: encode_timestamp(timestamp)},
             {digests.name: base_chunks(edition, compilation.spool.pieces())},
         )
+        if replaced is not None:
+            self._supersede(replaced[2])
         return _Published(snapshot, description, timestamp)
 
     def _report_faults(self, compilation: Compilation) -> None:
@@ -257,10 +260,12 @@ class Publisher:
         self._kept_until[description.base_name] = self._clock.monotonic() + grace_s
 
     def _collect(self) -> None:
-        """Remove the bases that nobody can be reading any more."""
-        if not self._uncollected or self._published is None:
+        """Remove the bases that nobody can be reading any more, and what failed uploads left."""
+        if not self._uncollected:
             return
+        found = self._found()
+        standing = {found[2].base_name} if found else set()
         now = self._clock.monotonic()
         self._kept_until = {name: until for name, until in self._kept_until.items() if until > now}
-        self._store.collect({self._published.description.base_name, *self._kept_until})
+        self._store.collect({*standing, *self._kept_until})
         self._uncollected = bool(self._kept_until)

@@ -26,7 +26,7 @@ class StateFile:
         """Read the state; one that is absent or damaged is empty."""
         try:
             return msgspec.json.decode(self.file.read_bytes(), type=PublisherState)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
             return PublisherState()
 
     def save(self, state: PublisherState) -> None:

@@ -40,9 +40,20 @@ def test_a_fact_gets_its_type_from_its_text_or_its_name(text: str, value: Attrib
 
 
 @pytest.mark.parametrize("given", [["train"], ["=G101"], ["a=1", "a=2"], ["a:int=x"], ["a:bool=1"], ["a:date=1"]])
-def test_what_is_no_fact_is_refused(given: list[str]) -> None:
-    with pytest.raises(typer.BadParameter):
+def test_what_is_no_fact_is_refused_by_its_place(given: list[str]) -> None:
+    with pytest.raises(typer.BadParameter, match=f"^fact {len(given)}: "):
         asking.attributes(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [[CANARY], [f"{CANARY}=1", f"{CANARY}=2"], [f"{CANARY}:int={CANARY}"], [f"{CANARY}:date=1"], [f"a:int={CANARY}"]],
+)
+def test_an_identifier_given_as_a_fact_is_not_repeated(given: list[str]) -> None:
+    with pytest.raises(typer.BadParameter) as caught:
+        asking.attributes(given)
+
+    assert CANARY not in str(caught.value)
 
 
 def test_identifiers_come_from_the_arguments_and_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,3 +108,11 @@ def test_one_argument_too_many_is_not_repeated(capsys: pytest.CaptureFixture[str
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == portcullis("version")
     assert capsys.readouterr().out.startswith("portcullis ")
+
+
+def test_an_identifier_in_the_place_of_a_command_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis(CANARY)
+    assert 2 == portcullis("decision", CANARY)
+    told = capsys.readouterr().err
+    assert "no such command; see `portcullis --help`" in told
+    assert CANARY not in told

@@ -89,7 +89,7 @@ def test_where_nobody_publishes_the_command_does(world: World) -> None:
     world.clock.sleep(60)
     changed = world.publish()
 
-    assert [first, first, first + 1] == [first, again, changed]
+    assert first == again < changed
     assert world.version() == changed
     assert publisher_state(world.settings).load().version == changed
 
@@ -104,7 +104,7 @@ def test_a_running_publisher_is_waited_for_and_not_crossed(world: World) -> None
         world.clock.sleep(seconds)
         assert running.look()
 
-    assert before + 1 == world.publish(sleep)
+    assert before < world.publish(sleep) == world.version()
     assert not publisher_state(world.settings).file.exists()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.domain.attributes import AttributeBinder, bind_attributes
+from portcullis.domain.attributes import AttributeBinder
 from portcullis.domain.errors import InvalidRequest
 from portcullis.domain.policies import Action, AttributeSpec, AttributeType
 
@@ -28,25 +28,25 @@ LOAN = Action("loan.apply", attributes=(AttributeSpec("amount", AttributeType.DO
 
 def violations(pairs, action=RAIL) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequest) as caught:
-        bind_attributes(action, pairs)
+        AttributeBinder(action).bind(pairs)
     return [(each.field, each.description) for each in caught.value.violations]
 
 
 def test_what_is_not_given_takes_its_default():
-    assert DEFAULTS | {"train": "K1"} == bind_attributes(RAIL, [("train", "K1")])
+    assert DEFAULTS | {"train": "K1"} == AttributeBinder(RAIL).bind([("train", "K1")])
 
 
 def test_an_action_without_attributes_binds_nothing():
-    assert {} == bind_attributes(Action("golf.round.book"), ())
+    assert {} == AttributeBinder(Action("golf.round.book")).bind(())
 
 
 def test_attributes_may_come_as_any_iterable():
-    assert DEFAULTS | {"train": "K1"} == bind_attributes(RAIL, (pair for pair in [("train", "K1")]))
+    assert DEFAULTS | {"train": "K1"} == AttributeBinder(RAIL).bind(pair for pair in [("train", "K1")])
 
 
 def test_every_attribute_may_be_given():
     pairs = [("train", "G1"), ("seat_class", "first"), ("price", 2.5), ("seats", 2), ("student", True)]
-    assert dict(pairs) == bind_attributes(RAIL, pairs)
+    assert dict(pairs) == AttributeBinder(RAIL).bind(pairs)
 
 
 def test_what_is_bound_is_the_callers_own():
@@ -56,13 +56,13 @@ def test_what_is_bound_is_the_callers_own():
 
 
 def test_a_whole_number_is_taken_where_a_double_is_declared():
-    bound = bind_attributes(LOAN, [("amount", 3)])
+    bound = AttributeBinder(LOAN).bind([("amount", 3)])
     assert {"amount": 3.0} == bound
     assert isinstance(bound["amount"], float)
 
 
 def test_a_default_written_as_a_whole_number_binds_as_the_double_it_is_declared():
-    assert isinstance(bind_attributes(RAIL, [("train", "K1")])["price"], float)
+    assert isinstance(AttributeBinder(RAIL).bind([("train", "K1")])["price"], float)
 
 
 def test_a_missing_required_attribute_is_named():
@@ -111,12 +111,12 @@ def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused(name, value, desc
 
 @pytest.mark.parametrize("text", ["", "x" * 256, "软卧", "soft\u3000sleeper", "soft\u200bsleeper"])
 def test_text_of_any_script_is_taken(text):
-    assert text == bind_attributes(RAIL, [("train", text)])["train"]
+    assert text == AttributeBinder(RAIL).bind([("train", text)])["train"]
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0])
 def test_whole_numbers_of_64_bits_are_taken(number):
-    assert number == bind_attributes(RAIL, [("train", "K1"), ("seats", number)])["seats"]
+    assert number == AttributeBinder(RAIL).bind([("train", "K1"), ("seats", number)])["seats"]
 
 
 def test_all_violations_come_at_once():
@@ -149,6 +149,6 @@ def test_the_quick_way_and_the_close_way_agree(pairs):
 @given(st.lists(st.tuples(NAMES, st.text("SECRET", min_size=7, max_size=300)), min_size=1, max_size=8))
 def test_no_violation_holds_a_value(pairs):
     try:
-        bind_attributes(LOAN, pairs)
+        AttributeBinder(LOAN).bind(pairs)
     except InvalidRequest as fault:
         assert not any(value in str(fault) for _, value in pairs)  # noqa: PT017

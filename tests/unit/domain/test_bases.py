@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.bases import CHUNK_BYTES, base_chunks, digest_chunks, frame, read_base, split_frames
+from portcullis.domain.editions import Legal
 from portcullis.domain.errors import SnapshotInvalid
 from tests.support.distribution import edition, records, token
 
@@ -45,8 +46,6 @@ def test_records_larger_than_a_chunk_are_read():
 
 
 def test_an_edition_larger_than_a_chunk_is_read():
-    from portcullis.domain.editions import Legal
-
     large = edition(1, 1, legal=tuple(Legal(f"section {number} " + "x" * 1000, "") for number in range(2500)))
     chunks = written(records(range(1)), large)
     assert len(chunks) > 2

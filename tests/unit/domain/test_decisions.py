@@ -155,6 +155,14 @@ def test_a_stale_list_leaves_the_fresh_ones_their_say() -> None:
     assert ["fresh"] == [hit.measure.list.name for hit in verdict.hits]
 
 
+@pytest.mark.parametrize("effect", [Effect.RESTRICT, Effect.REVIEW])
+def test_a_stale_list_whose_condition_cannot_be_evaluated_asks_a_person(effect: Effect) -> None:
+    stale = policy(a_list("court", measure(effect=effect, on_stale=OnStale.RESTRICT, when="1 / divisor > 0"), max_age_s=1))
+    for index in ({}, {TOKEN: [a_record()]}):
+        assert Outcome.REVIEW == ask(stale, index, age_s=10, attributes={"divisor": 0}).outcome
+        assert Outcome.RESTRICT == ask(stale, index, age_s=10, attributes={"divisor": 1}).outcome
+
+
 def test_a_weak_match_is_no_ground_for_a_stale_refusal() -> None:
     stale = policy(a_list("court", measure(on_stale=OnStale.RESTRICT), max_age_s=1))
     verdict = ask(stale, {TOKEN: [a_record()]}, probes=((TOKEN, True),), age_s=10)
@@ -189,6 +197,14 @@ def test_an_ordinary_seat_is_never_refused_whatever_the_measure_says() -> None:
         assert (Outcome.ALLOW, ()) == (ordinary.outcome, ordinary.hits)
     express = ask(careless, {TOKEN: [a_record()]}, attributes={"train": "G101"}, **rail)
     assert Outcome.RESTRICT == express.outcome
+
+
+@pytest.mark.parametrize("effect", [Effect.NOTICE, Effect.GRANT])
+def test_an_ordinary_seat_gets_no_label_whatever_the_measure_says(effect: Effect) -> None:
+    careless = rail_policy(measure(actions=("rail.ticket.purchase",), effect=effect, on_stale=OnStale.ALLOW))
+    rail: dict[str, Any] = {"action": "rail.ticket.purchase", "purpose": "ticketing"}
+    assert () == ask(careless, {TOKEN: [a_record()]}, attributes={"train": "K101"}, **rail).hits
+    assert 1 == len(ask(careless, {TOKEN: [a_record()]}, attributes={"train": "G101"}, **rail).hits)
 
 
 def test_an_action_outside_the_agreement_is_refused() -> None:

@@ -78,6 +78,33 @@ def test_no_entry_stands_without_what_neither_row_nor_list_states(lists: str, fi
     assert [field] == list(faults(a_list(**{lists: " "})))
 
 
+@pytest.mark.parametrize("field", ["case_reference", "legal_basis", "purpose", "redress"])
+@pytest.mark.parametrize("text", ["-", "\u200b", " . ", "\u2060\u2060"])
+def test_a_text_without_a_letter_or_digit_states_nothing(field: str, text: str) -> None:
+    """Rule 1."""
+    assert [field] == list(faults(**{field: text}))
+
+
+@pytest.mark.parametrize("redress", ["n/a", "javascript:alert(1)", "http://court.example", "ask the court", "mailto:court"])
+def test_a_row_whose_redress_is_no_contact_is_refused(redress: str) -> None:
+    """Rule 1: the subject must be able to use it, and partners show it as a link."""
+    assert ["redress"] == list(faults(redress=redress))
+
+
+@pytest.mark.parametrize("turned", ["(2090) \u202eomeD", "Demo \u2066 17"])
+def test_a_text_that_turns_the_direction_of_its_line_is_refused(turned: str) -> None:
+    assert ["case_reference"] == list(faults(case_reference=turned))
+
+
+@pytest.mark.parametrize("field", ["key", "case_reference"])
+def test_a_text_that_is_nothing_but_a_short_identifier_is_refused(field: str) -> None:
+    short = (GivenIdentifier("passport", "X12345", "XA"),)
+    told = faults(identifiers=short, **{field: "x-12345"})
+    assert [field] == list(told)
+    assert "12345" not in str(told)
+    assert "case x12345 b" == getattr(admit(identifiers=short, **{field: "case x12345 b"}).entry, field)
+
+
 def test_every_fault_of_a_row_is_told_at_once() -> None:
     assert {"case_reference", "until", "measures[0]"} == set(faults(case_reference="", until=None, measures=("unheard-of",)))
 

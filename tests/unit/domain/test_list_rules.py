@@ -226,9 +226,36 @@ def test_a_measure_may_restrict_what_is_no_ordinary_seat(when):
     assert [] == refusals(rail(when))
 
 
-@pytest.mark.parametrize("effect", [Effect.NOTICE, Effect.GRANT])
-def test_a_grant_or_notice_may_speak_to_ordinary_seats(effect):
-    assert [] == refusals(rail("", effect))
+@pytest.mark.parametrize("effect", list(Effect))
+def test_no_measure_of_any_effect_touches_an_ordinary_seat(effect):
+    """Rule 3: a notice there would say of somebody, at every ordinary journey, that they are listed."""
+    assert ["list[court].measure[trains].when"] == refusals(rail("", effect))
+    assert [] == refusals(rail("train.startsWith('G')", effect))
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "train.startsWith('K7') && train.endsWith('99')",
+        "size(train) == 7",
+        "size(train) > 9 && size(train) < 11",
+        "train.matches('^K777[78]$')",
+        "train.matches('^Z[0-9]{6}$|^G')",
+        "seat_class.matches('(?i)^bench')",
+    ],
+)
+def test_a_condition_is_tried_on_the_seats_it_describes(when):
+    """Rule 3."""
+    assert ["list[court].measure[trains].when"] == refusals(rail(when))
+
+
+def test_a_condition_of_more_forms_than_can_be_tried_is_refused():
+    """Rule 3: what nobody has tried may hold for an ordinary seat."""
+    flags = tuple(AttributeSpec(f"flag{number}", AttributeType.BOOL, default=False) for number in range(12))
+    action = Action(RAIL.name, attributes=(*RAIL.attributes, *flags))
+    problem = next(iter(check_policy(rail(" && ".join(flag.name for flag in flags), action=action))))
+    assert "list[court].measure[trains].when" == problem.where
+    assert "it has more forms than can be tried" in problem.what
 
 
 def test_a_condition_that_fails_for_an_ordinary_seat_is_refused():

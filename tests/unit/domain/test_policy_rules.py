@@ -69,7 +69,13 @@ def test_two_lists_may_have_measures_of_the_same_name():
     assert [] == refusals(policy(a_list("court"), a_list("tax")))
 
 
-@pytest.mark.parametrize("word", ["score", "credit-score", "grade", "rank", "rating", "risk-ratings", "graded", "scoring"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("score", "credit-score", "grade", "rank", "rating", "risk-ratings", "graded", "scoring"),
+        *("creditscore", "scorecard", "score2", "risk-grade-3", "socialrating"),
+    ],
+)
 def test_no_list_or_measure_is_named_as_a_score(word):
     """Rule 5."""
     scored = policy(a_list(word, measure(word)), partners=())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.protected import (
-    PROTECTED_PREFIXES,
+    PROTECTED_WORDS,
     deciding_attributes,
     is_protected,
     protected_samples,
@@ -51,8 +51,23 @@ def test_other_actions_are_not_protected(action):
     assert () == deciding_attributes(action)
 
 
-def test_a_protected_word_within_a_name_protects_nothing():
-    assert not is_protected("order.food", {})
+@pytest.mark.parametrize(
+    "action",
+    ["order.food", "online.food.order", "food-delivery.order", "purchase.medicine", "private-school.enrol", "buses.ride"],
+)
+def test_a_protected_word_protects_wherever_in_the_name_it_stands(action):
+    """Rule 3: or an action would escape by another order of its words."""
+    assert is_protected(action, {"train": "G101", "seat_class": "first"})
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["rail.ticket", "rail.tickets.purchase", "rail.purchase", "train.seat.book", "purchase.rail-ticket", "ferry.board"],
+)
+def test_ordinary_seats_are_protected_whatever_the_action_is_called(action):
+    """Rule 3."""
+    assert deciding_attributes(action)
+    assert is_protected(action, {"train": "K1", "seat_class": "second", "cabin_class": "third"})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +119,6 @@ def test_suspicious_texts_widen_the_samples():
     assert "G7" not in trains
 
 
-@given(st.sampled_from(sorted(PROTECTED_PREFIXES)), st.text("abcdefgh.-", max_size=20))
+@given(st.sampled_from(sorted(PROTECTED_WORDS)), st.text("abcdefgh.-", max_size=20))
 def test_no_end_of_a_name_lifts_the_protection(first, rest):
     assert is_protected(f"{first}.{rest}", {"train": "G101", "seat_class": "first", "cabin_class": "first"})

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-from itertools import islice
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.editions import FORMAT, Edition
-from portcullis.gateway.answers import DECISION_ID_LENGTH, SnapshotLine, decision_ids, varint
+from portcullis.gateway.answers import DECISION_ID_LENGTH, DecisionIds, SnapshotLine, varint
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 from tests.support.policies import policy
@@ -35,14 +33,15 @@ def expected_miss(line: SnapshotLine, decision_id: str, ttl_s: float) -> pb.Chec
 @given(st.integers(1, 2**60), st.floats(0, 1e12), st.sampled_from([0.0, 0.5, 2.0]))
 def test_a_miss_put_together_from_bytes_is_what_protobuf_would_write(version: int, age_s: float, ttl_s: float) -> None:
     line = SnapshotLine(edition(version), age_s, ttl_s)
-    decision_id = next(decision_ids())
+    decision_id = DecisionIds()()
     expected = expected_miss(line, decision_id.decode(), ttl_s)
     assert expected.SerializeToString(deterministic=True) == line.miss(decision_id)
 
 
 def test_a_batch_of_misses_put_together_from_bytes_is_what_protobuf_would_write() -> None:
     line = SnapshotLine(edition(7), 1.5, 0.0)
-    ids = list(islice(decision_ids(), 3))
+    next_id = DecisionIds()
+    ids = [next_id() for _ in range(3)]
     expected = pb.BatchCheckResponse(
         results=[pb.CheckResult(response=expected_miss(line, each.decode(), 0.0)) for each in ids]
     )
@@ -56,7 +55,8 @@ def test_a_varint_is_what_protobuf_would_write(number: int) -> None:
 
 
 def test_decision_ids_are_unlike_each_other_and_of_one_length() -> None:
-    ids = list(islice(decision_ids(), 2000))
+    next_id = DecisionIds()
+    ids = [next_id() for _ in range(2000)]
     assert 2000 == len(set(ids))
     assert {DECISION_ID_LENGTH} == {len(each) for each in ids}
 

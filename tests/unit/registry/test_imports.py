@@ -254,10 +254,11 @@ def test_imports_do_to_the_list_what_they_would_do_to_a_dict(files: list[tuple[b
     store, model = registry(), dict[str, str]()
     for full, rows in files:
         text = "".join(
-            bad(number) if what == "bad" else good(number, redress=f"tel:{what}") for number, what in rows.items()
+            bad(number) if what == "bad" else good(number, redress=f"https://{what}.example")
+            for number, what in rows.items()
         )
         report = load(store, text, full=full)
-        taken = {f"k{number}": f"tel:{what}" for number, what in rows.items() if what != "bad"}
+        taken = {f"k{number}": f"https://{what}.example" for number, what in rows.items() if what != "bad"}
         if full and taken:
             model = {key: held for key, held in model.items() if key in {f"k{number}" for number in rows}}
         model |= taken

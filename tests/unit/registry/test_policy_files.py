@@ -27,7 +27,7 @@ from portcullis.domain.policies import (
     Policy,
     RestrictedList,
 )
-from portcullis.domain.protected import PROTECTED_PREFIXES, is_protected
+from portcullis.domain.protected import PROTECTED_WORDS, is_protected
 from portcullis.registry.policy_files import load_policy, read_policy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -359,4 +359,4 @@ def test_the_reference_names_every_key():
 
 
 def test_the_reference_names_every_protected_word_and_kind_of_identifier():
-    assert set() == {word for word in (*PROTECTED_PREFIXES, *KINDS) if f"`{word}`" not in REFERENCE}
+    assert set() == {word for word in (*PROTECTED_WORDS, *KINDS) if f"`{word}`" not in REFERENCE}

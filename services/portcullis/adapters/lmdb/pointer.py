@@ -21,6 +21,7 @@ VOUCHED_FILE = "vouched.json"
 GENERATIONS = "generations"
 
 _FILE_MODE = 0o640
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ def read_pointer(home: Path) -> tuple[bytes, Pointer | None]:
     data = _read(home / CURRENT_FILE)
     try:
         pointer = _pointer_decoder.decode(data)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return data, None
     return data, pointer if pointer.format == FORMAT else None
 
@@ -78,7 +79,7 @@ def read_vouching(home: Path) -> Vouching | None:
     """Read ``vouched.json``; None where it is absent or damaged."""
     try:
         return _vouching_decoder.decode(_read(home / VOUCHED_FILE))
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return None
 
 

@@ -11,12 +11,14 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import lmdb
 
 from portcullis.adapters.clock import boot_id
+from portcullis.adapters.lmdb.bloom import BloomBuilder
 from portcullis.adapters.lmdb.generations import DATA_FILE, EDITION_KEY, LOCK_FILE, MAX_READERS, open_generation
 from portcullis.adapters.lmdb.pointer import (
     GENERATIONS,
@@ -59,7 +61,14 @@ class LmdbReplicaWriter:
         self._sweep()
 
     def held(self) -> Edition | None:
-        """Give the edition now installed, or None. What can't be read counts as none."""
+        """Give the edition now installed, or None. What can't be read, or was wiped meanwhile, counts as none."""
+        pointer = self._pointer
+        if (
+            pointer is None
+            or read_pointer(self._home)[1] != pointer
+            or not (pointer.folder(self._home) / DATA_FILE).exists()
+        ):
+            return None
         return self._held
 
     def install(self, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> None:
@@ -69,6 +78,7 @@ class LmdbReplicaWriter:
             SnapshotInvalid: tokens out of order, doubled, or not as many as the edition says.
             OSError: the disk refused; the present version stays.
         """
+        (self._home / GENERATIONS).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         number = self._next_number()
         folder = generation_folder(self._home, number)
         try:
@@ -81,7 +91,9 @@ class LmdbReplicaWriter:
             raise
         self._pointer = pointer
         self._held = edition
-        self._vouched_at = vouched_monotonic(edition, None, self._clock, self._boot)
+        with suppress(OSError):
+            # The version is installed, note or not; without one its age is worked out anew from the same facts.
+            self._note(edition.version, vouched_monotonic(edition, None, self._clock, self._boot))
         self._sweep()
 
     def vouch(self, version: int, age_s: float) -> None:
@@ -90,13 +102,14 @@ class LmdbReplicaWriter:
         Raises:
             OSError: the disk refused.
         """
-        age_s = max(0.0, age_s)
-        vouched_at = self._clock.monotonic() - age_s
-        if self._held is None or version != self._held.version or vouched_at <= self._vouched_at:
-            return
-        wall = self._clock.now() - age_s
-        write_vouching(self._home, Vouching(version=version, wall=wall, monotonic=vouched_at, boot_id=self._boot))
+        vouched_at = self._clock.monotonic() - max(0.0, age_s)
+        if self._held is not None and version == self._held.version and vouched_at > self._vouched_at:
+            self._note(version, vouched_at)
+
+    def _note(self, version: int, vouched_at: float) -> None:
         self._vouched_at = vouched_at
+        wall = self._clock.now() - (self._clock.monotonic() - vouched_at)
+        write_vouching(self._home, Vouching(version=version, wall=wall, monotonic=vouched_at, boot_id=self._boot))
 
     def close(self) -> None:
         """Let another writer have the folder."""
@@ -158,7 +171,7 @@ def _build(folder: Path, edition: Edition, records: Iterable[tuple[bytes, bytes]
             str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_readers=MAX_READERS, mode=_LOCK_MODE
         )
         try:
-            _fill(environment, edition, records)
+            _fill(environment, edition, records).write(folder, _DATA_MODE)
             environment.sync(True)  # noqa: FBT003 - positional by LMDB's signature: force
         finally:
             environment.close()
@@ -173,14 +186,19 @@ def _build(folder: Path, edition: Edition, records: Iterable[tuple[bytes, bytes]
     return data.stat().st_size
 
 
-def _fill(environment: lmdb.Environment, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> None:
+def _fill(environment: lmdb.Environment, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> BloomBuilder:
+    """Write every record; gives the filter of their tokens."""
+    present = BloomBuilder(edition.records)
     _append(environment, [(EDITION_KEY, encode_edition(edition))])
     count = 0
     for batch in _batches(_ascending(records)):
         _append(environment, batch)
         count += len(batch)
+        for token, _ in batch:
+            present.add(token)
     if count != edition.records:
         raise SnapshotInvalid("the records are not as many as the edition says", refusal=Refusal.RECORDS_MALFORMED)
+    return present
 
 
 def _ascending(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:

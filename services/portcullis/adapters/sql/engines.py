@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Final, cast
 
@@ -124,35 +125,31 @@ def _sqlite(url: URL, write_wait_s: float) -> Engine:
 
 def _enter_wal(cursor: DBAPICursor, wait_s: float) -> None:
     """Turn WAL on. SQLite does not wait by itself when another process turns it on at the same time."""
+    _when_free(lambda: cursor.execute("PRAGMA journal_mode = WAL"), wait_s)
+
+
+def _begin_immediate(connection: Connection, wait_s: float) -> None:
+    """Become the one writer. SQLite's own waiting naps up to 100 ms at a time; a decision can't wait that long."""
+    raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        _when_free(lambda: raw.execute("BEGIN IMMEDIATE"), wait_s)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {_READ_WAIT_MS}")
+
+
+def _when_free(attempt: Callable[[], object], wait_s: float) -> None:
+    """Try until no other writer is in the way."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            cursor.execute("PRAGMA journal_mode = WAL")
+            attempt()
         except sqlite3.OperationalError as fault:
             if not _is_busy(fault) or time.monotonic() > deadline:
                 raise
             _pause()
         else:
             return
-
-
-def _begin_immediate(connection: Connection, wait_s: float) -> None:
-    """Become the one writer. SQLite's own waiting naps up to 100 ms at a time; a decision can't wait that long."""
-    raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
-    deadline = time.monotonic() + wait_s
-    raw.execute("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            try:
-                raw.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as fault:
-                if not _is_busy(fault) or time.monotonic() > deadline:
-                    raise
-                _pause()
-            else:
-                return
-    finally:
-        raw.execute(f"PRAGMA busy_timeout = {_READ_WAIT_MS}")
 
 
 def _pause() -> None:

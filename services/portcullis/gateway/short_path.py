@@ -1,0 +1,72 @@
+"""The short path of a check: the same question again, about another customer.
+
+A partner's tills ask the same thing all day: only the identifier differs. What follows the identifier in the request's bytes
+(action, purpose, attributes) is then the same to the byte, so what the whole path once found out about it, the plan and that
+the attributes are sound, is kept under these bytes. A check whose tail is known needs no parsing beyond its identifier.
+
+The short path only ever says "nothing was found". Whatever is not plain, such as a second identifier, a reference, a hit, a
+stale list, a number that is wrong or not canonical, is left to the whole path, which gives every answer and every error. A
+test holds the two against each other.
+
+Example: ``0a 24 · 0a 0e "cn.resident-id" 12 12 "11010120900101…" · 12 0a "loan.apply" 1a 07 "lending"`` is one identifier
+of 36 bytes, then a tail of 21 bytes (Protocol Buffers, "Encoding": a field is a tag byte, a length, and so many bytes).
+"""
+
+from __future__ import annotations
+
+from portcullis.domain.plans import Plan
+from portcullis.v1 import check_service_pb2
+
+MOST_TAILS = 4096
+LONGEST_TAIL = 256
+
+_IDENTIFIERS = 0x0A  # CheckRequest.identifiers = 1
+_KIND, _VALUE, _COUNTRY = 0x0A, 0x12, 0x1A  # Identifier.kind = 1, .value = 2, .country = 3
+_ONE_BYTE = 0x80
+"""Lengths below this take one byte; a longer field is left to the whole path."""
+
+Customer = tuple[str, str, str, bytes]
+"""Kind, value and country of the one identifier, and the bytes after it."""
+
+
+def split(body: bytes) -> Customer | None:
+    """Take a request's one leading identifier from its bytes; None when they do not begin with a plain one."""
+    try:
+        end = body[1] + 2
+        kind_end = body[3] + 4
+        value_end = body[kind_end + 1] + kind_end + 2
+        if not (
+            body[0] == _IDENTIFIERS
+            and body[2] == _KIND
+            and body[kind_end] == _VALUE
+            and value_end <= end < _ONE_BYTE
+            and end < len(body)
+        ):
+            return None
+        country = ""
+        if value_end != end:
+            if body[value_end] != _COUNTRY or body[value_end + 1] != end - value_end - 2:
+                return None
+            country = body[value_end + 2 : end].decode()
+        return body[4:kind_end].decode(), body[kind_end + 2 : value_end].decode(), country, body[end:]
+    except (IndexError, UnicodeDecodeError):
+        return None
+
+
+class Tails:
+    """The tails that the whole path has found sound, with their plans, for one policy. Bounded; nothing of a customer."""
+
+    __slots__ = ("_plans", "plan")
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[str, bytes], Plan] = {}
+        self.plan = self._plans.get
+
+    def learn(self, holder: str, plan: Plan, body: bytes, request: check_service_pb2.CheckRequest) -> None:
+        """Keep the tail of a request that the whole path has just answered; one that names a transaction is not kept."""
+        customer = split(body)
+        if customer is None or len(customer[3]) > LONGEST_TAIL or request.partner_reference or request.at_least_snapshot:
+            return
+        # As many identifiers as before the tail: then the tail itself holds none.
+        if len(request.identifiers) == 1 and len(self._plans) < MOST_TAILS:
+            self._plans[holder, customer[3]] = plan

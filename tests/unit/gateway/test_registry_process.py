@@ -1,0 +1,75 @@
+"""The operators' services in a process of their own, beside the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, cast
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.memory.journal import MemoryJournal
+from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
+from portcullis.config import Settings
+from portcullis.gateway.operators import OperatorDesks, running_registry
+from portcullis.metrics import CheckTally
+from portcullis.v1 import admin_service_pb2 as pb
+from tests.support.distribution import DictRegistry, edition, records
+from tests.support.gateways import credential
+
+
+class FaultyOnce(DictRegistry):
+    """A registry whose next look fails in a way that nobody foresaw."""
+
+    faulty = False
+
+    def head(self) -> int:
+        if self.faulty:
+            self.faulty = False
+            raise KeyError("unforeseen")
+        return super().head()
+
+
+async def status(channel: grpc.aio.Channel, key: str) -> pb.GetStatusResponse:
+    call = channel.unary_unary("/portcullis.v1.AdminService/GetStatus")
+    answer = await call(b"", metadata=[("authorization", f"Bearer {key}")], timeout=5)
+    return pb.GetStatusResponse.FromString(answer)
+
+
+async def eventually(channel: grpc.aio.Channel, key: str, version: str) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            if (await status(channel, key)).snapshot.version == version:
+                return
+        except grpc.aio.AioRpcError as fault:
+            if fault.code() != grpc.StatusCode.UNAUTHENTICATED:
+                raise
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_look() -> None:
+    clock = SystemClock()
+    registry, writer = FaultyOnce(), MemoryReplicaWriter(clock)
+    registry.credentials = (credential("old-key", "olga", "operator"),)
+    serving = running_registry(
+        settings=Settings(grpc_port=0, drain_s=0.1),
+        reader=registry,
+        desks=OperatorDesks(cast("Any", None), cast("Any", None)),
+        replica=MemoryReplica(writer, clock),
+        journal=MemoryJournal(clock=clock),
+        tally=CheckTally(CollectorRegistry()),
+    )
+    async with serving as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        assert not (await status(channel, "old-key")).HasField("snapshot")
+        writer.install(edition(7, 2), records(range(2)))
+        await eventually(channel, "old-key", "7")
+        registry.faulty = True
+        registry.credentials = (credential("new-key", "olga", "operator"),)
+        registry.seq += 1
+        writer.install(edition(8, 2), records(range(2)))
+        await eventually(channel, "new-key", "8")
+        assert not registry.faulty
