@@ -320,6 +320,18 @@ class RegistryStore(RegistryReader, Protocol):
         """Give a page of a list's entries in the order of their entry_id."""
         ...
 
+    def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
+        """Note durably, in one transaction, that somebody is about to see these entries, and why. No change of the log.
+
+        Raises:
+            NotFound: one of them is no entry; then nothing is noted.
+        """
+        ...
+
+    def looks(self, list_name: str, key: str) -> Sequence[Look]:
+        """Give the looks at one entry in their order; none at one that is not there."""
+        ...
+
     def count_in_force(self, list_name: str) -> int:
         """Count a list's entries in force."""
         ...
@@ -386,7 +398,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a decision's record: who, when (Unix seconds) and why."""
+    """One look at a decision's record or at an entry: who, when (Unix seconds) and why."""
 
     actor: str
     at: float
@@ -502,20 +514,26 @@ class RegistryDesk(Protocol):
         """
         ...
 
-    def get_entry(self, list_name: str, key: str) -> StoredEntry:
-        """Give one entry without its identifiers.
+    def get_entry(self, list_name: str, key: str, *, actor: str, purpose: str) -> StoredEntry:
+        """Give one entry without its identifiers; the look is durable before that. ``purpose`` "" means operator inquiry.
 
         Raises:
-            NotFound: no such list or entry.
+            NotFound: no such list or entry; nothing is noted.
+            InvalidRequest: ``purpose`` is longer than 128 characters or no plain text.
         """
         ...
 
-    def list_entries(self, list_name: str, *, page_size: int, page_token: str) -> tuple[Sequence[StoredEntry], str]:
+    def list_entries(
+        self, list_name: str, *, page_size: int, page_token: str, actor: str, purpose: str
+    ) -> tuple[Sequence[StoredEntry], str]:
         """Give a page in the order of entry_id, and the next page's token, "" on the last. ``page_size`` 0 means 100.
+
+        A look at each entry of the page is durable before that; ``purpose`` "" means operator inquiry.
 
         Raises:
             NotFound: no such list.
-            InvalidRequest: a page size outside 0 to 1,000, or a token that is not of this list.
+            InvalidRequest: a page size outside 0 to 1,000, a token that is not of this list, or a ``purpose`` that is
+                longer than 128 characters or no plain text.
         """
         ...
 

@@ -80,6 +80,50 @@ async def test_an_entry_is_put_once_and_given_back_without_its_identifiers(bench
     assert (0, 0, pb.ENTRY_STATUS_IN_FORCE) == (len(entry.identifiers), len(entry.names), entry.status)
 
 
+def looks(registry: MemoryRegistry, key: str = "key-1") -> list[tuple[str, str]]:
+    return [(look.actor, look.purpose) for look in registry.looks("court", key)]
+
+
+async def test_a_look_at_an_entry_is_noted_with_who_and_why(bench: Bench, registry: MemoryRegistry) -> None:
+    await put(bench, an_entry())
+    for purpose in ("complaint 12", ""):
+        request = pb.GetEntryRequest(list="court", key="key-1", purpose=purpose)
+        await call(bench, "RegistryService/GetEntry", request, pb.GetEntryResponse)
+    assert [("olga", "complaint 12"), ("olga", "operator inquiry")] == looks(registry)
+
+
+async def test_each_entry_of_a_page_is_noted_as_looked_at_and_no_other(bench: Bench, registry: MemoryRegistry) -> None:
+    for number in range(3):
+        await put(bench, an_entry(number))
+    request = pb.ListEntriesRequest(list="court", page_size=2, purpose="audit 7")
+    await call(bench, "RegistryService/ListEntries", request, pb.ListEntriesResponse)
+    audit = [("olga", "audit 7")]
+    assert [audit, audit, []] == [looks(registry, f"key-{number}") for number in range(3)]
+
+
+async def test_a_purpose_that_is_too_long_is_named_and_nothing_is_given_or_noted(
+    bench: Bench, registry: MemoryRegistry
+) -> None:
+    await put(bench, an_entry())
+    for method, request in (
+        ("GetEntry", pb.GetEntryRequest(list="court", key="key-1", purpose="x" * 129)),
+        ("ListEntries", pb.ListEntriesRequest(list="court", purpose="x" * 129)),
+    ):
+        code, _, fields, text = await refusal(
+            bench.call(f"RegistryService/{method}", request.SerializeToString(), key="operator-key")
+        )
+        assert (grpc.StatusCode.INVALID_ARGUMENT, ["purpose"]) == (code, fields)
+        assert "xxx" not in text
+    assert [] == looks(registry)
+
+
+async def test_an_entry_that_is_not_there_is_noted_by_no_look(bench: Bench, registry: MemoryRegistry) -> None:
+    request = pb.GetEntryRequest(list="court", key="key-1", purpose="complaint 12")
+    code, _, _, _ = await refusal(bench.call("RegistryService/GetEntry", request.SerializeToString(), key="operator-key"))
+    await put(bench, an_entry())
+    assert (grpc.StatusCode.NOT_FOUND, []) == (code, looks(registry))
+
+
 async def test_an_amended_entry_takes_the_next_version(bench: Bench) -> None:
     await put(bench, an_entry())
     amended = await put(bench, an_entry(case_reference="case-1b"))

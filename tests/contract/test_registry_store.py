@@ -15,7 +15,7 @@ from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus, SubjectType
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.policies import Policy
-from portcullis.ports import ApiKey, ImportCounts, RegistryStore
+from portcullis.ports import ApiKey, ImportCounts, Look, RegistryStore
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
 from tests.support.policies import NOW, a_list
@@ -212,6 +212,58 @@ def test_entries_come_in_pages_in_the_order_of_their_numbers(registry: RegistryS
         seen += [entry.key for entry in page]
         after = page[-1].entry_id
     assert [f"k{number}" for number in range(7)] == seen
+
+
+# --- looks ------------------------------------------------------------
+
+
+def test_a_look_at_an_entry_says_who_when_and_why(stocked: RegistryStore, clock: StillClock) -> None:
+    stocked.note_looks("court", ["k1"], actor="ann", purpose="a complaint")
+    clock.time += 5
+    stocked.note_looks("court", ["k2", "k1"], actor="bob", purpose="an audit")
+    first = Look(actor="ann", at=NOW, purpose="a complaint")
+    second = Look(actor="bob", at=NOW + 5, purpose="an audit")
+    assert [[first, second], [second]] == [list(stocked.looks("court", key)) for key in ("k1", "k2")]
+
+
+def test_a_look_is_of_its_list_alone(stocked: RegistryStore) -> None:
+    stocked.note_looks("court", ["k1"], actor="ann", purpose="a complaint")
+    assert [] == list(stocked.looks("carrier", "k1"))
+
+
+def test_a_look_is_no_change(stocked: RegistryStore) -> None:
+    head, before = stocked.head(), stocked.entry("court", "k1")
+    stocked.note_looks("court", ["k1"], actor="ann", purpose="a complaint")
+    assert (head, before) == (stocked.head(), stocked.entry("court", "k1"))
+
+
+def test_an_entry_keeps_its_looks_when_it_changes_and_goes(stocked: RegistryStore, run_import: Import) -> None:
+    stocked.note_looks("court", ["k1"], actor="ann", purpose="a complaint")
+    stocked.put_entry(an_entry("k1", document(9)), actor="ann")
+    run_import(an_entry("k2", document(2)), full=True)
+    stocked.note_looks("court", ["k1"], actor="bob", purpose="an audit")
+    assert [("ann", "a complaint"), ("bob", "an audit")] == [
+        (look.actor, look.purpose) for look in stocked.looks("court", "k1")
+    ]
+
+
+def test_an_entry_named_twice_at_once_is_looked_at_once(stocked: RegistryStore) -> None:
+    stocked.note_looks("court", ["k1", "k1"], actor="ann", purpose="a complaint")
+    assert 1 == len(stocked.looks("court", "k1"))
+
+
+def test_a_whole_page_of_looks_is_noted_at_once(registry: RegistryStore, run_import: Import) -> None:
+    keys = [f"k{number}" for number in range(1000)]
+    run_import(*(an_entry(key) for key in keys))
+    registry.note_looks("court", keys, actor="ann", purpose="an audit")
+    assert [1, 1] == [len(registry.looks("court", key)) for key in (keys[0], keys[-1])]
+
+
+def test_a_look_at_what_is_not_there_notes_nothing(stocked: RegistryStore) -> None:
+    for list_name, keys in (("court", ["k1", "k9"]), ("none", ["k1"])):
+        with pytest.raises(NotFound):
+            stocked.note_looks(list_name, keys, actor="ann", purpose="a complaint")
+    assert [[], [], []] == [list(stocked.looks(*name)) for name in (("court", "k1"), ("court", "k9"), ("none", "k1"))]
 
 
 # --- imports ------------------------------------------------------------

@@ -24,7 +24,7 @@ from portcullis.adapters.sql.schema import change_log, entries, entry_versions, 
 from portcullis.adapters.sql.sealing import Identity, Sealer
 from portcullis.domain.errors import NotFound, RegistryUnavailable, SetupFault
 from portcullis.domain.identifiers import Identifier
-from portcullis.ports import ImportCounts
+from portcullis.ports import ImportCounts, Look
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
 from tests.support.policies import NOW
@@ -175,6 +175,23 @@ def test_every_import_is_noted_also_one_that_changes_nothing(registry: SqlRegist
     assert [("ann", "full", 1, 0, 0, 0, 1), ("ann", "full", 0, 0, 1, 0, None)] == noted
 
 
+def test_a_look_outlives_the_connection_that_noted_it(url: str) -> None:
+    with closing(open_registry(url)) as registry:
+        registry.put_entry(an_entry("k1"), actor="ann")
+        registry.note_looks("court", ["k1"], actor="bob", purpose="an audit")
+    with closing(open_registry(url)) as registry:
+        assert [Look(actor="bob", at=NOW, purpose="an audit")] == registry.looks("court", "k1")
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_a_look_does_not_wait_for_an_import_on_postgresql(registry: SqlRegistry) -> None:
+    # SQLite has one writer at a time, whatever it writes.
+    registry.put_entry(an_entry("k1"), actor="ann")
+    with registry._database.writing():
+        registry.note_looks("court", ["k1"], actor="bob", purpose="an audit")
+        assert 1 == len(registry.looks("court", "k1"))
+
+
 # --- failures ------------------------------------------------------------
 
 
@@ -213,6 +230,8 @@ def test_a_database_that_is_gone_is_unavailable_for_every_method() -> None:
             lambda: registry.withdraw_entry("court", "k1", reason="performed", actor="ann"),
             lambda: registry.entry("court", "k1"),
             lambda: registry.entries("court", after_id=0, limit=1),
+            lambda: registry.note_looks("court", ["k1"], actor="ann", purpose="an audit"),
+            lambda: registry.looks("court", "k1"),
             lambda: registry.count_in_force("court"),
             lambda: registry.revoke_key("k1", at=NOW, actor="ann"),
             lambda: registry.view().__enter__(),

@@ -112,14 +112,22 @@ class RegistryServicer:
         )
         return pb.WithdrawEntryResponse(entry=_entry(stored))
 
-    async def get_entry(self, caller: Caller, request: pb.GetEntryRequest) -> pb.GetEntryResponse:  # noqa: ARG002
-        """Give one entry."""
-        return pb.GetEntryResponse(entry=_entry(await asyncio.to_thread(self._desk.get_entry, request.list, request.key)))
+    async def get_entry(self, caller: Caller, request: pb.GetEntryRequest) -> pb.GetEntryResponse:
+        """Give one entry; the look is noted."""
+        stored = await asyncio.to_thread(
+            self._desk.get_entry, request.list, request.key, actor=caller.holder, purpose=request.purpose
+        )
+        return pb.GetEntryResponse(entry=_entry(stored))
 
-    async def list_entries(self, caller: Caller, request: pb.ListEntriesRequest) -> pb.ListEntriesResponse:  # noqa: ARG002
-        """Give a page of entries."""
+    async def list_entries(self, caller: Caller, request: pb.ListEntriesRequest) -> pb.ListEntriesResponse:
+        """Give a page of entries; a look at each is noted."""
         entries, token = await asyncio.to_thread(
-            self._desk.list_entries, request.list, page_size=request.page_size, page_token=request.page_token
+            self._desk.list_entries,
+            request.list,
+            page_size=request.page_size,
+            page_token=request.page_token,
+            actor=caller.holder,
+            purpose=request.purpose,
         )
         return pb.ListEntriesResponse(entries=[_entry(each) for each in entries], next_page_token=token)
 

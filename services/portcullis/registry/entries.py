@@ -1,7 +1,8 @@
 """The desk at which operators put in, withdraw and look up entries: the service behind `RegistryService`.
 
 It applies the rules of `portcullis.domain.entry_rules` to what comes in, and gives entries out without their identifiers.
-A page token names the last entry of a page and the list it is of; it is no secret and opens nothing.
+Who sees an entry, when and why is on the disk before the entry is given. A page token names the last entry of a page and
+the list it is of; it is no secret and opens nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ MAX_PAGE = 1000
 """The most entries of a page."""
 MAX_REASON = 256
 """The most characters of a reason to withdraw."""
+MAX_PURPOSE = 128
+"""The most characters of what a look is for."""
+DEFAULT_PURPOSE = "operator inquiry"
+"""What a look is for when nothing else is said."""
 
 _ID_BYTES = 8
 _LIST_BYTES = 4
@@ -65,31 +70,41 @@ class EntryDesk:
             raise InvalidRequest.at("reason", f"must be plain text of 1 to {MAX_REASON} characters, without personal data")
         return self._store.withdraw_entry(list_name, key, reason=told, actor=actor)
 
-    def get_entry(self, list_name: str, key: str) -> StoredEntry:
-        """Give one entry without its identifiers.
+    def get_entry(self, list_name: str, key: str, *, actor: str, purpose: str) -> StoredEntry:
+        """Give one entry without its identifiers, once the look at it is noted.
 
         Raises:
-            NotFound: no such list or entry.
-            RegistryUnavailable: the database can't be used.
+            NotFound: no such list or entry; nothing is noted.
+            InvalidRequest: the purpose is too long or no plain text.
+            RegistryUnavailable: the database can't be used, or the look can't be noted.
         """
         known_list(self._store, list_name)
-        return self._store.entry(list_name, key)
+        told = _purpose(purpose)
+        found = self._store.entry(list_name, key)
+        self._store.note_looks(list_name, [key], actor=actor, purpose=told)
+        return found
 
-    def list_entries(self, list_name: str, *, page_size: int, page_token: str) -> tuple[Sequence[StoredEntry], str]:
-        """Give a page in the order of entry_id, and the next page's token, "" on the last.
+    def list_entries(
+        self, list_name: str, *, page_size: int, page_token: str, actor: str, purpose: str
+    ) -> tuple[Sequence[StoredEntry], str]:
+        """Give a page in the order of entry_id, and the next page's token, "" on the last, once the looks are noted.
 
         Raises:
             NotFound: no such list.
-            InvalidRequest: a page size outside 0 to 1,000, or a token that is not of this list.
-            RegistryUnavailable: the database can't be used.
+            InvalidRequest: a page size outside 0 to 1,000, a token that is not of this list, or a purpose that is too
+                long or no plain text.
+            RegistryUnavailable: the database can't be used, or the looks can't be noted.
         """
         known_list(self._store, list_name)
+        told = _purpose(purpose)
         if not 0 <= page_size <= MAX_PAGE:
             raise InvalidRequest.at("page_size", f"must be 0 to {MAX_PAGE}")
         size = page_size or DEFAULT_PAGE
         # One more than asked for tells whether there is a next page.
         found = self._store.entries(list_name, after_id=_read_token(list_name, page_token), limit=size + 1)
         page = found[:size]
+        if page:
+            self._store.note_looks(list_name, [entry.key for entry in page], actor=actor, purpose=told)
         return page, _page_token(list_name, page[-1].entry_id) if len(found) > size else ""
 
     def get_list(self, name: str) -> ListSummary:
@@ -122,6 +137,13 @@ class EntryDesk:
 
     def _summary(self, each: RestrictedList) -> ListSummary:
         return ListSummary(each, self._store.count_in_force(each.name))
+
+
+def _purpose(given: str) -> str:
+    told = given.strip() or DEFAULT_PURPOSE
+    if len(told) > MAX_PURPOSE or not is_plain_text(told):
+        raise InvalidRequest.at("purpose", f"must be plain text of at most {MAX_PURPOSE} characters, without personal data")
+    return told
 
 
 def _page_token(list_name: str, after_id: int) -> str:

@@ -459,19 +459,25 @@ class GetEntryRequest(_message.Message):
 
     LIST_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     key: _builtins.str
     """key is the entry's name within its list."""
+    purpose: _builtins.str
+    """purpose is why the caller looks, as the subject may later read it; at most 128 characters, without personal data;
+    empty for operator inquiry.
+    """
     def __init__(
         self,
         *,
         list: _builtins.str = ...,
         key: _builtins.str = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -510,22 +516,28 @@ class ListEntriesRequest(_message.Message):
     LIST_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     page_size: _builtins.int
     """page_size is how many entries a page holds; 0 for 100, at most 1,000."""
     page_token: _builtins.str
     """page_token is the last response's next_page_token; empty for the first page."""
+    purpose: _builtins.str
+    """purpose is why the caller looks, as each subject may later read it; at most 128 characters, without personal data;
+    empty for operator inquiry.
+    """
     def __init__(
         self,
         *,
         list: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "page_size", b"page_size", "page_token", b"page_token", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

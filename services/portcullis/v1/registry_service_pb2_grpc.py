@@ -98,14 +98,15 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetEntry(self, request, context):
-        """GetEntry gives one entry, without its identifiers.
+        """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEntries(self, request, context):
-        """ListEntries gives a list's entries in a stable order, page by page, without their identifiers.
+        """ListEntries gives a list's entries in a stable order, page by page, without their identifiers. Each entry given is
+        noted as looked at, before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,9 +40,11 @@ class RegistryServiceStub:
     WithdrawEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]
     """WithdrawEntry takes an entry out of force."""
     GetEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryRequest, _registry_service_pb2.GetEntryResponse]
-    """GetEntry gives one entry, without its identifiers."""
+    """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListEntriesRequest, _registry_service_pb2.ListEntriesResponse]
-    """ListEntries gives a list's entries in a stable order, page by page, without their identifiers."""
+    """ListEntries gives a list's entries in a stable order, page by page, without their identifiers. Each entry given is
+    noted as looked at, before.
+    """
     GetList: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetListRequest, _registry_service_pb2.GetListResponse]
     """GetList gives one list with its measures."""
     ListLists: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListListsRequest, _registry_service_pb2.ListListsResponse]
@@ -60,9 +62,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     WithdrawEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]  # type: ignore[assignment]
     """WithdrawEntry takes an entry out of force."""
     GetEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryRequest, _registry_service_pb2.GetEntryResponse]  # type: ignore[assignment]
-    """GetEntry gives one entry, without its identifiers."""
+    """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListEntriesRequest, _registry_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
-    """ListEntries gives a list's entries in a stable order, page by page, without their identifiers."""
+    """ListEntries gives a list's entries in a stable order, page by page, without their identifiers. Each entry given is
+    noted as looked at, before.
+    """
     GetList: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetListRequest, _registry_service_pb2.GetListResponse]  # type: ignore[assignment]
     """GetList gives one list with its measures."""
     ListLists: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListListsRequest, _registry_service_pb2.ListListsResponse]  # type: ignore[assignment]
@@ -101,7 +105,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.GetEntryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.GetEntryResponse, _abc.Awaitable[_registry_service_pb2.GetEntryResponse]]:
-        """GetEntry gives one entry, without its identifiers."""
+        """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before."""
 
     @_abc_1.abstractmethod
     def ListEntries(
@@ -109,7 +113,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListEntriesResponse, _abc.Awaitable[_registry_service_pb2.ListEntriesResponse]]:
-        """ListEntries gives a list's entries in a stable order, page by page, without their identifiers."""
+        """ListEntries gives a list's entries in a stable order, page by page, without their identifiers. Each entry given is
+        noted as looked at, before.
+        """
 
     @_abc_1.abstractmethod
     def GetList(

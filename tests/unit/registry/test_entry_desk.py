@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.domain.entries import EntryDraft, EntryStatus, GivenIdentifier
-from portcullis.domain.errors import EntryRejected, InvalidRequest, NotFound
+from portcullis.domain.errors import EntryRejected, InvalidRequest, NotFound, RegistryUnavailable
+from portcullis.domain.policies import Policy
 from portcullis.ports import RegistryDesk
 from portcullis.registry.entries import EntryDesk
-from tests.support.imports import BEGINS, ENDS, TOKENISER, importer, registry
+from tests.support.imports import BEGINS, ENDS, TOKENISER, StillClock, importer, registry
 from tests.support.people import passport
 from tests.support.policies import a_list
+
+WHO = {"actor": "op", "purpose": "an audit"}
 
 
 @pytest.fixture
@@ -52,9 +56,59 @@ def test_an_entry_that_breaks_a_rule_is_refused(desk: RegistryDesk) -> None:
 
 def test_an_entry_is_given_out_without_its_identifiers(desk: RegistryDesk) -> None:
     desk.put_entry("court", draft(names=("A. Nobody",)), actor="op")
-    told = repr(desk.get_entry("court", "k1"))
+    told = repr(desk.get_entry("court", "k1", **WHO))
     assert passport(1).value not in told
     assert "Nobody" not in told
+
+
+class ForgetfulRegistry(MemoryRegistry):
+    """A registry whose disk takes no look."""
+
+    def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
+        raise RegistryUnavailable("the disk is full; make room")
+
+
+def test_an_entry_is_not_given_when_the_look_at_it_can_not_be_noted() -> None:
+    store = ForgetfulRegistry(tokeniser=TOKENISER, clock=StillClock())
+    store.apply_policy(Policy(lists=(a_list("court"),)), actor="test")
+    desk = EntryDesk(store, importer(store), index_tokens=TOKENISER.index_tokens)
+    desk.put_entry("court", draft(), actor="op")
+    for look in (
+        lambda: desk.get_entry("court", "k1", **WHO),
+        lambda: desk.list_entries("court", page_size=0, page_token="", **WHO),
+    ):
+        with pytest.raises(RegistryUnavailable):
+            look()
+
+
+@pytest.mark.parametrize(
+    ("given", "noted"),
+    [("", "operator inquiry"), ("  ", "operator inquiry"), (" audit 7 ", "audit 7"), ("é" * 128, "é" * 128)],
+)
+def test_a_look_is_noted_for_the_purpose_given(store: MemoryRegistry, desk: RegistryDesk, given: str, noted: str) -> None:
+    desk.put_entry("court", draft(), actor="op")
+    desk.get_entry("court", "k1", actor="ann", purpose=given)
+    desk.list_entries("court", page_size=0, page_token="", actor="bob", purpose=given)
+    assert [("ann", noted), ("bob", noted)] == [(look.actor, look.purpose) for look in store.looks("court", "k1")]
+
+
+@pytest.mark.parametrize("purpose", ["x" * 129, "two\nlines"])
+def test_a_purpose_is_short_plain_text(store: MemoryRegistry, desk: RegistryDesk, purpose: str) -> None:
+    desk.put_entry("court", draft(), actor="op")
+    for look in (
+        lambda: desk.get_entry("court", "k1", actor="op", purpose=purpose),
+        lambda: desk.list_entries("court", page_size=0, page_token="", actor="op", purpose=purpose),
+    ):
+        with pytest.raises(InvalidRequest, match="purpose"):
+            look()
+    assert [] == list(store.looks("court", "k1"))
+
+
+def test_the_entry_after_a_page_is_not_looked_at(store: MemoryRegistry, desk: RegistryDesk) -> None:
+    for number in range(2):
+        desk.put_entry("court", draft(number), actor="op")
+    desk.list_entries("court", page_size=1, page_token="", **WHO)
+    assert [1, 0] == [len(store.looks("court", f"k{number}")) for number in range(2)]
 
 
 def test_a_withdrawn_entry_is_out_of_force(desk: RegistryDesk) -> None:
@@ -73,10 +127,10 @@ def test_a_withdrawal_needs_a_reason_in_plain_text(desk: RegistryDesk, reason: s
 def test_what_is_not_there_is_not_found(desk: RegistryDesk) -> None:
     for missing in (
         lambda: desk.put_entry("x", draft(), actor="op"),
-        lambda: desk.get_entry("x", "k1"),
-        lambda: desk.get_entry("court", "k1"),
+        lambda: desk.get_entry("x", "k1", **WHO),
+        lambda: desk.get_entry("court", "k1", **WHO),
         lambda: desk.withdraw_entry("court", "k1", reason="r", actor="op"),
-        lambda: desk.list_entries("x", page_size=0, page_token=""),
+        lambda: desk.list_entries("x", page_size=0, page_token="", **WHO),
         lambda: desk.get_list("x"),
     ):
         with pytest.raises(NotFound):
@@ -90,7 +144,7 @@ def test_pages_hold_every_entry_once_and_the_last_has_no_token(desk: RegistryDes
     seen: list[list[str]] = []
     token = ""
     while True:
-        page, token = desk.list_entries("court", page_size=size, page_token=token)
+        page, token = desk.list_entries("court", page_size=size, page_token=token, **WHO)
         seen.append([entry.key for entry in page])
         if not token:
             break
@@ -101,21 +155,21 @@ def test_pages_hold_every_entry_once_and_the_last_has_no_token(desk: RegistryDes
 def test_a_page_token_is_of_its_list_alone(desk: RegistryDesk) -> None:
     for number in range(2):
         desk.put_entry("court", draft(number), actor="op")
-    _, token = desk.list_entries("court", page_size=1, page_token="")
+    _, token = desk.list_entries("court", page_size=1, page_token="", **WHO)
     with pytest.raises(InvalidRequest, match="page_token"):
-        desk.list_entries("airlines", page_size=1, page_token=token)
+        desk.list_entries("airlines", page_size=1, page_token=token, **WHO)
 
 
 @pytest.mark.parametrize("token", ["x", "é", "AAAA", "A" * 16, "A" * 17, "A" * 400])
 def test_a_made_up_page_token_is_refused(desk: RegistryDesk, token: str) -> None:
     with pytest.raises(InvalidRequest, match="page_token"):
-        desk.list_entries("court", page_size=1, page_token=token)
+        desk.list_entries("court", page_size=1, page_token=token, **WHO)
 
 
 @pytest.mark.parametrize("size", [-1, 1001])
 def test_a_page_has_at_most_a_thousand_entries(desk: RegistryDesk, size: int) -> None:
     with pytest.raises(InvalidRequest, match="page_size"):
-        desk.list_entries("court", page_size=size, page_token="")
+        desk.list_entries("court", page_size=size, page_token="", **WHO)
 
 
 def test_lists_come_in_the_order_of_their_names_with_what_is_in_force(desk: RegistryDesk) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.policies import Disclosure, Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, ImportCounts, IndexedEntry, StoredEntry
+from portcullis.ports import ApiKey, Clock, ImportCounts, IndexedEntry, Look, StoredEntry
 
 
 class Change(NamedTuple):
@@ -43,7 +44,7 @@ class MemoryRegistry:
 
     Args:
         tokeniser: makes the tokens that entries are found by.
-        clock: judges which entries have ended.
+        clock: judges which entries have ended, and dates the looks.
     """
 
     def __init__(self, *, tokeniser: Tokeniser, clock: Clock) -> None:
@@ -54,6 +55,7 @@ class MemoryRegistry:
         self._held: dict[tuple[str, str], _Held] = {}
         self._keys: dict[str, tuple[ApiKey, str]] = {}
         self._log: list[Change] = []
+        self._looks: defaultdict[tuple[str, str], list[Look]] = defaultdict(list)
 
     def head(self) -> int:
         """Give the number of the last change."""
@@ -149,6 +151,24 @@ class MemoryRegistry:
             # Entries keep their place when they change, so the dict's order is the order of their ids.
             later = (held for held in self._held.values() if held.entry.list == list_name and held.entry_id > after_id)
             return [_stored(held) for held, _ in zip(later, range(limit), strict=False)]
+
+    def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
+        """Note who is about to see these entries, and why.
+
+        Raises:
+            NotFound: one of them is no entry; then nothing is noted.
+        """
+        with self._lock:
+            for key in keys:
+                self._find(list_name, key)
+            look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
+            for key in set(keys):
+                self._looks[list_name, key].append(look)
+
+    def looks(self, list_name: str, key: str) -> Sequence[Look]:
+        """Give the looks at one entry in their order."""
+        with self._lock:
+            return tuple(self._looks.get((list_name, key), ()))
 
     def count_in_force(self, list_name: str) -> int:
         """Count a list's entries in force, ended ones not yet withdrawn among them."""

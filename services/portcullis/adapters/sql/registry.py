@@ -20,6 +20,7 @@ from portcullis.adapters.sql.registry_entries import (
     withdraw,
 )
 from portcullis.adapters.sql.registry_import import SqlImport
+from portcullis.adapters.sql.registry_looks import note, noted
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
 from portcullis.adapters.sql.registry_view import SqlView
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry, wording_row
@@ -28,7 +29,7 @@ from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, StoredEntry
+from portcullis.ports import ApiKey, Clock, Look, StoredEntry
 
 _IN_FORCE = EntryStatus.IN_FORCE.value
 
@@ -43,7 +44,7 @@ class SqlRegistry:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
         seal_key: 32 bytes; identifiers and names are sealed under it.
         tokeniser: makes the tokens that entries are found by.
-        clock: judges which entries have ended, and dates the change log.
+        clock: judges which entries have ended, and dates the change log and the looks.
 
     Raises:
         SetupFault: the URL or the seal key can't be used.
@@ -90,6 +91,11 @@ class SqlRegistry:
         with self._database.reading() as connection:
             return [stored_entry(row) for row in connection.execute(page)]
 
+    def looks(self, list_name: str, key: str) -> Sequence[Look]:
+        """Give the looks at one entry in their order; none at one that is not there."""
+        with self._database.reading() as connection:
+            return noted(connection, list_name, key)
+
     def count_in_force(self, list_name: str) -> int:
         """Count a list's entries in force, ended ones not yet withdrawn among them: a number that is kept, not counted."""
         with self._database.reading() as connection:
@@ -104,6 +110,16 @@ class SqlRegistry:
             return [_api_key(row) for row in connection.execute(wanted)]
 
     # --- writing --------------------------------------------------------------------------------------------------------
+
+    def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
+        """Note who is about to see these entries, and why: on the disk when it returns. SQLite lets other writers end first.
+
+        Raises:
+            NotFound: one of them is no entry; then nothing is noted.
+        """
+        look = Look(actor=actor, at=self._database.now(), purpose=purpose)
+        with self._database.noting() as connection:
+            note(connection, list_name, keys, look)
 
     def apply_policy(self, policy: Policy, *, actor: str) -> bool:
         """Put a policy in force; False when it is in force already."""

@@ -66,13 +66,23 @@ class RegistryDatabase:
             yield connection
 
     @contextmanager
+    def noting(self) -> Iterator[Connection]:
+        """Open a writing transaction for what takes no number of the change log; on PostgreSQL it waits for no import.
+
+        Raises:
+            RegistryUnavailable: the database can't be used, or on SQLite another writer keeps it for two minutes.
+        """
+        with guarded(), writing(self._engine).begin() as connection:
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Open the one writing transaction; it commits at the end of the block, and not at all after an error.
 
         Raises:
             RegistryUnavailable: the database can't be used, or another writer keeps it for two minutes.
         """
-        with guarded(), writing(self._engine).begin() as connection:
+        with self.noting() as connection:
             self.lock(connection)
             yield connection
 

@@ -131,6 +131,16 @@ entry_tokens = Table(
     sqlite_with_rowid=False,
 )
 
+entry_looks = Table(
+    "entry_looks",
+    registry_metadata,
+    Column("number", _NUMBER, primary_key=True),
+    Column("entry_id", ForeignKey("entries.entry_id"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("purpose", Text, nullable=False),
+)
+
 imports = Table(
     "imports",
     registry_metadata,

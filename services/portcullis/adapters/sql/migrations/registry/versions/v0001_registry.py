@@ -20,6 +20,7 @@ def upgrade() -> None:
     _create_log_and_policies()
     _create_lists_and_wordings()
     _create_entries()
+    _create_entry_looks()
     _create_imports()
     _create_api_keys()
 
@@ -114,6 +115,20 @@ def _create_entries() -> None:
         sa.PrimaryKeyConstraint("token", "entry_id", name="pk_entry_tokens"),
         sqlite_with_rowid=False,
     )
+
+
+def _create_entry_looks() -> None:
+    op.create_table(
+        "entry_looks",
+        sa.Column("number", _number(), nullable=False),
+        sa.Column("entry_id", _number(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_entry_looks"),
+        sa.ForeignKeyConstraint(["entry_id"], ["entries.entry_id"], name="fk_entry_looks_entry_id"),
+    )
+    op.create_index("ix_entry_looks_entry_id", "entry_looks", ["entry_id"])
 
 
 def _create_imports() -> None:
