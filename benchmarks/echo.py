@@ -18,6 +18,7 @@ import uvloop
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from portcullis.config import Settings, Transport
+from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.serving import serving
 
@@ -59,6 +60,7 @@ async def serve(transport: Transport, sizes: dict[str, int]) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     settings = Settings(transport=transport, grpc_host="127.0.0.1", grpc_port=0, drain_s=0)
     async with serving(settings, {SERVICE: handlers(sizes)}) as (port, _):
+        settle()
         print(f"echo ready 127.0.0.1:{port}", flush=True)
         await stopped.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
@@ -12,8 +13,10 @@ from portcullis.gateway.answers import varint
 from portcullis.gateway.desk import Answer, CheckDesk
 from portcullis.gateway.front import Context, Front, Handlers, metadata_of
 from portcullis.gateway.requests import MAX_NAME, parse, wanted_version
+from portcullis.gateway.short_path import split_batch
 from portcullis.gateway.statuses import to_status
 from portcullis.gateway.views import Held, View
+from portcullis.metrics.catalogue import SAMPLE_EVERY
 from portcullis.v1 import check_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CheckService"].full_name
@@ -30,6 +33,15 @@ _MARGIN_S = 0.05
 _RESULT_FIELD = b"\x0a"
 
 
+class _Batch:
+    """A batch under way: the framed items in their places, and those that are not framed yet."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.answers: dict[int, Answer] = {}
+        self.faults: dict[int, PortcullisError] = {}
+
+
 class CheckServicer:
     """Answers CheckService.
 
@@ -44,6 +56,7 @@ class CheckServicer:
         self._held = held
         self._desk = desk
         self._front = front
+        self._tally = desk.tally
         self._refresh_interval_s = refresh_interval_s
 
     def handlers(self) -> Handlers:
@@ -57,19 +70,24 @@ class CheckServicer:
 
     async def check(self, body: bytes, context: Context) -> bytes:
         """Answer one check."""
+        tally = self._tally
+        sampled = not tally.allowed % SAMPLE_EVERY
+        started = time.perf_counter() if sampled else 0.0
         try:
             view = self._held.present()
             holder = view.callers.admit(metadata_of(context), ROLE).holder
-            if self._desk.passes(view, holder, body):
-                return view.line.miss(self._desk.next_id())
-            request = parse(pb.CheckRequest, body)
-            if request.at_least_snapshot:
-                view, holder = await self._waited(view, holder, request, context)
-            answer = self._desk.check(view, holder, request, body)
-            if answer is None:
-                return view.line.miss(self._desk.next_id())
-            await self._desk.make_durable((answer,))
-            return answer.response.SerializeToString()
+            if not self._desk.passes(view, holder, body):
+                request = parse(pb.CheckRequest, body)
+                if request.at_least_snapshot:
+                    view, holder = await self._waited(view, holder, request, context)
+                answer = self._desk.check(view, holder, request, body)
+                if answer is not None:
+                    await self._desk.make_durable((answer,))
+                    return answer.response.SerializeToString()
+            tally.allowed += 1
+            if sampled:
+                tally.observe(time.perf_counter() - started)
+            return view.line.miss(self._desk.next_id())
         except Exception as caught:  # noqa: BLE001 - the one way out
             fault = caught
         return await self._front.refuse(fault, context)
@@ -86,48 +104,58 @@ class CheckServicer:
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
         view = self._held.present()
-        caller = view.callers.admit(metadata_of(context), ROLE)
-        requests = parse(pb.BatchCheckRequest, body).requests
-        if not 1 <= len(requests) <= MAX_BATCH:
+        holder = view.callers.admit(metadata_of(context), ROLE).holder
+        items = split_batch(body)
+        if items is None:
+            items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
+        if not 1 <= len(items) <= MAX_BATCH:
             raise InvalidRequest.at("requests", f"send 1 to {MAX_BATCH}")
-        wanted = _highest(requests)
-        if wanted > view.version:
+        while True:
+            batch = _Batch()
+            wanted = await self._decide(view, holder, items, batch)
+            if wanted <= view.version:
+                return await self._settle(batch)
+            # Nothing of the batch was counted or recorded yet: it is decided again, from the version that an item wants.
             view = await self._arrival(wanted, context)
-            caller = view.callers.admit(metadata_of(context), ROLE)
-        return await self._answer_batch(view, caller.holder, requests)
+            holder = view.callers.admit(metadata_of(context), ROLE).holder
 
-    async def _answer_batch(self, view: View, holder: str, requests: Sequence[pb.CheckRequest]) -> bytes:
-        check, next_id = self._desk.check, self._desk.next_id
+    async def _decide(self, view: View, holder: str, items: Sequence[bytes], batch: _Batch) -> int:
+        """Decide the items; gives the highest version that one wants: if it is not here, the rest is idle."""
+        desk, parts = self._desk, batch.parts
+        passes, next_id = desk.passes, desk.next_id
         before, after = view.line.batch_allow, view.line.allow
-        parts: list[bytes] = []
-        answers: dict[int, Answer] = {}
-        for place, request in enumerate(requests):
+        wanted = 0
+        for place, item in enumerate(items):
             if place % _SHARE == _SHARE - 1:
                 await asyncio.sleep(0)
             try:
-                wanted_version(request.at_least_snapshot)
-                answer = check(view, holder, request)
-            except PortcullisError as fault:
-                parts.append(self._failed(fault))
-                continue
-            if answer is None:
+                if not passes(view, holder, item):
+                    request = parse(pb.CheckRequest, item)
+                    wanted = max(wanted, wanted_version(request.at_least_snapshot))
+                    answer = desk.check(view, holder, request, item)
+                    if answer is not None:
+                        batch.answers[place] = answer
+                        parts.append(b"")
+                        continue
                 parts.append(before + next_id() + after)
-            else:
-                answers[place] = answer
+            except PortcullisError as fault:
+                batch.faults[place] = fault
                 parts.append(b"")
-        await self._settle(parts, answers)
-        return b"".join(parts)
+        return wanted
 
-    async def _settle(self, parts: list[bytes], answers: dict[int, Answer]) -> None:
-        """Put the answers that give reasons in their places, once they are durable; else their fault."""
+    async def _settle(self, batch: _Batch) -> bytes:
+        """Count the batch and put the answers that give reasons in their places, once they are durable; else their fault."""
+        self._tally.allowed += len(batch.parts) - len(batch.answers) - len(batch.faults)
         try:
-            await self._desk.make_durable(tuple(answers.values()))
+            await self._desk.make_durable(tuple(batch.answers.values()))
         except PortcullisError as fault:
-            for place, answer in answers.items():
-                parts[place] = self._failed(fault) if answer.record.reasons else _answered(answer)
-            return
-        for place, answer in answers.items():
-            parts[place] = _answered(answer)
+            batch.faults |= {place: fault for place, answer in batch.answers.items() if answer.record.reasons}
+        for place, answer in batch.answers.items():
+            batch.parts[place] = _framed(pb.CheckResult(response=answer.response))
+        for place, error in batch.faults.items():
+            self._front.count(error)
+            batch.parts[place] = _framed(pb.CheckResult(error=to_status(error)))
+        return b"".join(batch.parts)
 
     async def stream_check(self, bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         """Answer checks as they come, in their order; an item's fault stays with the item.
@@ -158,13 +186,10 @@ class CheckServicer:
             view, holder = await self._waited(view, holder, request, context)
         answer = self._desk.check(view, holder, request)
         if answer is None:
+            self._tally.allowed += 1
             return pb.CheckResponse.FromString(view.line.miss(self._desk.next_id()))
         await self._desk.make_durable((answer,))
         return answer.response
-
-    def _failed(self, fault: PortcullisError) -> bytes:
-        self._front.count(fault)
-        return _framed(pb.CheckResult(error=to_status(fault)))
 
     async def _arrival(self, wanted: int, context: Context) -> View:
         """Wait until a version is here, as long as the caller's deadline lets it; gives the view of it.
@@ -184,22 +209,6 @@ class CheckServicer:
                 )
             await asyncio.sleep(self._refresh_interval_s)
         return view
-
-
-def _highest(requests: Sequence[pb.CheckRequest]) -> int:
-    """The highest snapshot that a batch wants; an item's malformed wish is left to the item's own check."""
-    highest = 0
-    for request in requests:
-        if request.at_least_snapshot:
-            try:
-                highest = max(highest, wanted_version(request.at_least_snapshot))
-            except InvalidRequest:
-                continue
-    return highest
-
-
-def _answered(answer: Answer) -> bytes:
-    return _framed(pb.CheckResult(response=answer.response))
 
 
 def _framed(result: pb.CheckResult) -> bytes:

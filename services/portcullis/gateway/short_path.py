@@ -1,4 +1,4 @@
-"""The short path of a check: the same question again, about another customer.
+"""The short path of a check, alone or in a batch: the same question again, about another customer.
 
 A partner's tills ask the same thing all day: only the identifier differs. What follows the identifier in the request's bytes
 (action, purpose, attributes) is then the same to the byte, so what the whole path once found out about it, the plan and that
@@ -20,6 +20,7 @@ from portcullis.v1 import check_service_pb2
 MOST_TAILS = 4096
 LONGEST_TAIL = 256
 
+_REQUESTS = 0x0A  # BatchCheckRequest.requests = 1
 _IDENTIFIERS = 0x0A  # CheckRequest.identifiers = 1
 _KIND, _VALUE, _COUNTRY = 0x0A, 0x12, 0x1A  # Identifier.kind = 1, .value = 2, .country = 3
 _ONE_BYTE = 0x80
@@ -51,6 +52,28 @@ def split(body: bytes) -> Customer | None:
         return body[4:kind_end].decode(), body[kind_end + 2 : value_end].decode(), country, body[end:]
     except (IndexError, UnicodeDecodeError):
         return None
+
+
+def split_batch(body: bytes) -> list[bytes] | None:
+    """Take the checks of a batch from its bytes; None when they are not one plain field after another."""
+    items: list[bytes] = []
+    place, end = 0, len(body)
+    try:
+        while place < end:
+            length = body[place + 1]
+            start = place + 2
+            if length >= _ONE_BYTE:
+                if body[start] >= _ONE_BYTE:
+                    return None
+                length += (body[start] - 1) * _ONE_BYTE
+                start += 1
+            if body[place] != _REQUESTS:
+                return None
+            place = start + length
+            items.append(body[start:place])
+    except IndexError:
+        return None
+    return items if place == end else None
 
 
 class Tails:

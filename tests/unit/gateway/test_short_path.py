@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -15,7 +16,7 @@ from portcullis.domain.errors import PortcullisError
 from portcullis.domain.records import Record
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.requests import parse
-from portcullis.gateway.short_path import MOST_TAILS, split
+from portcullis.gateway.short_path import MOST_TAILS, split, split_batch
 from portcullis.gateway.views import Held, View
 from portcullis.metrics import CheckTally
 from portcullis.v1 import check_service_pb2 as pb
@@ -159,3 +160,24 @@ def test_what_is_split_off_is_what_protobuf_reads(identifier: types_pb2.Identifi
     customer = split(head + tail)
     if customer is not None:
         assert (identifier.kind, identifier.value, identifier.country, tail) == customer
+
+
+@given(st.lists(requests, max_size=8))
+def test_the_items_split_off_a_batch_are_what_protobuf_reads(given_requests: list[pb.CheckRequest]) -> None:
+    body = pb.BatchCheckRequest(requests=given_requests).SerializeToString(deterministic=True)
+    items = split_batch(body)
+    assert items is not None
+    assert [request.SerializeToString(deterministic=True) for request in given_requests] == [
+        pb.CheckRequest.FromString(item).SerializeToString(deterministic=True) for item in items
+    ]
+
+
+@given(st.binary(max_size=80))
+def test_what_is_split_off_as_a_batch_is_one(body: bytes) -> None:
+    items = split_batch(body)
+    if items is not None:
+        try:
+            expected = pb.BatchCheckRequest.FromString(body).requests
+        except DecodeError:
+            return
+        assert len(expected) == len(items)
