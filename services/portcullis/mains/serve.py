@@ -7,22 +7,14 @@ no HTTP port of its own.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-
-import structlog
-from prometheus_client import CollectorRegistry
+from collections.abc import Callable
 
 from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError
 from portcullis.mains import lifeline
-from portcullis.mains.http import StatusServer
 from portcullis.mains.logs import configure_logs
-from portcullis.mains.readiness import Check, readiness_of
 
 EXIT_SETUP = 2
-
-_log = structlog.get_logger(__name__)
 
 
 def serve(part: str, settings: Settings) -> int:
@@ -59,20 +51,3 @@ def _runner(part: str) -> Callable[[Settings], None]:
         case _:
             raise ValueError("part: must be publisher, follower, gateway or registry")
     return run
-
-
-@contextmanager
-def status(settings: Settings, registry: CollectorRegistry, checks: Sequence[Check]) -> Iterator[None]:
-    """Serve metrics and health while the context lasts; a supervised part leaves that to its parent.
-
-    Raises:
-        SetupFault: the HTTP port is taken.
-    """
-    if lifeline.supervised():
-        yield
-        return
-    server = StatusServer(settings.http_host, settings.http_port, registry, lambda: readiness_of(checks))
-    with closing(server):
-        server.start()
-        _log.info("metrics and health are served", port=server.port)
-        yield

@@ -12,8 +12,8 @@ from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.config import Settings
 from portcullis.gateway.follower import Follower
 from portcullis.mains.readiness import Check
-from portcullis.mains.serve import status
 from portcullis.mains.stack_file import locate_store
+from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_signals
 from portcullis.mains.store_health import store_fault
 from portcullis.metrics import FollowerMetrics

@@ -20,7 +20,7 @@ from portcullis.mains import lifeline
 from portcullis.mains.desks import operator_desks
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.readiness import Check
-from portcullis.mains.serve import status
+from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
 

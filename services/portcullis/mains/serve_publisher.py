@@ -12,8 +12,8 @@ from portcullis.config import Settings
 from portcullis.mains.parts import open_registry, open_tokeniser
 from portcullis.mains.publishing import publisher_state
 from portcullis.mains.readiness import Check, registry_check
-from portcullis.mains.serve import status
 from portcullis.mains.stack_file import locate_store
+from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_signals
 from portcullis.mains.store_health import store_fault
 from portcullis.metrics import PublisherMetrics

@@ -18,7 +18,7 @@ from portcullis.gateway.operators import running_registry
 from portcullis.mains.desks import operator_desks
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.readiness import Check, registry_check
-from portcullis.mains.serve import status
+from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
 

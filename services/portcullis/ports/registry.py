@@ -1,0 +1,205 @@
+"""The registry's database: the system of record, as its services and the publisher see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from portcullis.domain.editions import Credential
+from portcullis.domain.entries import Entry, EntryStatus, SubjectType
+from portcullis.domain.policies import Policy
+from portcullis.ports.looks import Look
+
+
+class IndexedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a snapshot must know of one entry in force. Times are Unix seconds; ``measures`` empty means all."""
+
+    list: str
+    entry_id: int
+    case_reference: str
+    legal_basis: str
+    redress: str
+    valid_from: int
+    until: int
+    stayed: bool
+    measures: tuple[str, ...]
+
+
+class RegistryView(Protocol):
+    """One consistent reading of the registry."""
+
+    @property
+    def seq(self) -> int:
+        """The last change included."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        ...
+
+    @property
+    def credentials(self) -> tuple[Credential, ...]:
+        """The API keys that are neither revoked nor expired."""
+        ...
+
+    def index(self) -> Iterator[tuple[bytes, IndexedEntry]]:
+        """Give every (token, entry in force) pair in ascending order of token, in bounded memory."""
+        ...
+
+
+class RegistryReader(Protocol):
+    """The publisher's side of the registry."""
+
+    def head(self) -> int:
+        """The number of the last committed change; 0 when nothing was ever written. Cheap: it is asked many times a second.
+
+        Raises:
+            RegistryUnavailable: the database can't be reached.
+        """
+        ...
+
+    def view(self) -> AbstractContextManager[RegistryView]:
+        """Open one consistent reading; writers are not held up.
+
+        Raises:
+            RegistryUnavailable: the database can't be reached.
+        """
+        ...
+
+
+class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as the registry gives it out: everything but who it is about."""
+
+    list: str
+    key: str
+    entry_id: int
+    version: int
+    status: EntryStatus
+    subject_type: SubjectType
+    authority: str
+    legal_basis: str
+    case_reference: str
+    purpose: str
+    valid_from: int
+    until: int
+    redress: str
+    measures: tuple[str, ...]
+
+
+class ImportCounts(msgspec.Struct, kw_only=True):
+    """What an import did."""
+
+    added: int = 0
+    amended: int = 0
+    unchanged: int = 0
+    withdrawn: int = 0
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """One API key without its secret. Times are Unix seconds."""
+
+    key_id: str
+    holder: str
+    role: str
+    note: str
+    created_at: float
+    revoked_at: float | None
+
+
+class ImportSession(Protocol):
+    """One import under way: rows are staged in batches, and take effect all at once with ``commit`` or not at all."""
+
+    def stage(self, entries: Sequence[Entry]) -> None:
+        """Stage rows. A key that comes again replaces the earlier row."""
+        ...
+
+    def keep(self, keys: Sequence[str]) -> None:
+        """Let a full commit leave the entries of these keys as they are: their rows were bad, not gone."""
+        ...
+
+    def commit(self, *, full: bool) -> ImportCounts:
+        """Put the staged rows in force in one transaction; ``full`` withdraws what was neither staged nor kept."""
+        ...
+
+
+class RegistryStore(RegistryReader, Protocol):
+    """The registry's database: the system of record. Every change takes the next number of one change log.
+
+    Any method may raise RegistryUnavailable.
+    """
+
+    def apply_policy(self, policy: Policy, *, actor: str) -> bool:
+        """Put a policy in force; False when it is in force already."""
+        ...
+
+    def policy(self) -> Policy:
+        """Give the policy in force; an empty one before the first."""
+        ...
+
+    def begin_import(self, list_name: str, *, actor: str) -> AbstractContextManager[ImportSession]:
+        """Open an import. What is staged and not committed is discarded at the end, or at the next start after a crash."""
+        ...
+
+    def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:
+        """Add or amend one entry; False when the same entry stood already."""
+        ...
+
+    def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
+        """Take an entry out of force.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        ...
+
+    def entry(self, list_name: str, key: str) -> StoredEntry:
+        """Give one entry.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        ...
+
+    def entries(self, list_name: str, *, after_id: int, limit: int) -> Sequence[StoredEntry]:
+        """Give a page of a list's entries in the order of their entry_id."""
+        ...
+
+    def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
+        """Note durably, in one transaction, that somebody is about to see these entries, and why. No change of the log.
+
+        Raises:
+            NotFound: one of them is no entry; then nothing is noted.
+        """
+        ...
+
+    def looks(self, list_name: str, key: str) -> Sequence[Look]:
+        """Give the looks at one entry in their order; none at one that is not there."""
+        ...
+
+    def count_in_force(self, list_name: str) -> int:
+        """Count a list's entries in force."""
+        ...
+
+    def add_key(self, key: ApiKey, digest: str, *, actor: str) -> None:
+        """Keep a new key's digest (SHA-256, hexadecimal); the key itself is never stored."""
+        ...
+
+    def revoke_key(self, key_id: str, *, at: float, actor: str) -> None:
+        """Revoke a key.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    def keys(self, holder: str | None = None) -> Sequence[ApiKey]:
+        """Give the keys in the order of their making, of one holder or of all."""
+        ...
+
+    def close(self) -> None:
+        """Give up the connections."""
+        ...
