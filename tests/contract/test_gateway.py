@@ -162,6 +162,7 @@ async def test_a_passport_without_a_country_is_reviewed_at_most(bench: Bench) ->
         answer.outcome,
         [reason.effect for reason in answer.reasons],
     )
+    assert "may concern somebody else" in answer.reasons[0].message
 
 
 async def test_a_dry_run_is_recorded_as_a_look_and_no_refusal(bench: Bench) -> None:

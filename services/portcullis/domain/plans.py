@@ -116,10 +116,16 @@ class Plans:
         agreements = partner.agreements if partner else ()
         current = [agreement for agreement in agreements if agreement.valid_from <= now < agreement.valid_until]
         if not any(purpose in agreement.purposes for agreement in current):
-            raise NotPermitted("no agreement in force covers this purpose", metadata={"field": "purpose"})
+            raise NotPermitted(
+                "purpose: no agreement in force covers it; state one that your agreement names",
+                metadata={"field": "purpose"},
+            )
         matching = [each for each in current if purpose in each.purposes and action in each.actions]
         if partner is None or not matching:
-            raise NotPermitted("no agreement in force covers this action for this purpose", metadata={"action": action})
+            raise NotPermitted(
+                "action: no agreement in force covers it for this purpose; ask for what your agreement names",
+                metadata={"action": action},
+            )
         by_list = self._bind(partner, self._actions[action], {name for each in matching for name in each.lists})
         if not by_list:
             raise NotCovered(

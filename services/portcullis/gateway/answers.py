@@ -36,6 +36,9 @@ EFFECTS = {
     Effect.GRANT: types_pb2.EFFECT_GRANT,
 }
 _STALE_MESSAGE = "The list that must be asked is out of date; this is the fail mode that it declares for that case."
+_REVIEW_MESSAGE = (
+    "This may concern somebody else: a person must compare the documents with the entry before anything is decided."
+)
 
 
 class DecisionIds:
@@ -124,7 +127,10 @@ def reason_of(hit: Hit, legal: tuple[Legal, ...]) -> types_pb2.Reason:
         reason.legal_basis, reason.redress_url, reason.message = source.legal_basis, source.redress_url, _STALE_MESSAGE
         return reason
     basis = legal[hit.record.legal_index]
-    reason.legal_basis, reason.redress_url, reason.message = basis.legal_basis, basis.redress, hit.measure.message
+    reason.legal_basis, reason.redress_url = basis.legal_basis, basis.redress
+    # The measure's own sentence tells of a refusal; where it was softened to a review, it would accuse the wrong person.
+    softened = hit.effect is Effect.REVIEW is not hit.measure.effect
+    reason.message = _REVIEW_MESSAGE if softened else hit.measure.message
     reason.case_reference = hit.record.case_reference
     reason.until.seconds = hit.record.until
     return reason

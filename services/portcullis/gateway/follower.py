@@ -139,7 +139,9 @@ class Follower:
 
     def _failed(self, part: str, message: str) -> bool:
         if message != self._fault:
-            _log.warning("not following; the replica stays as it is", part=part, fault=message)
+            # Before the first snapshot there is nothing to be out of date: on a first start this is how it begins.
+            log = _log.info if self._replica.held() is None else _log.warning
+            log("not following; the replica stays as it is", part=part, fault=message)
             self._fault = message
         return False
 

@@ -86,7 +86,15 @@ def violations(request: check_service_pb2.CheckRequest, add: AddProbes, plans: P
     found += identifier_violations(request.identifiers[:MAX_IDENTIFIERS], add)
     binder = plans.binder(request.action)
     if binder is None:
-        found.append(FieldViolation("action", _unknown_name(request.action, "no policy declares this action")))
+        found.append(
+            FieldViolation(
+                "action",
+                _unknown_name(
+                    request.action,
+                    "no policy declares it; use one that your agreement names",
+                ),
+            )
+        )
     if not 0 < len(request.purpose) <= MAX_NAME:
         found.append(FieldViolation("purpose", _unknown_name(request.purpose, "")))
     found += reference_violations(request)

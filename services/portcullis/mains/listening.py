@@ -37,12 +37,24 @@ def reserve_port(host: str, port: int, option: str) -> socket.socket:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _bind(probe, address, option)
         chosen = probe.getsockname()[:2]
-    # No SO_REUSEADDR here: between two sockets that have it and don't listen, a probe would see no conflict.
-    reservation = socket.socket(family, socket.SOCK_STREAM)
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Without SO_REUSEADDR first: between two sockets that have it and don't listen, a probe would see no conflict. But a
+    # port on which connections of a dead server still time out can't be had without it.
     try:
-        _bind(reservation, chosen, option)
+        return _reserved(family, chosen, option, reuse_address=False)
     except SetupFault:
+        if holder_of(chosen[1]):
+            raise
+        return _reserved(family, chosen, option, reuse_address=True)
+
+
+def _reserved(family: int, address: tuple[str, int], option: str, *, reuse_address: bool) -> socket.socket:
+    reservation = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if reuse_address:
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _bind(reservation, address, option)
+    except BaseException:
         reservation.close()
         raise
     return reservation

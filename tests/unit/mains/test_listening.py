@@ -69,3 +69,18 @@ def test_a_listening_address_is_dialled_where_this_machine_reaches_it(host, targ
 def test_nobody_holds_a_free_port():
     with reserve_port("127.0.0.1", 0, "--grpc-port") as reservation:
         assert "" == holder_of(reservation.getsockname()[1])
+
+
+def test_a_port_on_which_a_dead_servers_connections_time_out_can_be_had() -> None:
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = server.accept()
+            # Who closes first keeps the connection in TIME_WAIT.
+            accepted.close()
+
+    with reserve_port("127.0.0.1", port, "--grpc-port") as reservation:
+        assert port == reservation.getsockname()[1]
