@@ -20,6 +20,7 @@ NEEDED := Python 3.11 or newer with its venv module is needed; install it (Debia
 $(BIN)/uv:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: $(NEEDED)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { echo "make: $(PYTHON) could not make $(VENV): $(NEEDED), and see that this folder can be written" >&2; exit 2; }
+	@echo "make: installing into $(VENV) (once, about half a minute)" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || { echo "make: pip could not install uv $(UV_VERSION) into $(VENV); see that the package index can be reached, then again" >&2; exit 2; }
 
 # --inexact keeps uv itself, which is not in the lock.

@@ -70,6 +70,7 @@ def test_the_stack_is_ready_and_measured(stack):
     status, body = fetch(stack.http, "/readyz")
     assert (HTTPStatus.OK, {}) == (status, json.loads(body)["degraded"])
     assert HTTPStatus.OK == fetch(stack.http, "/healthz")[0]
+    assert f'"http":"{stack.http}"' in stack.stderr.read_text().replace(" ", "")
     line = 'portcullis_hits_total{effect="RESTRICT",list="court-judgment-defaulters"}'
     before = stack.metric(line)
     with stack.client("ticketing") as client:
@@ -208,7 +209,7 @@ def test_a_stack_can_be_empty_and_a_call_under_way_outlives_the_stop(tmp_path):
     home = tmp_path / "home"
     with running_stack(home, "--empty") as empty:
         assert not (home / "demo-keys.json").exists()
-        assert "policy apply" in empty.stdout.read_text()
+        assert f"policy apply DIR --home {home}" in empty.stdout.read_text()
         policy = ROOT / "services" / "portcullis" / "demo" / "policy"
         assert 0 == portcullis("policy", "apply", policy, "--home", home).returncode
         key = portcullis("partner", "key", "new", "ticketing", "--home", home).stdout.strip()

@@ -1,4 +1,4 @@
-"""What `make` says on a machine that lacks something: one line, and exit status 2."""
+"""What `make` says on a machine that lacks something: one line of it, and exit status 2."""
 
 from __future__ import annotations
 
@@ -67,5 +67,6 @@ def test_a_package_index_out_of_reach_is_told_in_one_line(tmp_path: Path) -> Non
     done = make(tmp_path, sys.executable, **nowhere)
 
     assert 2 == done.returncode
-    (line,) = said(done)
+    begun, line = said(done)
+    assert "installing into" in begun
     assert "see that the package index can be reached" in line

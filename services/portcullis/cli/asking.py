@@ -187,6 +187,11 @@ def _demonstration_key(file: Path, partner: str | None, purpose: str) -> str:
     except ValueError:
         raise SetupFault(f"{file} is no JSON; remove it, and set PORTCULLIS_API_KEY") from None
     key = keys.get(name) if isinstance(keys, dict) else None
+    if not isinstance(key, str) and partner is None and purpose not in DEMONSTRATION_PARTNERS:
+        raise SetupFault(
+            f"--purpose: no demonstration key fits it; the purposes with one are {', '.join(DEMONSTRATION_PARTNERS)}. "
+            "Mend it, name a partner with --as, or set PORTCULLIS_API_KEY"
+        )
     if not isinstance(key, str):
         raise SetupFault(f"{file} has no key of {name}; name one of its partners with --as, or set PORTCULLIS_API_KEY")
     return key

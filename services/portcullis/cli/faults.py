@@ -14,10 +14,14 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import typer
 
 from portcullis.cli.output import print_error
+
+if TYPE_CHECKING:
+    from portcullis.client.errors import ClientError
 
 FAILED = 1
 MISUSED = 2
@@ -66,8 +70,7 @@ def _report_ours(fault: Exception) -> int:
     from portcullis.domain.errors import InvalidRequest, PortcullisError, SetupFault  # noqa: PLC0415
 
     if isinstance(fault, ClientError):
-        of_fact = any(each.field.startswith("attributes[") for each in fault.violations)
-        hint = _FACT_HINT if of_fact else _HINTS.get(fault.status)
+        hint = _FACT_HINT if _of_a_facts_type(fault) else _HINTS.get(fault.status)
         print_error(f"{fault.message}; {hint}" if hint else fault.message)
         return FAILED
     if isinstance(fault, PortcullisError):
@@ -75,6 +78,14 @@ def _report_ours(fault: Exception) -> int:
         return MISUSED if isinstance(fault, SetupFault | InvalidRequest) else FAILED
     print_error(f"an unforeseen fault ({type(fault).__name__}); run again with PORTCULLIS_DEBUG=1 and report the traceback")
     return FAILED
+
+
+def _of_a_facts_type(fault: ClientError) -> bool:
+    # Of a value's faults only that of its type names the field of the contract that it should be in, as (string_value).
+    return any(
+        each.field.startswith("attributes[") and each.field.endswith("].value") and "_value" in each.description
+        for each in fault.violations
+    )
 
 
 def _usage_text(fault: typer.TyperException) -> str:

@@ -18,6 +18,9 @@ from portcullis.cli.wiring import Progress, wiring_of
 if TYPE_CHECKING:
     from portcullis.ports import ImportReport
 
+_LABELS_SHOWN = 10
+_REASONS_SHOWN = 5
+
 
 class Form(StrEnum):
     """The formats that can be read."""
@@ -89,7 +92,8 @@ def _show(report: ImportReport) -> None:
             ("unchanged", f"{report.counts.unchanged:,}"),
             ("withdrawn", f"{report.counts.withdrawn:,}"),
             ("identifiers", counts(report.identifiers)),
-            ("left out of matching", counts(report.dropped)),
+            ("by the source's name", counts(report.labels, most=_LABELS_SHOWN)),
+            ("left out of matching", counts(report.dropped, most=_REASONS_SHOWN)),
             ("without identifier", f"{report.without_identifier:,}" if report.without_identifier else ""),
         )
     )

@@ -79,6 +79,12 @@ def list_keys(
     wiring = wiring_of(ctx)
     with wiring.registry(wiring.settings(home=home)) as registry:
         keys = wiring.api_keys(registry).list(holder)
+        partners = sorted(partner.name for partner in registry.policy().partners)
+    if holder is not None and not keys and holder not in partners:
+        known = ", ".join(partners) or "none yet"
+        raise typer.BadParameter(
+            f"no partner of the policy in force, and holds no key; the partners are {known}", param_hint="PARTNER"
+        )
     if as_json:
         print_json([_document(key) for key in keys])
     elif keys:

@@ -70,9 +70,12 @@ def time_text(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if seconds else ""
 
 
-def counts(named: Mapping[str, int]) -> str:
-    """Write counts as ``name 3, other 1``, the largest first."""
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(named.items(), key=lambda each: (-each[1], each[0])))
+def counts(named: Mapping[str, int], *, most: int | None = None) -> str:
+    """Write counts as ``name 3, other 1``, the largest first; of more than ``most``, the rest is a number."""
+    ordered = sorted(named.items(), key=lambda each: (-each[1], each[0]))
+    text = ", ".join(f"{name} {count:,}" for name, count in ordered[:most])
+    hidden = len(ordered[most:]) if most is not None else 0
+    return f"{text}, and {hidden:,} more; --json lists all" if hidden else text
 
 
 def _console() -> Console:

@@ -30,7 +30,7 @@ from portcullis.mains.logs import configure_logs
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.stack import Stack
 from portcullis.mains.stopping import StopSignals, stop_signals
-from portcullis.mains.trials import program, trials
+from portcullis.mains.trials import first_steps, trials
 from portcullis.registry.imports import Importer
 from portcullis.registry.keys import KeyDesk
 
@@ -135,7 +135,6 @@ def _greet(settings: Settings) -> None:
         for trial in trials(settings.home, target):
             lines += [f"# {trial.shows}", trial.command]
     else:
-        lines.append(
-            f"# no lists yet: {program()} policy apply DIR, then {program()} import --list NAME --format jsonl FILE"
-        )
+        # Comments, not commands: their capitals stand for what only the reader has.
+        lines += ["# no lists yet; put a policy in, then a list:", *(f"#   {each}" for each in first_steps(settings.home))]
     print("\n".join(lines), flush=True)

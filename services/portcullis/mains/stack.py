@@ -81,6 +81,7 @@ class Stack:
         """Start the children and the status server."""
         self._supervisor.start()
         self._status.start()
+        _log.info("health and metrics are served", http=self._http)
 
     def tend(self) -> None:
         """Start again what died."""
@@ -128,6 +129,10 @@ class Stack:
     def valkey_log(self) -> Path | None:
         """Where the embedded Valkey writes what it has to say; None where another server is used."""
         return self._run / "valkey.log" if self._socket is not None else None
+
+    @property
+    def _http(self) -> str:
+        return dialled(self._settings.http_host, self._settings.http_port)
 
     @property
     def _redis_url(self) -> str:
@@ -185,7 +190,7 @@ class Stack:
         stack = StackFile(
             pid=os.getpid(),
             grpc=self._target,
-            http=dialled(self._settings.http_host, self._settings.http_port),
+            http=self._http,
             transport=self._settings.transport,
             redis_url=self._redis_url,
             children=children,

@@ -32,6 +32,15 @@ def trials(home: Path, target: str) -> list[Trial]:
     ]
 
 
+def first_steps(home: Path) -> list[str]:
+    """Give the commands that put a policy and a list into an empty registry."""
+    where = _home_option(home)
+    return [
+        shlex.join([program(), "policy", "apply", "DIR", *where]),
+        shlex.join([program(), "import", "--list", "NAME", "--format", "jsonl", "FILE", *where]),
+    ]
+
+
 def program() -> str:
     """Give the command that started this process, as a shell in the present folder finds it."""
     script = Path(sys.prefix) / "bin" / "portcullis"
@@ -45,8 +54,12 @@ def _check(train: str, person: str, where: list[str]) -> str:
 
 
 def _where(home: Path, target: str) -> list[str]:
-    options = [] if home == _DEFAULT_HOME.absolute() else ["--home", str(home)]
+    options = _home_option(home)
     return options if target == _DEFAULT_TARGET else [*options, "--target", target]
+
+
+def _home_option(home: Path) -> list[str]:
+    return [] if home == _DEFAULT_HOME.absolute() else ["--home", str(home)]
 
 
 def _first_value(list_name: str, kind: str) -> str:

@@ -126,6 +126,11 @@ def test_a_partner_without_a_demonstration_key_is_told(home: Path, given: dict[s
         whom(home, **given)
 
 
+def test_a_purpose_that_no_demonstration_key_fits_is_named(home: Path) -> None:
+    with pytest.raises(SetupFault, match=r"^--purpose: .* ticketing, retail"):
+        whom(home, purpose="tiketing")
+
+
 def test_no_key_at_all_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupFault, match="set PORTCULLIS_API_KEY, or start the demonstration stack"):
         whom(tmp_path)

@@ -50,11 +50,21 @@ def test_an_error_answer_says_what_to_do_next(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_fact_of_the_wrong_type_says_how_to_force_it(capsys: pytest.CaptureFixture[str]) -> None:
-    violation = Violation("attributes[0].value", "it must be text")
+    violation = Violation("attributes[0].value", "it must be text (string_value)")
 
     raising(InvalidArgument("it must be text", status="INVALID_ARGUMENT", violations=[violation]))
 
     assert "NAME:TYPE=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [("attributes[0].name", "the action does not declare it"), ("attributes[0].value", "it must be finite")],
+)
+def test_another_fault_of_a_fact_says_nothing_of_types(field: str, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+    raising(InvalidArgument(fault, status="INVALID_ARGUMENT", violations=[Violation(field, fault)]))
+
+    assert f"portcullis: {fault}\n" == capsys.readouterr().err
 
 
 def test_an_unforeseen_fault_shows_its_type_and_not_its_message(

@@ -114,6 +114,20 @@ def test_a_key_for_nobody_is_wrong_usage(home: Path, capsys: pytest.CaptureFixtu
     assert "no partner of the policy in force" in capsys.readouterr().err
 
 
+def test_the_keys_of_nobody_are_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis("partner", "key", "list", "nobody", "--home", str(home))
+    assert "PARTNER: no partner of the policy in force" in capsys.readouterr().err
+
+
+def test_a_partner_without_a_key_has_none(policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fresh = make_home(tmp_path / "home")
+    assert 0 == portcullis("policy", "apply", str(policy), "--home", str(fresh))
+    capsys.readouterr()
+
+    assert 0 == portcullis("partner", "key", "list", "lender", "--home", str(fresh))
+    assert "keys  none\n" == capsys.readouterr().out
+
+
 def test_an_import_is_counted_and_again_changes_nothing(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 from portcullis.demo import lists
-from portcullis.mains.trials import program, trials
+from portcullis.mains.trials import first_steps, program, trials
 
 DEFAULT_TARGET = "127.0.0.1:50051"
 
@@ -20,6 +20,12 @@ def test_another_home_and_port_are_told(tmp_path):
     for each in trials(home, "127.0.0.1:1"):
         words = shlex.split(each.command)
         assert (str(home), "127.0.0.1:1") == (words[words.index("--home") + 1], words[words.index("--target") + 1])
+
+
+def test_the_first_steps_of_an_empty_stack_name_another_home_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not any("--home" in each for each in first_steps(tmp_path / ".portcullis"))
+    assert all(["--home", str(tmp_path / "my home")] == shlex.split(each)[-2:] for each in first_steps(tmp_path / "my home"))
 
 
 def test_the_program_is_named_as_the_present_folder_finds_it(tmp_path, monkeypatch):
