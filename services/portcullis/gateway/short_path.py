@@ -91,5 +91,9 @@ class Tails:
         if customer is None or len(customer[3]) > LONGEST_TAIL or request.partner_reference or request.at_least_snapshot:
             return
         # As many identifiers as before the tail: then the tail itself holds none.
-        if len(request.identifiers) == 1 and len(self._plans) < MOST_TAILS:
+        if len(request.identifiers) == 1:
+            if len(self._plans) >= MOST_TAILS:
+                # Questions that never come again, such as loans of every amount, must not keep the common ones out: those
+                # are learned again by the next check.
+                self._plans.clear()
             self._plans[holder, customer[3]] = plan
