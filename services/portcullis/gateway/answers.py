@@ -67,8 +67,6 @@ class SnapshotLine:
     Attributes:
         info: the message.
         edition: the edition that it names.
-        allow: the bytes of a miss after its decision id.
-        batch_allow: the bytes of a miss before its decision id, as an item of a batch.
     """
 
     def __init__(self, edition: Edition, age_s: float, allow_cache_ttl_s: float) -> None:
@@ -79,18 +77,18 @@ class SnapshotLine:
         tail = check_service_pb2.CheckResponse(snapshot=self.info)
         if allow_cache_ttl_s > 0:
             tail.cache_ttl.FromMilliseconds(int(allow_cache_ttl_s * 1e3))
-        self.allow = _ALLOW_FIELD + tail.SerializeToString(deterministic=True)
-        response = len(_ID_FIELD) + DECISION_ID_LENGTH + len(self.allow)
+        self._after = _ALLOW_FIELD + tail.SerializeToString(deterministic=True)
+        response = len(_ID_FIELD) + DECISION_ID_LENGTH + len(self._after)
         result = _RESPONSE_FIELD + varint(response)
-        self.batch_allow = _RESPONSE_FIELD + varint(len(result) + response) + result + _ID_FIELD
+        self._batch_before = _RESPONSE_FIELD + varint(len(result) + response) + result + _ID_FIELD
 
     def miss(self, decision_id: bytes) -> bytes:
         """Give a CheckResponse that allows."""
-        return _ID_FIELD + decision_id + self.allow
+        return _ID_FIELD + decision_id + self._after
 
     def batch_miss(self, decision_id: bytes) -> bytes:
         """Give a CheckResponse that allows, framed as an item of BatchCheckResponse."""
-        return self.batch_allow + decision_id + self.allow
+        return self._batch_before + decision_id + self._after
 
 
 def varint(number: int) -> bytes:

@@ -122,8 +122,7 @@ class CheckServicer:
     async def _decide(self, view: View, holder: str, items: Sequence[bytes], batch: _Batch) -> int:
         """Decide the items; gives the highest version that one wants: if it is not here, the rest is idle."""
         desk, parts = self._desk, batch.parts
-        passes, next_id = desk.passes, desk.next_id
-        before, after = view.line.batch_allow, view.line.allow
+        passes, next_id, miss = desk.passes, desk.next_id, view.line.batch_miss
         wanted = 0
         for place, item in enumerate(items):
             if place % _SHARE == _SHARE - 1:
@@ -137,7 +136,7 @@ class CheckServicer:
                         batch.answers[place] = answer
                         parts.append(b"")
                         continue
-                parts.append(before + next_id() + after)
+                parts.append(miss(next_id()))
             except PortcullisError as fault:
                 batch.faults[place] = fault
                 parts.append(b"")

@@ -7,7 +7,7 @@ Nothing here waits but the journal, and only a decision with a reason goes there
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from portcullis.domain.decisions import ALLOWED, Hit, Probe, Verdict, decide
@@ -64,14 +64,13 @@ class CheckDesk:
         journal: Journal,
         clock: Clock,
         tally: CheckTally,
-        ids: Callable[[], bytes] | None = None,
     ) -> None:
         self._probes: AddProbes = tokeniser.probes
         self._journal = journal
         self.clock = clock
         self._now = clock.now
         self.tally = tally
-        self.next_id = DecisionIds() if ids is None else ids
+        self.next_id = DecisionIds()
 
     def passes(self, view: View, holder: str, body: bytes) -> bool:
         """Say that a check finds nothing, if its bytes tell so by the short path; False leaves it to `check`."""

@@ -33,6 +33,8 @@ class View:
     """One version, made ready.
 
     Attributes:
+        transaction: the version in the replica, which lives as long as a view of it.
+        compiled: its edition, compiled; the next view of the same version takes it over.
         edition: the version's head.
         version: its number.
         callers: who may call.
