@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from benchmarks import h2load, report, rounds, world
+from benchmarks import changing, h2load, report, rounds, world
 from benchmarks.figures import Figure
 from benchmarks.machine import describe_machine
 from benchmarks.processes import PINNED_APART, REPOSITORY
@@ -64,6 +64,9 @@ def measure(folder: Path, pace: Pace, *, profile: bool, quick: bool) -> report.R
     figures += rounds.in_process(made, pace)
     _say("the journal")
     figures += rounds.durable(folder, pace)
+    _say("checks while the replica changes")
+    checks = changing.QUICK_CHECKS if quick else changing.CHECKS
+    figures += changing.compare(made, checks, pace.rounds).figures()
     return report.Run(
         at=at,
         quick=quick,

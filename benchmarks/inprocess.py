@@ -49,13 +49,13 @@ def measures(world: World) -> Iterator[dict[str, Measure]]:
     transaction = replica.begin()
     if transaction is None:
         raise UnexpectedAnswer("the replica holds nothing")
-    plan = Plans(world.edition.policy).plan(PARTNER, ACTION, PURPOSE, clock.now())
+    plan = Plans(world.edition.policy, world.edition.lists).plan(PARTNER, ACTION, PURPOSE, clock.now())
     attributes = plan.binder.bind([("train", "G101")])
     probes = [_probes(tokeniser.probes, number) for number in world.unlisted]
-    get, now = transaction.get, clock.now()
+    get, now, fresh = transaction.get, clock.now(), frozenset[int]()
 
     def judge(each: list[Probe]) -> None:
-        if decide(plan, each, attributes, get, now, 0.0) is not ALLOWED:
+        if decide(plan, each, attributes, get, now, fresh) is not ALLOWED:
             raise UnexpectedAnswer("a miss was none")
 
     def look_up(token: bytes) -> None:

@@ -17,9 +17,12 @@ import portcullis.demo
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb import LmdbReplica, LmdbReplicaWriter
 from portcullis.demo import people
-from portcullis.domain.editions import FORMAT, Credential, Edition, Legal
+from portcullis.domain.editions import FORMAT, Credential, Edition, Legal, ListEdition
 from portcullis.domain.identifiers import Identifier
-from portcullis.domain.records import Record, encode_records
+from portcullis.domain.multisets import MultisetDigest
+from portcullis.domain.policies import Policy
+from portcullis.domain.records import Record, encode_body
+from portcullis.domain.segments import Change
 from portcullis.domain.tokens import Tokeniser
 from portcullis.mains.keys import TOKEN_KEY, ensure_keys, read_key
 from portcullis.registry.policy_files import load_policy
@@ -93,36 +96,53 @@ def build(home: Path, entries: int) -> World:
     ensure_keys(home / "keys")
     tokeniser = Tokeniser(read_key(home / "keys", TOKEN_KEY))
     listed = [people.resident_id(number).value for number in range(entries)]
-    edition = _edition(entries)
+    policy = load_policy(Path(portcullis.demo.__file__).parent / "policy")
+    records = sorted(_records(listed, number_of(policy), tokeniser))
+    edition = _edition(policy, records)
     writer = LmdbReplicaWriter(home / "replica", SystemClock())
-    writer.install(edition, sorted(_records(listed, edition, tokeniser)))
+    writer.install(edition, records)
     writer.vouch(VERSION, 0.0)
     writer.close()
     unlisted = tuple(people.resident_id(entries + number).value for number in range(BATCH))
     return World(home=home, key=_KEY, entries=entries, edition=edition, listed=tuple(listed[:BATCH]), unlisted=unlisted)
 
 
-def _edition(entries: int) -> Edition:
-    policy = load_policy(Path(portcullis.demo.__file__).parent / "policy")
-    source = policy.list_named(LIST)
-    assert source is not None  # noqa: S101 - the demonstration policy is ours
-    digest = hashlib.sha256(_KEY.encode()).hexdigest()
+def number_of(policy: Policy) -> int:
+    """Give the number of the list that everybody is on; lists are numbered from 1, in the policy's order."""
+    return [each.name for each in policy.lists].index(LIST) + 1
+
+
+def _edition(policy: Policy, records: list[Change]) -> Edition:
     return Edition(
         format=FORMAT,
         version=VERSION,
         published_at=time.time(),
         registry_seq=1,
         policy=policy,
-        legal=(Legal(source.legal_basis, source.redress_url),),
-        credentials=(Credential("benchmrk", PARTNER, digest),),
-        records=entries,
+        lists=tuple(list_editions(policy, records, VERSION)),
+        credentials=(Credential("benchmrk", PARTNER, hashlib.sha256(_KEY.encode()).hexdigest()),),
     )
 
 
-def _records(listed: list[str], edition: Edition, tokeniser: Tokeniser) -> Iterator[tuple[bytes, bytes]]:
-    place = [each.name for each in edition.policy.lists].index(LIST)
-    until = int(edition.published_at) + _YEAR_S
-    for number, value in enumerate(listed, start=1):
-        record = Record(place, 0, until, number, f"(2090) Demo {number}")
+def list_editions(policy: Policy, records: list[Change], version: int) -> Iterator[ListEdition]:
+    """Describe a policy's lists as a snapshot has them: one legal basis each, and these bodies."""
+    for number, each in enumerate(policy.lists, start=1):
+        digest = MultisetDigest()
+        digest.add_all((token, body) for token, owner, body in records if owner == number)
+        yield ListEdition(
+            name=each.name,
+            number=number,
+            legal=(Legal(each.legal_basis, each.redress_url),),
+            measures=tuple(measure.name for measure in each.measures),
+            version=version,
+            records=digest.count,
+            digest=digest.hex(),
+        )
+
+
+def _records(listed: list[str], number: int, tokeniser: Tokeniser) -> Iterator[Change]:
+    until = int(time.time()) + _YEAR_S
+    for entry, value in enumerate(listed, start=1):
+        record = Record(number, 0, until, entry, f"(2090) Demo {entry}")
         (token,) = tokeniser.index_tokens(Identifier(KIND, value))
-        yield token, encode_records((record,))
+        yield token, number, encode_body((record,))

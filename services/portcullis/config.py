@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     journal_url: str = Field("", description="The journal's database URL; empty: SQLite under home.")
     replica_dir: Path | None = Field(None, description="Where the replica lies; empty: under home.")
     keys_dir: Path | None = Field(None, description="Where the key files lie; empty: under home.")
-    publish_interval_s: float = Field(0.1, gt=0, le=60, description="How often the publisher looks for changes.")
+    trusted_root: Path | None = Field(
+        None, description="The root file that a follower begins to trust from; empty: trust/1.root.json with the key files."
+    )
+    publish_interval_s: float = Field(0.05, gt=0, le=60, description="How often the publisher looks for changes.")
     follow_interval_s: float = Field(1.0, gt=0, le=60, description="How often the follower looks, told or not.")
     refresh_interval_s: float = Field(0.02, gt=0, le=5, description="How often a worker looks for a new replica.")
     drain_s: float = Field(5.0, ge=0, le=300, description="How long calls under way may go on after a stop.")
@@ -74,9 +77,19 @@ class Settings(BaseSettings):
         return self.replica_dir or self.home / "replica"
 
     @property
+    def publisher_path(self) -> Path:
+        """The folder of what the publisher of this home has signed; it must outlive restarts."""
+        return self.home / "publisher"
+
+    @property
     def keys_path(self) -> Path:
         """The folder of the key files."""
         return self.keys_dir or self.home / "keys"
+
+    @property
+    def trusted_root_path(self) -> Path:
+        """The root file that a follower begins to trust from."""
+        return self.trusted_root or self.keys_path / "trust" / "1.root.json"
 
     @classmethod
     def settings_customise_sources(

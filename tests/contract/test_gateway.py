@@ -67,13 +67,13 @@ def the_policy(**changes: Any) -> Policy:
 
 
 def the_index() -> dict[bytes, list[Record]]:
-    def record(list_index: int, entry_id: int) -> Record:
-        return Record(list_index, legal_index=0, until=UNTIL, entry_id=entry_id, case_reference=f"case-{entry_id}")
+    def record(list_number: int, entry_id: int) -> Record:
+        return Record(list_number, legal_index=0, until=UNTIL, entry_id=entry_id, case_reference=f"case-{entry_id}")
 
     index: dict[bytes, list[Record]] = {}
-    for place, identifier in ((0, LISTED), (0, LISTED_PASSPORT), (1, LISTED_PHONE)):
+    for number, identifier in ((1, LISTED), (1, LISTED_PASSPORT), (2, LISTED_PHONE)):
         for token in TOKENISER.index_tokens(identifier):
-            index.setdefault(token, []).append(record(place, len(index) + 1))
+            index.setdefault(token, []).append(record(number, len(index) + 1))
     return index
 
 
@@ -305,7 +305,7 @@ async def test_a_check_waits_for_the_snapshot_it_wants(bench: Bench) -> None:
     assert not waiting.done()
     index = the_index()
     for token in TOKENISER.index_tokens(CLEAN):
-        index[token] = [Record(0, 0, UNTIL, 99, "case-99")]
+        index[token] = [Record(1, 0, UNTIL, 99, "case-99")]
     version = bench.publish(the_policy(), index)
     answer = await waiting
     assert (str(version), types_pb2.OUTCOME_RESTRICT) == (answer.snapshot.version, answer.outcome)

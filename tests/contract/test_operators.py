@@ -15,12 +15,13 @@ from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.config import Transport
 from portcullis.gateway.operators import OperatorDesks, RegistryCallers
 from portcullis.registry.entries import EntryDesk
+from portcullis.registry.held_imports import HeldImports
 from portcullis.registry.imports import Importer
 from portcullis.registry.keys import KeyDesk
 from portcullis.v1 import admin_service_pb2 as admin
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2
-from tests.support.gateways import TOKENISER, Bench, arrival, refusal, running_gateway
+from tests.support.gateways import TOKENISER, Bench, arrival, credential, refusal, running_gateway
 from tests.support.people import resident_id
 from tests.support.policies import a_list, policy
 
@@ -39,8 +40,10 @@ def registry() -> MemoryRegistry:
 async def bench(request: pytest.FixtureRequest, registry: MemoryRegistry) -> AsyncIterator[Bench]:
     clock = SystemClock()
     importer = Importer(registry, index_tokens=TOKENISER.index_tokens, clock=clock)
-    desks = OperatorDesks(EntryDesk(registry, importer, index_tokens=TOKENISER.index_tokens), KeyDesk(registry, clock=clock))
+    entries = EntryDesk(registry, importer, index_tokens=TOKENISER.index_tokens)
+    desks = OperatorDesks(entries, HeldImports(registry), KeyDesk(registry, clock=clock))
     async with running_gateway(request.param, desks) as running:
+        running.credentials.append(credential("other-operator-key", "bob", "operator"))
         await arrival(running, running.publish(registry.policy(), {}))
         yield running
 
@@ -210,6 +213,67 @@ async def test_a_full_import_withdraws_what_it_does_not_bring(bench: Bench) -> N
     await import_rows(bench, opening(), rows(an_entry(1), an_entry(2)))
     answer = await import_rows(bench, opening(mode=pb.IMPORT_MODE_FULL), rows(an_entry(2)))
     assert (1, 1) == (answer.unchanged, answer.withdrawn)
+
+
+async def held_import(bench: Bench, registry: MemoryRegistry) -> pb.ImportEntriesResponse:
+    """Have an import of the court's list held, by olga."""
+    registry.apply_policy(policy(a_list("court", guard_percent=0, guard_entries=1), a_list("bikes")), actor="test")
+    await import_rows(bench, opening(), rows(*(an_entry(number) for number in range(4))))
+    return await import_rows(bench, opening(mode=pb.IMPORT_MODE_FULL), rows(an_entry(1), an_entry(5)))
+
+
+async def test_an_import_that_takes_away_too_much_is_held(bench: Bench, registry: MemoryRegistry) -> None:
+    answer = await held_import(bench, registry)
+    assert (True, 2, 1, 1, 3) == (answer.held, answer.import_id, answer.added, answer.unchanged, answer.withdrawn)
+    assert pb.Shrinkage(lost=3, in_force=4, guard=1) == answer.shrinkage
+    assert 4 == registry.count_in_force("court")
+    listed = await call(bench, "RegistryService/ListHeldImports", pb.ListHeldImportsRequest(), pb.ListHeldImportsResponse)
+    (held,) = listed.held_imports
+    assert (2, "court", pb.IMPORT_MODE_FULL, "olga", 1, 0, 1, 3) == (
+        *(held.import_id, held.list, held.mode, held.importer),
+        *(held.added, held.amended, held.unchanged, held.withdrawn),
+    )
+    assert pb.Shrinkage(lost=3, in_force=4, guard=1) == held.shrinkage
+    assert abs(time.time() - held.held_at.seconds) < 60
+
+
+async def test_an_import_that_is_not_held_says_its_number_alone(bench: Bench) -> None:
+    answer = await import_rows(bench, opening(), rows(an_entry(1)))
+    assert (False, 1, False) == (answer.held, answer.import_id, answer.HasField("shrinkage"))
+
+
+async def test_a_held_import_is_approved_by_another_operator_alone(bench: Bench, registry: MemoryRegistry) -> None:
+    request = pb.ApproveImportRequest(import_id=(await held_import(bench, registry)).import_id, purpose="confirmed")
+    code, reason, _, text = await refusal(
+        bench.call("RegistryService/ApproveImport", request.SerializeToString(), key="operator-key")
+    )
+    assert (grpc.StatusCode.PERMISSION_DENIED, "SECOND_OPERATOR_REQUIRED") == (code, reason)
+    assert "olga has imported it" in text
+    approved = await call(
+        bench, "RegistryService/ApproveImport", request, pb.ApproveImportResponse, key="other-operator-key"
+    )
+    assert pb.ApproveImportResponse(added=1, unchanged=1, withdrawn=3) == approved
+    assert 2 == registry.count_in_force("court")
+
+
+async def test_a_held_import_is_rejected_once(bench: Bench, registry: MemoryRegistry) -> None:
+    request = pb.RejectImportRequest(import_id=(await held_import(bench, registry)).import_id, purpose="half a file")
+    rejected = await call(bench, "RegistryService/RejectImport", request, pb.RejectImportResponse)
+    assert (2, "court") == (rejected.held_import.import_id, rejected.held_import.list)
+    for method in ("ApproveImport", "RejectImport"):
+        code, reason, _, _ = await refusal(
+            bench.call(f"RegistryService/{method}", request.SerializeToString(), key="other-operator-key")
+        )
+        assert (grpc.StatusCode.FAILED_PRECONDITION, "IMPORT_NOT_HELD") == (code, reason)
+
+
+async def test_an_import_that_never_was_is_not_found(bench: Bench) -> None:
+    for import_id in (0, 99, -1):
+        request = pb.ApproveImportRequest(import_id=import_id)
+        code, reason, _, _ = await refusal(
+            bench.call("RegistryService/ApproveImport", request.SerializeToString(), key="operator-key")
+        )
+        assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason)
 
 
 async def test_an_import_that_does_not_open_takes_nothing(bench: Bench, registry: MemoryRegistry) -> None:

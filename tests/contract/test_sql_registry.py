@@ -10,26 +10,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from sqlalchemy import event, inspect, select, text
+from sqlalchemy import event, func, inspect, select, text
 
 from portcullis.adapters.sql.engines import open_engine
 from portcullis.adapters.sql.migrating import REVISIONS, migrate_journal, migrate_registry, version_table
 from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.schema import change_log, entries, entry_versions, imports, registry_metadata
+from portcullis.adapters.sql.schema import (
+    change_log,
+    entries,
+    entry_versions,
+    held_rows,
+    held_withdrawals,
+    imports,
+    registry_metadata,
+)
 from portcullis.adapters.sql.sealing import Identity, Sealer
-from portcullis.domain.errors import NotFound, RegistryUnavailable, SetupFault
+from portcullis.domain.errors import ImportNotHeld, NotFound, RegistryUnavailable, SetupFault
 from portcullis.domain.identifiers import Identifier
-from portcullis.ports import ImportCounts, Look
+from portcullis.domain.policies import Policy
+from portcullis.ports import ImportCounts, ImportOutcome, Look
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
-from tests.support.policies import NOW
+from tests.support.policies import NOW, a_list
+from tests.support.registries import import_rows
 from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry, document, tokens_of
 
+HOLDING = Policy(lists=(a_list("court", guard_percent=5, guard_entries=0), a_list("carrier")))
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -86,9 +99,47 @@ def test_a_killed_import_has_happened_or_has_not(url: str, seed: int) -> None:
         assert _import_one(registry) == ImportCounts(added=1, withdrawn=number)
 
 
+@pytest.mark.parametrize(
+    ("url", "seed"),
+    [*(("sqlite", seed) for seed in range(6)), *(("postgresql", seed) for seed in (6, 7, 8))],
+    indirect=["url"],
+)
+def test_a_killed_hold_or_approval_has_happened_or_has_not(url: str, seed: int) -> None:
+    with closing(open_registry(url)) as registry:
+        registry.apply_policy(HOLDING, actor="ann")
+    number = 400
+    command = [sys.executable, "-m", "tests.support.sql_children", "hold", url, str(number)]
+    draw = random.Random(seed)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
+        assert child.stdout is not None
+        told = draw.choice(["filled 2", "held 1", "held 2", "approved 1"])
+        for line in child.stdout:
+            if line == f"{told}\n":
+                break
+        time.sleep(draw.uniform(0, 0.04))
+        os.kill(child.pid, signal.SIGKILL)
+    with closing(open_registry(url)) as registry:
+        _is_full_held_or_shrunk(registry, number)
+
+
+def _is_full_held_or_shrunk(registry: SqlRegistry, number: int) -> None:
+    here = registry.count_in_force("court")
+    assert here in {1, number}
+    with registry.view() as view:
+        assert here == len({entry.entry_id for _, entry in view.index({"court"})})
+    kept = [rows(registry, text(f"SELECT count(*) FROM {table}"))[0][0] for table in ("held_rows", "held_withdrawals")]
+    held = registry.held_imports()
+    assert [1, number - 1] * bool(held) == kept * bool(sum(kept))
+    if held:
+        assert number == here
+        counts = registry.approve_import(held[0].import_id, actor="another", purpose="").counts
+        assert ImportCounts(amended=1, withdrawn=number - 1) == counts
+        assert 1 == registry.count_in_force("court")
+
+
 def _is_exactly_one_round(registry: SqlRegistry, number: int) -> None:
     with registry.view() as view:
-        found = list(view.index())
+        found = list(view.index(view.list_numbers))
     (name,) = {entry.case_reference for _, entry in found}
     turn = int(name.removeprefix("round "))
     expected = {token for place in range(number) for token in tokens_of(an_entry("k", document(place + turn * number)))}
@@ -101,7 +152,7 @@ def _is_exactly_one_round(registry: SqlRegistry, number: int) -> None:
 def _import_one(registry: SqlRegistry) -> ImportCounts:
     with registry.begin_import("court", actor="ann") as session:
         session.stage([an_entry("another")])
-        return session.commit(full=True)
+        return session.commit(full=True).counts
 
 
 def test_staging_goes_with_its_connection(registry: SqlRegistry) -> None:
@@ -123,6 +174,9 @@ def test_neither_identifiers_nor_names_stand_in_the_database_in_clear(registry: 
     with registry.begin_import("court", actor="ann") as session:
         session.stage([an_entry("k2", *canaries, names=("Canary Nobody",))])
         session.commit(full=True)
+    registry.apply_policy(HOLDING, actor="ann")
+    changed = an_entry("k2", *canaries, names=("Canary Other",))
+    assert import_rows(registry, [msgspec.structs.replace(changed, until=NOW)]).held
     registry.close()
     held = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
     for table in registry_metadata.sorted_tables:
@@ -175,6 +229,90 @@ def test_every_import_is_noted_also_one_that_changes_nothing(registry: SqlRegist
     assert [("ann", "full", 1, 0, 0, 0, 1), ("ann", "full", 0, 0, 1, 0, None)] == noted
 
 
+def _shrink(registry: SqlRegistry, **how: str) -> ImportOutcome:
+    """Have an import held that keeps one of three entries; the list must be guarded."""
+    import_rows(registry, [an_entry(f"k{number}", document(number)) for number in range(3)])
+    outcome = import_rows(registry, [an_entry("k0", document(0))], **how)
+    assert outcome.held
+    return outcome
+
+
+def test_who_imported_who_decided_when_and_why_stands_in_the_log_and_beside_the_import(url: str) -> None:
+    clock = StillClock()
+    with closing(SqlRegistry(url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=clock)) as registry:
+        registry.apply_policy(HOLDING, actor="ann")
+        clock.time = NOW + 1
+        first = _shrink(registry)
+        clock.time = NOW + 2
+        second = import_rows(registry, [], actor="carol")
+        clock.time = NOW + 3
+        registry.reject_import(second.import_id, actor="dan", purpose="half a file")
+        clock.time = NOW + 4
+        third = import_rows(registry, [an_entry("k1", document(1))], actor="carol")
+        clock.time = NOW + 5
+        registry.approve_import(third.import_id, actor="bob", purpose="confirmed")
+
+        columns = ("import_id", "state", "actor", "committed_at", "decided_by", "decided_at", "purpose", "withdrawn", "seq")
+        noted = rows(registry, select(*(imports.c[name] for name in columns)).order_by(imports.c.import_id))
+        assert [
+            (first.import_id - 1, "applied", "ann", NOW + 1, None, None, "", 0, 2),
+            (first.import_id, "void", "ann", NOW + 1, "carol", NOW + 2, "", 2, 4),
+            (second.import_id, "rejected", "carol", NOW + 2, "dan", NOW + 3, "half a file", 3, 6),
+            (third.import_id, "applied", "carol", NOW + 4, "bob", NOW + 5, "confirmed", 2, 8),
+        ] == noted
+        told = select(change_log.c.actor, change_log.c.change, change_log.c.detail).order_by(change_log.c.seq)
+        one, two, three = (each.import_id for each in (first, second, third))
+        assert [
+            ("ann", "import-hold", f"import {one}: takes away 2 of 3 entries, 0 may go at once"),
+            ("carol", "import-void", f"import {one} of ann"),
+            ("carol", "import-hold", f"import {two}: takes away 3 of 3 entries, 0 may go at once"),
+            ("dan", "import-reject", f"import {two} of carol: half a file"),
+            ("carol", "import-hold", f"import {three}: takes away 2 of 3 entries, 0 may go at once"),
+            ("bob", "import-approve", f"import {three} of carol: confirmed"),
+        ] == rows(registry, told)[2:]
+
+
+def test_a_held_import_outlives_the_process_that_held_it(url: str) -> None:
+    with closing(open_registry(url)) as registry:
+        registry.apply_policy(HOLDING, actor="ann")
+        outcome = _shrink(registry)
+    with closing(open_registry(url)) as registry:
+        assert [outcome.import_id] == [each.import_id for each in registry.held_imports()]
+        assert outcome.counts == registry.approve_import(outcome.import_id, actor="bob", purpose="").counts
+
+
+def test_only_what_would_change_is_kept_and_nothing_once_it_is_decided(registry: SqlRegistry) -> None:
+    registry.apply_policy(HOLDING, actor="ann")
+
+    def kept() -> list[int]:
+        return [rows(registry, select(func.count()).select_from(table))[0][0] for table in (held_rows, held_withdrawals)]
+
+    decisions = (
+        lambda number: registry.approve_import(number, actor="bob", purpose=""),
+        lambda number: registry.reject_import(number, actor="bob", purpose=""),
+        lambda _: import_rows(registry, [], full=False),
+    )
+    for decide in decisions:
+        outcome = _shrink(registry)
+        assert [0, 2] == kept()
+        decide(outcome.import_id)
+        assert [0, 0] == kept()
+
+
+def test_two_who_decide_at_once_do_not_both(url: str) -> None:
+    with closing(open_registry(url)) as registry:
+        registry.apply_policy(HOLDING, actor="ann")
+        outcome = _shrink(registry)
+        with ThreadPoolExecutor(4) as threads:
+            decided = [
+                threads.submit(decide, outcome.import_id, actor=f"op{number}", purpose="")
+                for number, decide in enumerate([registry.approve_import, registry.reject_import] * 2)
+            ]
+        refused = [each.exception() for each in decided]
+        assert 1 == refused.count(None)
+        assert {ImportNotHeld, type(None)} == {type(each) for each in refused}
+
+
 def test_a_look_outlives_the_connection_that_noted_it(url: str) -> None:
     with closing(open_registry(url)) as registry:
         registry.put_entry(an_entry("k1"), actor="ann")
@@ -216,7 +354,7 @@ def test_a_full_disk_leaves_the_registry_as_it_was(file: Path) -> None:
         limit["pages"] = 1_000_000
         with registry.begin_import("court", actor="ann") as session:
             session.stage(big)
-            assert ImportCounts(added=2000, withdrawn=1) == session.commit(full=True)
+            assert ImportCounts(added=2000, withdrawn=1) == session.commit(full=True).counts
 
 
 def test_a_database_that_is_gone_is_unavailable_for_every_method() -> None:
@@ -236,6 +374,9 @@ def test_a_database_that_is_gone_is_unavailable_for_every_method() -> None:
             lambda: registry.revoke_key("k1", at=NOW, actor="ann"),
             lambda: registry.view().__enter__(),
             lambda: registry.begin_import("court", actor="ann").__enter__(),
+            registry.held_imports,
+            lambda: registry.approve_import(1, actor="ann", purpose=""),
+            lambda: registry.reject_import(1, actor="ann", purpose=""),
         ):
             with pytest.raises(RegistryUnavailable):
                 use()

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from portcullis.v1 import (
     check_service_pb2,
     registry_service_pb2,
 )
-from tests.support.stack import ROOT, RunningStack, clean_environment, listed_resident
+from tests.support.stack import ROOT, RunningStack, clean_environment, listed_resident, portcullis
 
 pytestmark = pytest.mark.e2e
 
@@ -114,8 +115,43 @@ def _operate(caller: Caller, decision: str) -> None:
     header = {"opening": {"list": LIST, "mode": "IMPORT_MODE_ADDITIVE"}}
     imported = caller.call(key, "RegistryService/ImportEntries", header, {"rows": {"entries": [entry]}})
     assert "1" == str(imported.get("unchanged", 0))
+    _decide_about_imports(caller, key)
     assert caller.call(key, "RegistryService/ListEntries", {"list": LIST})["entries"]
     assert LIST == caller.call(key, "RegistryService/GetList", {"name": LIST})["list"]["name"]
     assert 8 == len(caller.call(key, "RegistryService/ListLists")["lists"])
     withdrawn = caller.call(key, "RegistryService/WithdrawEntry", place | {"reason": "end of the test"})
     assert "ENTRY_STATUS_WITHDRAWN" == withdrawn["entry"]["status"]
+
+
+def _decide_about_imports(caller: Caller, key: str) -> None:
+    """Have this machine's user import more than the guard lets go, and the operator decide."""
+    today = datetime.now(UTC).date()
+    assert 0 == _import_many(caller.stack, today + timedelta(days=30))
+    for method, held in (("RejectImport", "heldImport"), ("ApproveImport", "amended")):
+        assert 3 == _import_many(caller.stack, today)
+        (waiting,) = caller.call(key, "RegistryService/ListHeldImports")["heldImports"]
+        assert (LIST, "1001") == (waiting["list"], waiting["shrinkage"]["lost"])
+        decision = {"import_id": waiting["importId"], "purpose": "of a test"}
+        assert held in caller.call(key, f"RegistryService/{method}", decision)
+    assert {} == caller.call(key, "RegistryService/ListHeldImports")
+
+
+def _import_many(stack: RunningStack, until: date) -> int:
+    """Import one entry more than the guard lets go, which end on a day; gives the exit code."""
+    file = stack.home.parent / "many.jsonl"
+    file.write_text("".join(json.dumps(_row(number, until)) + "\n" for number in range(1001)))
+    done = portcullis("import", "--list", LIST, "--format", "jsonl", file, "--home", stack.home)
+    assert re.search("rejected +0\n", done.stdout), done.stderr
+    return done.returncode
+
+
+def _row(number: int, until: date) -> dict[str, Any]:
+    document = passport(901_000 + number)
+    return {
+        "key": f"many-{number}",
+        "subject_type": "person",
+        "identifiers": [{"kind": document.kind, "value": document.value, "country": document.country}],
+        "case_reference": f"Demo many {number}",
+        "valid_from": str(until - timedelta(days=60)),
+        "until": str(until),
+    }

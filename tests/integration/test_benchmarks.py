@@ -34,5 +34,6 @@ def test_a_quick_run_measures_everything_that_can_be_measured_here(tmp_path: Pat
         # Without h2load the run says so and goes on.
         assert (shutil.which("h2load") is not None) == (("Check, miss", transport) in measured)
     assert ("decide(), miss", "") in measured
+    assert ("p99 of a check, a change each 0.1 s", "") in measured
     assert all(figure["median"] > 0 for figure in run["figures"])
     assert data.with_suffix(".md").exists()

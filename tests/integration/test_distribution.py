@@ -1,254 +1,108 @@
-"""Publisher, store, follower and replica together: what the registry says is what a worker reads, whatever happens."""
+"""Publisher, Valkey, followers, replicas: what the registry says is what every worker reads, whatever happens."""
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.lmdb.replica import LmdbReplica
-from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
-from portcullis.adapters.memory.store import MemorySnapshotStore
 from portcullis.adapters.redis.store import METADATA_KEY, TARGET_KEY, RedisSnapshotStore
-from portcullis.domain.metadata import SNAPSHOT_FILE, TIMESTAMP_FILE
-from portcullis.domain.records import decode_records
-from portcullis.gateway.follower import Follower
-from portcullis.publisher.service import Publisher
-from portcullis.publisher.state import StateFile
-from tests.support.clocks import HandClock
-from tests.support.distribution import DictRegistry, FollowerTally, PublisherTally, token
-from tests.support.misbehaving_store import MisbehavingStore
+from tests.support.distribution import DictRegistry, entry
+from tests.support.hosts import DAY_S, LISTS, FollowingHost, PublishingHost, kept, keys, listed, policy_of, read
 from tests.support.processes import wait_for
 from tests.support.valkey import ValkeyAt, running_valkey
 
-NUMBERS = range(12)
-
-
-def read(replica: LmdbReplica) -> tuple[int, dict[int, set[int]]]:
-    """Read, in one transaction, the registry's change that a replica includes and the entries under each token."""
-    transaction = replica.begin()
-    assert transaction is not None
-    found = {number: transaction.get(token(number)) for number in NUMBERS}
-    entries = {number: {each.entry_id for each in decode_records(value)} for number, value in found.items() if value}
-    sequence = transaction.edition.registry_seq
-    transaction.close()
-    return sequence, entries
-
-
-def listed(registry: DictRegistry) -> dict[int, set[int]]:
-    """The same as it stands in the registry."""
-    entries: dict[int, set[int]] = {}
-    for number in NUMBERS:
-        found = {entry_id for key, entry_id in registry.entries if key == token(number)}
-        if found:
-            entries[number] = found
-    return entries
-
-
-class Distribution(RuleBasedStateMachine):
-    """The model is a dictionary for every change of the registry; the replica always equals exactly one of them."""
-
-    @initialize()
-    def begin(self) -> None:
-        self.folder = tempfile.TemporaryDirectory(prefix="distribution-")
-        self.home = Path(self.folder.name)
-        self.clock = HandClock()
-        self.registry = DictRegistry()
-        self.store = MisbehavingStore(MemorySnapshotStore())
-        self.model = {0: {}}
-        self.lowest = 0
-        self.older: dict[str, bytes] = {}
-        self.writer: LmdbReplicaWriter | None = None
-        self.start_publisher()
-        self.start_follower()
-
-    def teardown(self) -> None:
-        self.writer.close()
-        self.reader.close()
-        self.folder.cleanup()
-
-    def start_publisher(self) -> None:
-        self.publisher = Publisher(
-            registry=self.registry,
-            store=self.store,
-            state=StateFile(self.home / "publisher.json"),
-            clock=self.clock,
-            counts=PublisherTally(),
-            publish_interval_s=0.1,
-        )
-
-    def start_follower(self) -> None:
-        if self.writer:
-            self.writer.close()
-        self.writer = LmdbReplicaWriter(self.home / "replica", self.clock)
-        self.reader = LmdbReplica(self.home / "replica", self.clock)
-        self.follower = Follower(
-            store=self.store, replica=self.writer, clock=self.clock, counts=FollowerTally(), follow_interval_s=1.0
-        )
-
-    @rule(number=st.sampled_from(NUMBERS))
-    def list_someone(self, number: int) -> None:
-        self.registry.put(number)
-        self.model[self.registry.seq] = listed(self.registry)
-
-    @rule(number=st.sampled_from(NUMBERS))
-    def withdraw_someone(self, number: int) -> None:
-        self.registry.withdraw(number)
-        self.model[self.registry.seq] = listed(self.registry)
-
-    @rule(seconds=st.sampled_from([0.05, 1.0, 5.0, 40.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-
-    @rule()
-    def publisher_looks(self) -> None:
-        self.publisher.look()
-
-    @rule()
-    def follower_looks(self) -> None:
-        self.follower.look()
-        self.reader.refresh()
-
-    @rule()
-    def publisher_restarts(self) -> None:
-        self.start_publisher()
-
-    @rule()
-    def follower_restarts(self) -> None:
-        self.start_follower()
-
-    @rule()
-    def publisher_loses_its_state_and_restarts(self) -> None:
-        (self.home / "publisher.json").unlink(missing_ok=True)
-        self.clock.advance(0.01)
-        self.start_publisher()
-
-    @rule()
-    def store_is_lost(self) -> None:
-        self.store.store = MemorySnapshotStore()
-
-    @rule()
-    def base_is_lost(self) -> None:
-        self.store.store.collect([])
-
-    @rule(name=st.sampled_from([TIMESTAMP_FILE, SNAPSHOT_FILE]), data=st.sampled_from([b"", b"garbage"]))
-    def metadata_is_damaged(self, name: str, data: bytes) -> None:
-        self.store.store.publish({name: data}, {})
-
-    @rule()
-    def someone_keeps_a_copy_of_the_metadata(self) -> None:
-        found = {name: self.store.store.read_metadata(name) for name in (TIMESTAMP_FILE, SNAPSHOT_FILE)}
-        self.older = {name: data for name, data in found.items() if data is not None}
-
-    @precondition(lambda self: self.older)
-    @rule(only=st.sampled_from([TIMESTAMP_FILE, SNAPSHOT_FILE, None]))
-    def the_copy_is_put_back(self, only: str | None) -> None:
-        self.store.store.publish({name: data for name, data in self.older.items() if only in {None, name}}, {})
-
-    @rule(down=st.booleans())
-    def store_goes_away_or_returns(self, down: bool) -> None:
-        self.store.down = down
-
-    @rule(down=st.booleans())
-    def registry_goes_away_or_returns(self, down: bool) -> None:
-        self.registry.down = down
-
-    @rule()
-    def all_is_well_again(self) -> None:
-        """Whatever happened, two looks of each part bring the newest state to the worker."""
-        self.store.down = self.registry.down = False
-        for _ in range(2):
-            self.clock.advance(40.0)
-            assert self.publisher.look()
-            assert self.follower.look()
-        self.reader.refresh()
-        assert (self.registry.seq, listed(self.registry)) == read(self.reader)
-        assert self.reader.vouched_age_s() <= 80.0
-
-    @invariant()
-    def the_replica_is_one_version_and_never_goes_back(self) -> None:
-        if not hasattr(self, "reader") or self.reader.begin() is None:
-            return
-        sequence, found = read(self.reader)
-        assert self.model[sequence] == found
-        assert self.lowest <= sequence
-        self.lowest = sequence
-
-
-Distribution.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-TestDistribution = Distribution.TestCase
-
 
 class Running:
-    """A publisher and a follower in threads of their own, over a real Valkey."""
+    """A publisher and two followers in threads of their own, over a real Valkey."""
 
     def __init__(self, server: ValkeyAt, home: Path) -> None:
         self.server = server
+        self.home = home
         self.clock = SystemClock()
-        self.registry = DictRegistry()
-        self.published, self.followed = PublisherTally(), FollowerTally()
-        self.writer = LmdbReplicaWriter(home / "replica", self.clock)
-        self.reader = LmdbReplica(home / "replica", self.clock)
-        self._stores = [RedisSnapshotStore(server.url, timeout_s=2.0) for _ in range(2)]
-        publisher = Publisher(
-            registry=self.registry,
-            store=self._stores[0],
-            state=StateFile(home / "publisher.json"),
-            clock=self.clock,
-            counts=self.published,
-            publish_interval_s=0.02,
-        )
-        follower = Follower(
-            store=self._stores[1],
-            replica=self.writer,
-            clock=self.clock,
-            counts=self.followed,
-            follow_interval_s=0.2,
-        )
+        self.registry = DictRegistry(policy_of(*LISTS), self.clock)
+        self.entries = 0
         self._stop = threading.Event()
-        self._loops = [threading.Thread(target=each.run, args=(self._stop,)) for each in (publisher, follower)]
-        for loop in self._loops:
-            loop.start()
+        self._stores: list[RedisSnapshotStore] = []
+        self._loops: list[threading.Thread] = []
+        self.host = PublishingHost(
+            home / "publisher", registry=self.registry, store=self.store(), keys=keys(), clock=self.clock
+        )
+        self.followings: list[FollowingHost] = []
+        self._run(self.host.publisher.run)
+        for name in ("first", "second"):
+            self.follow(name)
+
+    def store(self) -> RedisSnapshotStore:
+        self._stores.append(RedisSnapshotStore(self.server.url, timeout_s=1.0))
+        return self._stores[-1]
+
+    def follow(self, name: str) -> FollowingHost:
+        """Start a follower."""
+        following = FollowingHost(self.home / name, store=self.store(), keys=keys(), clock=self.clock)
+        self.followings.append(following)
+        self._run(following.follower.run)
+        return following
+
+    def _run(self, run: Callable[[threading.Event], None]) -> None:
+        loop = threading.Thread(target=run, args=(self._stop,))
+        loop.start()
+        self._loops.append(loop)
 
     def stop(self) -> None:
         self._stop.set()
         for loop in self._loops:
             loop.join(20)
         assert not any(loop.is_alive() for loop in self._loops)
+        self.host.end()
+        for following in self.followings:
+            following.end()
+            following.reader.close()
         for store in self._stores:
             store.close()
-        self.writer.close()
-        self.reader.close()
 
-    def list_someone(self, number: int) -> None:
-        self.registry.put(number)
+    def list_someone(self, number: int, name: str = "court") -> None:
+        self.entries += 1
+        self.registry.put(number, entry(self.entries, name, until=int(self.clock.now()) + 400 * DAY_S))
 
-    def arrives(self, within_s: float = 10.0) -> None:
-        """Wait until a worker reads what the registry says."""
+    def arrives(self, within_s: float = 15.0) -> None:
+        """Wait until every worker reads what the registry says."""
+        standing = kept(listed(self.registry), self.clock.now())
 
         def arrived() -> bool:
-            self.reader.refresh()
-            if self.reader.begin() is None:
-                return False
-            return read(self.reader) == (self.registry.seq, listed(self.registry))
+            for each in self.followings:
+                each.reader.refresh()
+                if each.reader.begin() is None:
+                    return False
+                found = read(each.reader)
+                if (found.registry_seq, found.entries) != (self.registry.seq, standing):
+                    return False
+            return True
 
-        wait_for(arrived, within_s=within_s, what="the newest version in the replica", every_s=0.005)
+        wait_for(arrived, within_s=within_s, what="the newest version in every replica", every_s=0.005)
 
-    def stays(self) -> None:
-        """See that a worker still reads something whole."""
-        self.reader.refresh()
-        sequence, found = read(self.reader)
-        assert found
-        assert 0 < sequence <= self.registry.seq
+    def stays(self, known: int = 1) -> int:
+        """See that workers still read something whole, that is not older than a change; gives the newest they read."""
+        newest = 0
+        for each in self.followings:
+            each.reader.refresh()
+            found = read(each.reader)
+            assert found.entries
+            assert known <= found.registry_seq <= self.registry.seq
+            newest = max(newest, found.registry_seq)
+        return newest
+
+    def refusals(self) -> Counter[str]:
+        return sum((each.tally.refusals for each in self.followings), Counter())
+
+    def is_fresh(self) -> bool:
+        for each in self.followings:
+            each.reader.refresh()
+        return all(each.reader.vouched_age_s() < 2.0 for each in self.followings)
 
 
 @pytest.fixture
@@ -260,66 +114,120 @@ def running(tmp_path: Path) -> Iterator[Running]:
             made.arrives()
             yield made
         finally:
+            server.resume()
             made.stop()
 
 
-def test_a_change_arrives_and_is_kept_fresh(running):
-    for number in (1, 2, 3):
-        running.list_someone(number)
+def test_changes_arrive_as_deltas_and_are_kept_fresh(running: Running) -> None:
+    for number, name in ((1, "court"), (2, "carriers"), (3, "bank"), (1, "bank")):
+        running.list_someone(number, name)
         running.arrives()
     running.registry.withdraw(2)
     running.arrives()
-    assert running.reader.vouched_age_s() < 3.0
-    assert {} == running.followed.refusals
+    wait_for(running.is_fresh)
+    assert {} == running.refusals()
+    for each in running.followings:
+        assert len(each.tally.installs) <= 2
+        assert len(each.tally.applies) >= 4
 
 
-def test_valkey_killed_and_started_empty_is_filled_again_and_the_replica_stays(running):
+def test_a_list_comes_and_another_goes(running: Running) -> None:
+    running.list_someone(4, "bank")
+    running.arrives()
+    running.registry.apply(policy_of("bank", "court"))
+    running.arrives()
+    running.registry.apply(policy_of("carriers", "court"))
+    running.list_someone(5, "carriers")
+    running.arrives()
+    assert {} == running.refusals()
+
+
+def test_valkey_killed_and_started_empty_is_filled_again_and_the_replicas_stay(running: Running) -> None:
     running.server.kill()
     running.stays()
     running.list_someone(1)
     running.stays()
     running.server.start()
     running.arrives()
-    wait_for(lambda: running.reader.refresh() or running.reader.vouched_age_s() < 2.0)
+    wait_for(running.is_fresh)
 
 
-def test_valkey_flushed_is_filled_again_and_the_replica_stays(running):
+def test_valkey_flushed_is_filled_again_and_the_replicas_stay(running: Running) -> None:
     running.server.flush()
     running.stays()
-    publishes = len(running.published.versions)
-    wait_for(lambda: len(running.published.versions) > publishes)
+    wait_for(lambda: running.host.tally.refills)
     running.list_someone(1)
+    running.follow("third")
     running.arrives()
 
 
-def test_a_base_lost_by_valkey_is_published_again(running):
+def test_valkey_paused_in_the_middle_of_a_load_goes_on_where_it_was(running: Running) -> None:
+    for number in range(1, 4):
+        running.list_someone(number)
+    running.server.pause()
+    known = running.stays()
+    running.list_someone(5)
+    wait_for(lambda: running.host.tally.failures["store"] >= 2)
+    assert known <= running.stays(known)
+    running.server.resume()
+    running.arrives()
+    wait_for(running.is_fresh)
+    assert {} == running.refusals()
+
+
+def test_bases_lost_by_valkey_are_sent_again(running: Running) -> None:
     with running.server.client() as client:
         assert client.unlink(*client.keys(TARGET_KEY + "*"))
-    publishes = len(running.published.versions)
-    wait_for(lambda: len(running.published.versions) > publishes)
+    wait_for(lambda: running.host.tally.refills)
+    running.follow("third")
     running.arrives()
 
 
-def test_older_metadata_put_in_place_is_refused_and_replaced(running):
+def test_older_metadata_put_in_place_is_refused_and_replaced(running: Running) -> None:
     with running.server.client() as client:
-        older = {name: client.get(METADATA_KEY + name) for name in (TIMESTAMP_FILE, SNAPSHOT_FILE)}
+        older = {key: client.get(key) for key in client.keys(METADATA_KEY + "*")}
         running.list_someone(1)
         running.arrives()
-        for name, data in older.items():
-            client.set(METADATA_KEY + name, data)
+        for key, data in older.items():
+            client.set(key, data)
     running.list_someone(2)
     running.arrives()
-    running.stays()
 
 
-def test_valkey_under_repeated_kills_never_shows_a_worker_less_than_it_knew(running):
-    known = 0
+def test_a_second_valkey_with_older_data_in_the_place_of_the_first_is_no_way_back(running: Running) -> None:
+    older = running.server.contents()
+    for number in range(1, 4):
+        running.list_someone(number)
+        running.arrives()
+    running.host.registry.down = True  # the publisher mends nothing for now
+    running.server.kill()
+    running.server.start()
+    running.server.fill(older)
+    wait_for(lambda: running.refusals()["rollback"] >= 2)
+    running.stays(running.registry.seq)
+    running.host.registry.down = False
+    running.list_someone(4)
+    running.arrives()
+    wait_for(running.is_fresh)
+
+
+def test_valkey_under_repeated_kills_never_shows_a_worker_less_than_it_knew(running: Running) -> None:
+    known = 1
     for number in range(1, 6):
         running.list_someone(number)
         running.server.kill()
         running.server.start()
-        running.stays()
-        sequence, _ = read(running.reader)
-        assert known <= sequence
-        known = sequence
+        known = running.stays(known)
     running.arrives()
+
+
+def test_a_follower_that_was_away_for_long_catches_up(running: Running) -> None:
+    for number in range(1, 9):
+        running.list_someone(number, LISTS[number % 3])
+    running.arrives()
+    third = running.follow("third")
+    running.arrives()
+    running.registry.withdraw(3)
+    running.arrives()
+    assert 1 == len(third.tally.installs)
+    assert {} == running.refusals()

@@ -56,9 +56,9 @@ def the_policy() -> Policy:
 
 def the_index() -> dict[bytes, list[Record]]:
     index: dict[bytes, list[Record]] = {}
-    for place, listed in ((0, LISTED), (0, PASSPORT), (1, CALLER)):
+    for number, listed in ((1, LISTED), (1, PASSPORT), (2, CALLER)):
         for token in TOKENISER.index_tokens(listed):
-            record = Record(place, legal_index=0, until=UNTIL, entry_id=len(index) + 1, case_reference="case 1")
+            record = Record(number, legal_index=0, until=UNTIL, entry_id=len(index) + 1, case_reference="case 1")
             index.setdefault(token, []).append(record)
     return index
 

@@ -18,6 +18,12 @@ class HandClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    def hear(self, wall_s: float, monotonic_s: float) -> None:
+        """A hand moves this clock and nobody else."""
+
+    def align(self, wall_s: float, monotonic_s: float) -> None:
+        """A hand moves this clock and nobody else."""
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self._now += seconds

@@ -17,6 +17,7 @@ from portcullis.mains.keys import ensure_keys
 from portcullis.mains.parts import open_journal
 from portcullis.mains.wiring import ProcessWiring
 from portcullis.ports import DecisionRecord, RecordedReason
+from tests.support.policies import published_lists
 
 COURT = """
 [list]
@@ -88,9 +89,8 @@ def install_snapshot(home: Path, *, version: int, policy: Policy | None = None, 
         published_at=clock.now() if published_at is None else published_at,
         registry_seq=1,
         policy=policy or Policy(),
-        legal=(),
+        lists=published_lists(policy or Policy(), version),
         credentials=(),
-        records=0,
     )
     with closing(LmdbReplicaWriter(home / "replica", clock)) as writer:
         writer.install(edition, [])

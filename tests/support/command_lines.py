@@ -34,7 +34,8 @@ def parse(arguments: Sequence[str]) -> None:
     """
     command, rest = typer.main.get_command(build_app()), list(arguments)
     while hasattr(command, "commands"):
-        command = command.commands[rest.pop(0)]
+        default = getattr(command, "default", None)
+        command = default if default and rest[0] not in command.commands else command.commands[rest.pop(0)]
     with command.make_context(command.name, rest):
         pass
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import grpc
+import msgspec
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -19,28 +21,33 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
 from portcullis.config import Settings, Transport
-from portcullis.domain.editions import FORMAT, Credential, Edition, Legal
+from portcullis.domain.editions import FORMAT, Credential, Edition
 from portcullis.domain.errors import NotFound, RecordUnavailable
+from portcullis.domain.multisets import MultisetDigest
 from portcullis.domain.policies import Policy
-from portcullis.domain.records import Record, encode_records
+from portcullis.domain.records import Record, encode_body
+from portcullis.domain.segments import Change
 from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway.operators import OperatorDesks
 from portcullis.gateway.server import Gateway
 from portcullis.metrics import CheckTally
-from portcullis.ports import DecisionRecord
+from portcullis.ports import Clock, DecisionRecord, ReplicaWriter
+from tests.support.policies import published_lists
 
 TOKENISER = Tokeniser(b"a key of tests, and of tests alone")
-LEGAL = (Legal("Demonstration Act, section 1", "https://redress.example/court"),)
 
 
 class ScriptedJournal:
-    """A journal in memory that fails when told to."""
+    """A journal in memory that fails when told to; with ``holding`` an append waits until that is set."""
 
     def __init__(self) -> None:
         self.records: dict[str, DecisionRecord] = {}
         self.failing = False
+        self.holding: asyncio.Event | None = None
 
     async def append(self, records: Sequence[DecisionRecord]) -> None:
+        if self.holding is not None:
+            await self.holding.wait()
         if self.failing:
             raise RecordUnavailable
         self.records.update({record.decision_id: record for record in records})
@@ -57,21 +64,36 @@ def credential(key: str, holder: str, role: str = "partner") -> Credential:
     return Credential(key_id=f"id-{key}", holder=holder, digest=hashlib.sha256(key.encode()).hexdigest(), role=role)
 
 
-def edition_of(version: int, policy: Policy, index: Mapping[bytes, Sequence[Record]], **changes: Any) -> Edition:
-    """The head of a snapshot of these records."""
-    values: dict[str, Any] = {
-        "published_at": SystemClock().now(),
-        "registry_seq": version,
-        "legal": LEGAL,
-        "credentials": (),
-        "records": len(index),
-    }
-    return Edition(format=FORMAT, version=version, policy=policy, **(values | changes))
+def edition_of(
+    version: int,
+    policy: Policy,
+    index: Mapping[bytes, Sequence[Record]],
+    stalled: Mapping[str, float] | None = None,
+    **changes: Any,
+) -> Edition:
+    """The edition of a snapshot of these records; ``stalled`` says since when some lists, by name, are out of date."""
+    bodies = list(bodies_of(index))
+    lists = []
+    for each in published_lists(policy, version):
+        digest = MultisetDigest()
+        digest.add_all((token, body) for token, number, body in bodies if number == each.number)
+        since = (stalled or {}).get(each.name)
+        lists.append(msgspec.structs.replace(each, records=digest.count, digest=digest.hex(), stalled_at=since))
+    values: dict[str, Any] = {"published_at": SystemClock().now(), "registry_seq": version, "credentials": ()}
+    return Edition(format=FORMAT, version=version, policy=policy, lists=tuple(lists), **(values | changes))
 
 
-def installed(writer: MemoryReplicaWriter, edition: Edition, index: Mapping[bytes, Sequence[Record]]) -> None:
+def bodies_of(index: Mapping[bytes, Sequence[Record]]) -> Iterator[Change]:
+    """Give the bodies of these records, ascending by token and list."""
+    for token in sorted(index):
+        records = sorted(index[token], key=lambda each: each.list_number)
+        for number, own in groupby(records, key=lambda each: each.list_number):
+            yield token, number, encode_body(own)
+
+
+def installed(writer: ReplicaWriter, edition: Edition, index: Mapping[bytes, Sequence[Record]]) -> None:
     """Install a snapshot of these records."""
-    writer.install(edition, [(token, encode_records(index[token])) for token in sorted(index)])
+    writer.install(edition, bodies_of(index))
 
 
 @dataclass
@@ -86,10 +108,10 @@ class Bench:
     credentials: list[Credential] = field(default_factory=list)
     version: int = 0
 
-    def publish(self, policy: Policy, index: Mapping[bytes, Sequence[Record]]) -> int:
+    def publish(self, policy: Policy, index: Mapping[bytes, Sequence[Record]], **changes: Any) -> int:
         """Install the next version and let the gateway see it."""
         self.version += 1
-        edition = edition_of(self.version, policy, index, credentials=tuple(self.credentials))
+        edition = edition_of(self.version, policy, index, credentials=tuple(self.credentials), **changes)
         installed(self.writer, edition, index)
         return self.version
 
@@ -101,9 +123,11 @@ class Bench:
 
 
 @asynccontextmanager
-async def running_gateway(transport: Transport, operators: OperatorDesks | None = None) -> AsyncIterator[Bench]:
+async def running_gateway(
+    transport: Transport, operators: OperatorDesks | None = None, clock: Clock | None = None
+) -> AsyncIterator[Bench]:
     """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     writer = MemoryReplicaWriter(clock)
     journal = ScriptedJournal()
     settings = Settings(grpc_port=0, transport=transport, refresh_interval_s=0.005, drain_s=1.0, max_message_bytes=1_000_000)

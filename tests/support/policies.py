@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from portcullis.domain.editions import Legal, ListEdition
+from portcullis.domain.multisets import EMPTY
 from portcullis.domain.policies import (
     Action,
     Agreement,
@@ -17,6 +19,9 @@ from portcullis.domain.policies import (
     Policy,
     RestrictedList,
 )
+
+LEGAL = (Legal("Demonstration Act, section 1", "https://redress.example/court"),)
+"""What the records of these tests rest on."""
 
 NOW = 1_800_000_000
 """The wall time of these tests, Unix seconds."""
@@ -89,3 +94,13 @@ def policy(*lists: RestrictedList, **changes: Any) -> Policy:
         "partners": (Partner(name="lender", title="A lender", agreements=(agreement(tuple(each.name for each in lists)),)),),
     }
     return Policy(**(values | changes))
+
+
+def published_lists(the_policy: Policy, version: int = 1, **changes: Any) -> tuple[ListEdition, ...]:
+    """The lists of a policy as a snapshot has them, without a record: numbers from 1, bits in the measures' order."""
+    shared: dict[str, Any] = {"legal": LEGAL, "version": version, "records": 0, "digest": EMPTY}
+    lists = []
+    for number, each in enumerate(the_policy.lists, start=1):
+        own = {"name": each.name, "number": number, "measures": tuple(one.name for one in each.measures)}
+        lists.append(ListEdition(**(shared | own | changes)))
+    return tuple(lists)

@@ -1,4 +1,4 @@
-"""Processes that write until they are killed: ``python -m tests.support.sql_children import|append URL ...``."""
+"""Processes that write until they are killed: ``python -m tests.support.sql_children import|hold|append URL ...``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.sql.journal import SqlJournal
 from portcullis.adapters.sql.registry import SqlRegistry
 from tests.support.decision_records import a_record
+from tests.support.registries import import_rows
 from tests.support.registry_entries import SEAL_KEY, TOKENISER, an_entry, document
 
 
@@ -36,6 +37,20 @@ def import_forever(url: str, rows: int) -> None:
             say(f"committed {turn}")
 
 
+def hold_forever(url: str, rows: int) -> None:
+    """Have the list shrunk to one row and that approved, and filled again, over and over; each round names itself."""
+    registry = SqlRegistry(url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=SystemClock())
+    for turn in itertools.count(1):
+        reference = f"round {turn}"
+        filled = [an_entry(f"k{number}", document(number), case_reference=reference) for number in range(rows)]
+        import_rows(registry, filled, actor="child")
+        say(f"filled {turn}")
+        outcome = import_rows(registry, [an_entry("k0", document(0), case_reference="shrunk")], actor="child")
+        say(f"held {turn}")
+        registry.approve_import(outcome.import_id, actor="another", purpose="")
+        say(f"approved {turn}")
+
+
 async def append(url: str, name: str, count: int) -> None:
     """Append records, twenty at a time, and say which are acknowledged; ``count`` 0 goes on forever."""
     journal = SqlJournal(url, clock=SystemClock())
@@ -54,5 +69,7 @@ async def append(url: str, name: str, count: int) -> None:
 if __name__ == "__main__":
     if sys.argv[1] == "import":
         import_forever(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "hold":
+        hold_forever(sys.argv[2], int(sys.argv[3]))
     else:
         asyncio.run(append(sys.argv[2], sys.argv[3], int(sys.argv[4])))

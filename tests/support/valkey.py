@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -53,6 +54,27 @@ class ValkeyAt:
         """Lose everything."""
         with self.client() as client:
             client.flushall()
+
+    def contents(self) -> dict[bytes, bytes]:
+        """Give every key with its value, as the server writes them out."""
+        with self.client() as client:
+            return {key: client.dump(key) for key in client.keys("*")}
+
+    def fill(self, contents: dict[bytes, bytes]) -> None:
+        """Put keys in, as another server had them."""
+        with self.client() as client:
+            for key, value in contents.items():
+                client.restore(key, 0, value, replace=True)
+
+    def pause(self) -> None:
+        """Have the server do nothing, with its connections open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have a paused server go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill the server, as `kill -9` does."""

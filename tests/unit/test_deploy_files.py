@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
+from portcullis.adapters.tuf.key_directory import KeyDirectory
 from portcullis.config import Settings
 from portcullis.mains.keys import SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
+from tests.support.trust_folders import sign_as
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
 DEPLOY = REPOSITORY / "deploy"
 TEXTS = [COMPOSE, *sorted(file for file in DEPLOY.rglob("*") if file.is_file() and "secrets" not in file.parts[:-1])]
+LIST = "court-judgment-defaulters"
 # These are read before, or beside, the settings.
 BESIDE_SETTINGS = {"PORTCULLIS_CONFIG", "PORTCULLIS_DEBUG", "PORTCULLIS_API_KEY"}
 
@@ -39,7 +42,7 @@ def alert_groups() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("deploy") / "secrets"
-    subprocess.run([DEPLOY / "make-secrets", folder], check=True, capture_output=True)
+    subprocess.run([DEPLOY / "make-secrets", folder, LIST], check=True, capture_output=True)
     return folder
 
 
@@ -106,7 +109,45 @@ def test_whoever_opens_the_replica_shares_one_process_namespace() -> None:
 def test_every_secret_of_compose_is_made_by_the_script(secrets: Path) -> None:
     wanted = {Path(each["file"]).name for each in compose()["secrets"].values()}
 
-    assert wanted == {file.name for file in secrets.iterdir()}
+    assert wanted == {file.name for file in secrets.iterdir() if file.is_file()}
+
+
+def test_every_folder_of_secrets_that_compose_mounts_is_made_by_the_script(secrets: Path) -> None:
+    mounted = re.findall(r"\./deploy/secrets/([^:]+):", "\n".join(str(each.get("volumes")) for each in parts().values()))
+
+    assert set(mounted) == {folder.name for folder in secrets.iterdir() if folder.is_dir()}
+
+
+def test_the_publisher_of_compose_can_sign_and_the_offline_keys_are_not_with_it(secrets: Path) -> None:
+    directory = KeyDirectory(secrets / "trust")
+
+    for role in ("timestamp", "snapshot", "head", f"list-{LIST}"):
+        sign_as(directory, role)
+    assert [] == [*directory.signers("root"), *directory.signers("targets")]
+
+
+def test_the_offline_keys_lie_apart_for_their_owner_only_and_git_ignores_them(secrets: Path) -> None:
+    offline = secrets.parent / "offline"
+
+    assert {".gitignore", "root-1.pem", "root-2.pem", "root-3.pem", "targets.pem"} == {
+        each.name for each in offline.iterdir()
+    }
+    assert 0o700 == offline.stat().st_mode & 0o777
+    assert {0o600} == {each.stat().st_mode & 0o777 for each in offline.glob("*.pem")}
+    assert "*\n" == (offline / ".gitignore").read_text()
+
+
+def test_a_follower_is_given_the_root_that_the_publisher_begins_with(secrets: Path) -> None:
+    assert (secrets / "trust" / "1.root.json").read_bytes() == (secrets / "1.root.json").read_bytes()
+    follower = parts()["follower"]
+
+    assert f"/run/secrets/{follower['secrets'][-1]}" == follower["environment"]["PORTCULLIS_TRUSTED_ROOT"]
+
+
+def test_a_users_own_number_can_read_what_the_publisher_is_given(secrets: Path) -> None:
+    closed = [path for path in (secrets / "trust").rglob("*") if not path.stat().st_mode & 0o004]
+
+    assert [] == closed
 
 
 def test_secrets_are_closed_to_others_by_their_folder(secrets: Path) -> None:
@@ -114,10 +155,10 @@ def test_secrets_are_closed_to_others_by_their_folder(secrets: Path) -> None:
 
 
 def test_a_second_run_keeps_every_secret(secrets: Path) -> None:
-    before = {file.name: file.read_bytes() for file in secrets.iterdir()}
+    before = {file: file.read_bytes() for file in secrets.parent.rglob("*") if file.is_file()}
     subprocess.run([DEPLOY / "make-secrets", secrets], check=True, capture_output=True)
 
-    assert before == {file.name: file.read_bytes() for file in secrets.iterdir()}
+    assert before == {file: file.read_bytes() for file in secrets.parent.rglob("*") if file.is_file()}
 
 
 def test_the_keys_made_are_keys(secrets: Path) -> None:

@@ -29,6 +29,8 @@ def show_caller(answer: CallerAnswer, took_ms: float) -> None:
         print_line((answer.label, "bold cyan"))
     else:
         print_line("nothing may be shown of this caller")
+    if answer.degraded:
+        print_line(("a list is out of date, so a label may be missing", "yellow"))
     _show_reasons(answer.reasons)
     _show_origin(answer.snapshot, answer.decision_id, took_ms)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from portcullis.cli import checking, doctor, importing, inspecting, keys, policies, stack
+from portcullis.cli import checking, doctor, importing, inspecting, keys, policies, signing, snapshots, stack
 from portcullis.cli.faults import guarded
 from portcullis.cli.wiring import Wiring
 
@@ -28,14 +28,15 @@ def build_app() -> typer.Typer:
     )
     app.command("run")(stack.run)
     app.command("serve")(stack.serve)
-    app.command("import")(importing.import_list)
+    app.add_typer(importing.app, name="import")
     app.command("publish")(stack.publish)
     app.add_typer(policies.app, name="policy")
     app.add_typer(keys.app, name="partner")
+    app.add_typer(signing.app, name="keys")
     app.command("check")(checking.check)
     app.command("caller")(checking.caller)
     app.add_typer(inspecting.decision_app, name="decision")
-    app.add_typer(inspecting.snapshot_app, name="snapshot")
+    app.add_typer(snapshots.app, name="snapshot")
     app.command("doctor")(doctor.doctor)
     app.command("version")(inspecting.version)
     return app

@@ -6,6 +6,7 @@ the doctor can't know what the host is meant to run.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from portcullis.cli.wiring import Wiring
 from portcullis.domain.editions import FORMAT
-from portcullis.domain.errors import PortcullisError, SetupFault
+from portcullis.domain.errors import PortcullisError, Refusal, SetupFault, SnapshotInvalid
 
 if TYPE_CHECKING:
     from portcullis.config import Settings
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 KEY_FILES = ("token.key", "seal.key")
 SECRET_FILES = ("demo-keys.json", "operator-key")
+_STORE_MEND = "see that this host's trusted root is the publisher's; `portcullis snapshot verify` says what is wrong"
+_STORE_MENDS = {
+    Refusal.STORE_EMPTY: "start the publisher (`portcullis serve publisher`), or `portcullis publish` once",
+    Refusal.METADATA_EXPIRED: "is the publisher running? it signs anew every second",
+}
 _MIB = 1024 * 1024
 _LITTLE_DISK_BYTES = 1024 * _MIB
 _NO_DISK_BYTES = 100 * _MIB
@@ -78,6 +84,25 @@ def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         yield _key_file(name, settings.keys_path.absolute() / name)
 
 
+def trusted_root(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether the root file is there from which a follower begins to trust snapshots."""
+    path = settings.trusted_root_path.absolute()
+    try:
+        signed = json.loads(path.read_bytes())["signed"]
+        is_root = signed["_type"] == "root"
+    except OSError as fault:
+        mend = "a follower needs it: copy 1.root.json from the publisher's keys, or set PORTCULLIS_TRUSTED_ROOT"
+        yield Finding("trusted root", State.WARN, f"{path} can't be read ({fault.strerror})", mend)
+        return
+    except (ValueError, KeyError, TypeError):
+        is_root = False
+    if is_root:
+        yield Finding("trusted root", State.OK, str(path))
+    else:
+        mend = "restore 1.root.json from the publisher's keys, or set PORTCULLIS_TRUSTED_ROOT"
+        yield Finding("trusted root", State.FAIL, f"{path} is no root file", mend)
+
+
 def disk(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look how much room is left where the state lies."""
     folder = settings.home.absolute()
@@ -118,22 +143,18 @@ def journal(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
 
 
 def store(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
-    """Look whether the store of snapshots can be reached and holds one."""
-    from portcullis.domain.metadata import TIMESTAMP_FILE, decode_timestamp  # noqa: PLC0415 - only the doctor needs it
-
+    """Look whether the store of snapshots can be reached, and holds one that this host trusts."""
     try:
-        with wiring.store(settings) as opened:
-            data = opened.read_metadata(TIMESTAMP_FILE)
-            if data is None:
-                mend = "start the publisher (`portcullis serve publisher`), or `portcullis publish` once"
-                yield Finding("store", State.FAIL, "it holds no snapshot", mend)
-                return
-            stamp = decode_timestamp(data)
+        with wiring.store(settings) as opened, wiring.trusted(settings, opened) as trusted:
+            vouched = trusted.look()
+    except SnapshotInvalid as fault:
+        yield Finding("store", State.FAIL, fault.message, _STORE_MENDS.get(fault.refusal, _STORE_MEND))
+        return
     except PortcullisError as fault:
         yield _of(fault, "store")
         return
-    age_s = wiring.clock.now() - stamp.vouched_at
-    what = f"snapshot {stamp.version}, vouched for {age_s:.1f} s ago"
+    age_s = wiring.clock.now() - vouched.vouched_at
+    what = f"snapshot {vouched.version}, vouched for {age_s:.1f} s ago"
     if age_s > _stale_after_s(settings):
         yield Finding("store", State.WARN, what, "is the publisher running? it vouches every second")
     elif age_s < -_TOLERATED_SKEW_S:
@@ -181,7 +202,7 @@ def gateway(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         yield Finding("gateway", State.FAIL, f"{target} does not serve", mend)
 
 
-EXAMINATIONS: tuple[Examination, ...] = (home, keys, disk, clock, registry, journal, store, replica, gateway)
+EXAMINATIONS: tuple[Examination, ...] = (home, keys, trusted_root, disk, clock, registry, journal, store, replica, gateway)
 """In the order that a check depends on them."""
 
 

@@ -3,6 +3,7 @@
     0    done; a check was answered, whatever the answer
     1    asked and refused: an error answer, bad rows, a faulty policy, a part that is not there just now
     2    not asked at all: usage, settings, setup
+    3    an import is held for a second operator (`portcullis.cli.importing`)
     130  interrupted
 
 A fault that nobody foresaw shows its type only, for its message may hold what must not be printed. The traceback of any

@@ -1,23 +1,20 @@
-"""``portcullis decision``, ``snapshot`` and ``version``: look at what is there."""
+"""``portcullis decision`` and ``version``: look at what is there."""
 
 from __future__ import annotations
 
-import math
 import platform
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from portcullis.cli import options
-from portcullis.cli.output import colour_of, print_fields, print_json, print_line, print_table, time_text
+from portcullis.cli.output import colour_of, print_fields, print_json, print_line, time_text
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
-    from portcullis.domain.editions import Edition
     from portcullis.ports import DecisionRecord
 
 decision_app = typer.Typer(help="Recorded decisions.", no_args_is_help=True, rich_markup_mode=None)
-snapshot_app = typer.Typer(help="The snapshot that this host serves from.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @decision_app.command("show")
@@ -43,24 +40,6 @@ def show_decision(
         print_json({name: value for name, value in msgspec.to_builtins(record).items() if name != "tokens"})
     else:
         _show_record(record)
-
-
-@snapshot_app.command("show")
-def show_snapshot(ctx: typer.Context, *, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Show what the replica of this host holds: version, age, lists."""
-    wiring = wiring_of(ctx)
-    with wiring.replica(wiring.settings(home=home)) as replica:
-        transaction = replica.begin()
-        if transaction is None:
-            from portcullis.domain.errors import NoSnapshot  # noqa: PLC0415 - the replica has brought it already
-
-            raise NoSnapshot
-        edition, age_s = transaction.edition, replica.vouched_age_s()
-        transaction.close()
-    if as_json:
-        print_json(_snapshot_document(edition, age_s))
-    else:
-        _show_edition(edition, age_s)
 
 
 def version(*, as_json: options.Json = False) -> None:
@@ -103,43 +82,3 @@ def _show_record(record: DecisionRecord) -> None:
             ),
             indent=4,
         )
-
-
-def _show_edition(edition: Edition, age_s: float) -> None:
-    credentials = sum(credential.role == "partner" for credential in edition.credentials)
-    print_fields(
-        (
-            ("snapshot", str(edition.version)),
-            ("published", time_text(edition.published_at)),
-            ("vouched for", f"{age_s:.1f} s ago" if math.isfinite(age_s) else "never"),
-            ("index keys", f"{edition.records:,}"),
-            ("partners", f"{len(edition.policy.partners)} with {credentials} keys"),
-        ),
-        indent=0,
-    )
-    print_line()
-    print_table(
-        ("list", "authority", "disclosure", "measures"),
-        [(each.name, each.authority, each.disclosure, str(len(each.measures))) for each in edition.policy.lists],
-    )
-
-
-def _snapshot_document(edition: Edition, age_s: float) -> dict[str, object]:
-    return {
-        "version": str(edition.version),
-        "format": edition.format,
-        "published_at": edition.published_at,
-        "vouched_age_s": round(age_s, 3) if math.isfinite(age_s) else None,
-        "registry_seq": edition.registry_seq,
-        "records": edition.records,
-        "partners": [each.name for each in edition.policy.partners],
-        "lists": [
-            {
-                "name": each.name,
-                "authority": each.authority,
-                "disclosure": each.disclosure,
-                "measures": [measure.name for measure in each.measures],
-            }
-            for each in edition.policy.lists
-        ],
-    }

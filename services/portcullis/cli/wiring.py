@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from portcullis.config import Settings
     from portcullis.domain.errors import PolicyProblem
     from portcullis.domain.policies import Policy
-    from portcullis.ports import ApiKeyDesk, Clock, ImportReport, Journal, RegistryStore, Replica, SnapshotStore
+    from portcullis.ports import (
+        ApiKeyDesk,
+        Clock,
+        HeldImportDesk,
+        ImportReport,
+        Journal,
+        KeyCeremony,
+        RegistryStore,
+        Replica,
+        SnapshotStore,
+        TrustedSnapshots,
+    )
 
 Progress = Callable[[int, int], None]
 """Told (bytes read, bytes in all) while an import runs."""
@@ -68,6 +79,10 @@ class Wiring(Protocol):
         """Give the desk that makes and revokes API keys."""
         ...
 
+    def held_imports(self, registry: RegistryStore) -> HeldImportDesk:
+        """Give the desk that decides about held imports."""
+        ...
+
     def journal(self, settings: Settings) -> AbstractContextManager[Journal]:
         """Open the journal; the errors are those of the registry's."""
         ...
@@ -80,12 +95,32 @@ class Wiring(Protocol):
         """
         ...
 
+    def trusted(self, settings: Settings, store: SnapshotStore) -> AbstractContextManager[TrustedSnapshots]:
+        """Prove what a store holds, from the trusted root on, with nothing remembered of any other time.
+
+        Raises:
+            SetupFault: the trusted root is not there.
+        """
+        ...
+
     def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
         """Open this host's replica for reading.
 
         Raises:
             SetupFault: there is none.
         """
+        ...
+
+    def ensure_secrets(self, settings: Settings) -> Sequence[str]:
+        """Make the key files of this home that are missing, those of signing aside; gives the paths of those made.
+
+        Raises:
+            SetupFault: the folder can't be written.
+        """
+        ...
+
+    def key_ceremony(self, settings: Settings, offline: Path | None) -> KeyCeremony:
+        """Open the keys that this home's snapshots are signed with; ``offline``: where the offline ones were moved to."""
         ...
 
     def read_policy(self, directory: Path) -> tuple[Policy | None, Sequence[PolicyProblem]]:

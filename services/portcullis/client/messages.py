@@ -122,6 +122,7 @@ def caller_of(response: caller_service_pb2.LookupCallerResponse) -> CallerAnswer
         reasons=tuple(map(reason_of, response.reasons)),
         snapshot=_snapshot(response.snapshot),
         decision_id=response.decision_id,
+        degraded=response.degraded,
     )
 
 

@@ -159,12 +159,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class CallerAnswer:
-    """What may be shown of a caller: ``label`` is "" and ``decision_id`` too when there is nothing."""
+    """What may be shown of a caller: ``label`` is "" and ``decision_id`` too when there is nothing.
+
+    ``degraded`` says that a list that may show labels was out of date: then one may be missing.
+    """
 
     label: str
     reasons: tuple[Reason, ...]
     snapshot: Snapshot
     decision_id: str
+    degraded: bool
 
     @property
     def found(self) -> bool:

@@ -127,6 +127,18 @@ def compile_condition(expression: str, attributes: Sequence[AttributeSpec]) -> C
     return condition
 
 
+def unreadable_condition(text: str) -> Condition:
+    """Give a condition that can never be evaluated, for a text that this release can't compile."""
+    return Condition(text, _Unreadable(), (), frozenset())
+
+
+class _Unreadable:
+    """Stands for an expression that there is none of."""
+
+    def eval(self, **_: object) -> cel.Value:
+        raise RuntimeError("there is nothing to evaluate")
+
+
 def is_attribute_name(name: str) -> bool:
     """Say whether a name can be an attribute's: a lower-case CEL identifier of at most 64 characters, no word of CEL."""
     if not _NAME.fullmatch(name):

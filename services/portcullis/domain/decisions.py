@@ -9,7 +9,8 @@ The rules, in their order:
    a NOTICE or GRANT is dropped.
 4. A condition that can't be evaluated asks a person: the measure's RESTRICT becomes a REVIEW.
 5. Past a list's greatest age its measures do what ``on_stale`` declares instead, for everyone whose action their condition
-   describes, and the decision is degraded.
+   describes, and the decision is degraded. A list is as old as its snapshot, or older where the publisher has told that it
+   can't bring this list up to date.
 6. No measure of any effect speaks about a protected action, whatever a policy says (rule 3).
 7. RESTRICT beats REVIEW beats ALLOW; NOTICE and GRANT ride along. What is in shadow shapes ``shadow_outcome`` only.
 
@@ -20,10 +21,12 @@ holds no grant on loans, so one hit remains and the outcome is RESTRICT.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import NamedTuple
 
 from portcullis.domain.conditions import ConditionFault
+from portcullis.domain.editions import Edition
 from portcullis.domain.plans import BoundMeasure, Plan
 from portcullis.domain.policies import AttributeValue, Effect, OnStale
 from portcullis.domain.protected import is_protected
@@ -67,13 +70,25 @@ _OUTCOMES = {Effect.RESTRICT: Outcome.RESTRICT, Effect.REVIEW: Outcome.REVIEW}
 _STALE_EFFECTS = {OnStale.RESTRICT: Effect.RESTRICT, OnStale.REVIEW: Effect.REVIEW, OnStale.ALLOW: None}
 
 
+def stale_lists(edition: Edition, now: float, age_s: float) -> frozenset[int]:
+    """Give the numbers of the lists past their greatest age (rule 5).
+
+    Args:
+        edition: the snapshot.
+        now: wall time, Unix seconds.
+        age_s: seconds since the publisher last vouched for the snapshot.
+    """
+    lists = zip(edition.lists, edition.policy.lists, strict=True)
+    return frozenset(each.number for each, own in lists if each.age_s(now, age_s) > own.max_age_s)
+
+
 def decide(  # noqa: PLR0917 - keywords cost a tenth of the call on the check path
     plan: Plan,
     probes: Iterable[Probe],
     attributes: Mapping[str, AttributeValue],
     get: Callable[[bytes], bytes | None],
     now: float,
-    age_s: float,
+    stale: AbstractSet[int],
 ) -> Verdict:
     """Decide one check.
 
@@ -83,7 +98,7 @@ def decide(  # noqa: PLR0917 - keywords cost a tenth of the call on the check pa
         attributes: the action's facts, complete (`AttributeBinder.bind`).
         get: the replica's lookup, of one version.
         now: wall time, Unix seconds.
-        age_s: seconds since the publisher last vouched for this version.
+        stale: the numbers of the lists past their greatest age (`stale_lists`).
 
     Raises:
         ValueError: a record can't be read.
@@ -95,25 +110,30 @@ def decide(  # noqa: PLR0917 - keywords cost a tenth of the call on the check pa
             if found is None:
                 found = []
             found.append((value, weak))
-    if found is None and age_s <= plan.fresh_s:
+    if stale:
+        stale = stale & plan.by_list.keys()
+    if found is None and not stale:
         return ALLOWED
-    return _weigh(plan, found or (), attributes, now, age_s)
+    return _weigh(plan, found or (), attributes, now, stale)
 
 
 def _weigh(
-    plan: Plan, found: Iterable[tuple[bytes, bool]], attributes: Mapping[str, AttributeValue], now: float, age_s: float
+    plan: Plan,
+    found: Iterable[tuple[bytes, bool]],
+    attributes: Mapping[str, AttributeValue],
+    now: float,
+    stale: AbstractSet[int],
 ) -> Verdict:
     hits: dict[tuple[int, int, int], Hit] = {}
     for measure, record, weak in _bound(plan, found, now):
         hit = _hit(measure, record, attributes, weak=weak)
         if hit is not None:
-            key = (measure.list_index, measure.bit, record.entry_id)
+            key = (measure.list_number, measure.bit, record.entry_id)
             hits[key] = min(hits.get(key, hit), hit, key=_rank)
-    degraded = age_s > plan.fresh_s
-    judged = _when_stale(plan, hits.values(), attributes, age_s) if degraded else hits.values()
+    judged = _when_stale(plan, hits.values(), attributes, stale) if stale else hits.values()
     if is_protected(plan.action, attributes):
         judged = ()
-    return _verdict(sorted(judged, key=_rank), degraded=degraded)
+    return _verdict(sorted(judged, key=_rank), degraded=bool(stale))
 
 
 def _bound(plan: Plan, found: Iterable[tuple[bytes, bool]], now: float) -> Iterator[tuple[BoundMeasure, Record, bool]]:
@@ -122,7 +142,7 @@ def _bound(plan: Plan, found: Iterable[tuple[bytes, bool]], now: float) -> Itera
         for record in decode_records(value):
             if record.stayed or not record.valid_from <= now < record.until:
                 continue
-            for measure in plan.by_list.get(record.list_index, ()):
+            for measure in plan.by_list.get(record.list_number, ()):
                 if record.measures & measure.bit and measure.published_from <= now < measure.published_until:
                     yield measure, record, weak
 
@@ -147,13 +167,13 @@ def _holds(measure: BoundMeasure, attributes: Mapping[str, AttributeValue]) -> b
         return None
 
 
-def _when_stale(plan: Plan, hits: Iterable[Hit], attributes: Mapping[str, AttributeValue], age_s: float) -> Iterable[Hit]:
+def _when_stale(
+    plan: Plan, hits: Iterable[Hit], attributes: Mapping[str, AttributeValue], stale: AbstractSet[int]
+) -> Iterable[Hit]:
     """Put the declared fail mode in the place of each measure whose list is past its greatest age."""
-    stale = [each for bound in plan.by_list.values() for each in bound if age_s > each.list.max_age_s]
-    names = {(measure.list_index, measure.bit) for measure in stale}
     kept = list(hits)
-    yield from (hit for hit in kept if (hit.measure.list_index, hit.measure.bit) not in names)
-    for measure in stale:
+    yield from (hit for hit in kept if hit.measure.list_number not in stale)
+    for measure in (each for number in sorted(stale) for each in plan.by_list[number]):
         effect = _STALE_EFFECTS[measure.on_stale]
         holds = _holds(measure, attributes) if effect else False
         if effect and holds is not False:

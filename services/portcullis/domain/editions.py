@@ -1,18 +1,21 @@
 """An edition: the head of one snapshot, with everything that deciding needs besides the index records.
 
-The publisher writes it, the replica keeps it beside the records of the same snapshot, and a gateway compiles its policy
-once. It holds digests of API keys, never keys, and nothing about a listed subject.
+A follower assembles it from signed files (`portcullis.domain.manifests`), the replica keeps it beside the records of the
+same snapshot, in the same transaction, and a gateway compiles its policy once. It holds digests of API keys, never keys, and
+nothing about a listed subject.
 """
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-from portcullis.domain.errors import Refusal, SnapshotInvalid
+import msgspec
+from msgspec import Meta
+
 from portcullis.domain.policies import Policy
 
-FORMAT = 1
-"""The format of edition and records; a replica of another format is rebuilt, not read."""
+FORMAT = 2
+"""The format of editions, records and files; a replica of another format is rebuilt, not read."""
 
 
 class Legal(msgspec.Struct, frozen=True):
@@ -30,15 +33,47 @@ class Credential(msgspec.Struct, frozen=True):
 
     key_id: str
     holder: str
-    digest: str
+    digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     role: str = "partner"
+
+
+class ListEdition(msgspec.Struct, frozen=True, kw_only=True):
+    """One list in one snapshot.
+
+    Attributes:
+        name: the list's name; its definition is the policy's.
+        number: stands for the list in records and segments; a number is never given to another list.
+        legal: the rows that its records refer to by place. Rows are added at the end alone.
+        measures: the names that the bits of its records stand for, the lowest bit first. Likewise.
+        version: the snapshot version in which its records last changed.
+        records: how many tokens have a body of this list.
+        digest: the multiset digest of (token, body) (`portcullis.domain.multisets`).
+        stalled_at: Unix seconds since when the publisher can't bring this list up to date; None while it can.
+    """
+
+    name: str
+    number: int
+    legal: tuple[Legal, ...]
+    measures: tuple[str, ...]
+    version: int
+    records: int
+    digest: str
+    stalled_at: float | None = None
+
+    def age_s(self, now: float, vouched_age_s: float) -> float:
+        """Give how far behind its authority it may be, in seconds.
+
+        That is how long ago the publisher vouched for the snapshot, or, where that is longer, since when it can't bring the
+        list up to date; ``now`` is Unix seconds.
+        """
+        return vouched_age_s if self.stalled_at is None else max(vouched_age_s, now - self.stalled_at)
 
 
 class Edition(msgspec.Struct, frozen=True, kw_only=True):
     """The head of one snapshot.
 
     ``version`` grows with every publish; ``published_at`` is Unix seconds; ``registry_seq`` is the registry's change that
-    it includes up to; ``records`` counts index keys. Records refer to ``policy.lists`` and ``legal`` by place.
+    it includes up to. ``lists`` stand in the order of ``policy.lists``.
     """
 
     format: int
@@ -46,34 +81,14 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     published_at: float
     registry_seq: int
     policy: Policy
-    legal: tuple[Legal, ...]
+    lists: tuple[ListEdition, ...]
     credentials: tuple[Credential, ...]
-    records: int
 
+    @property
+    def records(self) -> int:
+        """How many bodies there are: a token on two lists counts twice."""
+        return sum(each.records for each in self.lists)
 
-_ENCODER = msgspec.json.Encoder(order="deterministic")
-_DECODER = msgspec.json.Decoder(Edition)
-
-
-def encode_edition(edition: Edition) -> bytes:
-    """Write an edition as canonical JSON: the same edition gives the same bytes."""
-    return _ENCODER.encode(edition)
-
-
-def decode_edition(data: bytes) -> Edition:
-    """Read an edition.
-
-    Raises:
-        SnapshotInvalid: the bytes are no edition, or one of another format.
-    """
-    try:
-        edition = _DECODER.decode(data)
-    except msgspec.MsgspecError as fault:
-        raise SnapshotInvalid(f"the edition can't be read: {fault}") from fault
-    except UnicodeDecodeError:
-        # Not chained: this error carries the bytes.
-        raise SnapshotInvalid("the edition can't be read: it holds text that is no UTF-8") from None
-    if edition.format != FORMAT:
-        message = f"the edition has format {edition.format}; this release reads format {FORMAT}"
-        raise SnapshotInvalid(message, refusal=Refusal.FORMAT)
-    return edition
+    def list_numbered(self, number: int) -> ListEdition | None:
+        """Find a list by its number."""
+        return next((each for each in self.lists if each.number == number), None)

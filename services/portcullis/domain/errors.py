@@ -6,14 +6,18 @@
     │   └── InvalidIdentifier   one identifier can't be what its kind says; names which part of it
     ├── Unauthenticated         no key, a wrong key or a revoked one: deliberately one answer
     ├── NotPermitted            outside the agreement, or another role's method
+    │   ├── RoleRequired        the credential is good, but the method is for another role
+    │   └── SecondOperatorRequired  an import is approved by another than its importer
     ├── NotCovered              no list of the agreement has a measure on the action
     ├── NotFound                no such thing, or none that this caller may see
+    ├── ImportNotHeld           an import that can't be approved or rejected any more
     ├── SnapshotBehind          the snapshot asked for did not arrive in time
     ├── Unavailable             a part that this call needs is not there just now
     │   ├── NoSnapshot          no verified snapshot yet
     │   ├── RecordUnavailable   a decision can't be made durable
     │   ├── RegistryUnavailable the registry's database can't be used
-    │   └── StoreUnavailable    the transport of snapshots can't be reached
+    │   ├── StoreUnavailable    the transport of snapshots can't be reached
+    │   └── LeaseLost           another publisher holds the lease
     ├── SnapshotInvalid         a published file is not what its metadata says
     ├── PolicyInvalid           a policy that must not be loaded; carries the problems
     ├── ConditionInvalid        an expression that can't be a condition (domain/conditions.py)
@@ -106,6 +110,18 @@ class RoleRequired(NotPermitted):
     reason = "ERROR_REASON_ROLE_REQUIRED"
 
 
+class SecondOperatorRequired(NotPermitted):
+    """A held import is approved by another operator than the one who imported it."""
+
+    reason = "ERROR_REASON_SECOND_OPERATOR_REQUIRED"
+
+    def __init__(self, importer: str) -> None:
+        super().__init__(
+            f"{importer} has imported it, so another operator must approve it; have one do it, with a key of their own",
+            metadata={"importer": importer},
+        )
+
+
 class NotCovered(PortcullisError):
     """No list of the agreement has a measure on the action, so an ALLOW would mean nothing."""
 
@@ -116,6 +132,12 @@ class NotFound(PortcullisError):
     """No such thing, or none that this caller may see."""
 
     reason = "ERROR_REASON_NOT_FOUND"
+
+
+class ImportNotHeld(PortcullisError):
+    """An import that can't be approved or rejected any more: it was decided, replaced, or its list's rules have changed."""
+
+    reason = "ERROR_REASON_IMPORT_NOT_HELD"
 
 
 class SnapshotBehind(PortcullisError):
@@ -156,27 +178,37 @@ class StoreUnavailable(Unavailable):
     """The transport of snapshots can't be reached."""
 
 
+class LeaseLost(Unavailable):
+    """Another publisher holds the lease; this one must not publish."""
+
+
 class Refusal(StrEnum):
     """Why a published file was refused: the label that refusals are counted by."""
 
     STORE_EMPTY = "store-empty"
-    TIMESTAMP_MALFORMED = "timestamp-malformed"
     FORMAT = "format"
     ROLLBACK = "rollback"
     MIXED_VERSIONS = "mixed-versions"
     EQUIVOCATION = "equivocation"
-    SNAPSHOT_MISSING = "snapshot-missing"
-    SNAPSHOT_DIGEST = "snapshot-digest"
-    SNAPSHOT_MALFORMED = "snapshot-malformed"
+    ROOT_INVALID = "root-invalid"
+    METADATA_MISSING = "metadata-missing"
+    METADATA_MALFORMED = "metadata-malformed"
+    METADATA_SIGNATURE = "metadata-signature"
+    METADATA_DIGEST = "metadata-digest"
+    METADATA_LENGTH = "metadata-length"
+    METADATA_VERSION = "metadata-version"
+    METADATA_EXPIRED = "metadata-expired"
+    UNDELEGATED = "undelegated"
     TARGET_MISSING = "target-missing"
+    TARGET_LENGTH = "target-length"
+    TARGET_DIGEST = "target-digest"
     CHUNK_MISSING = "chunk-missing"
-    CHUNK_SURPLUS = "chunk-surplus"
-    CHUNK_ORDER = "chunk-order"
-    CHUNK_LENGTH = "chunk-length"
-    CHUNK_DIGEST = "chunk-digest"
-    BASE_MALFORMED = "base-malformed"
-    EDITION_MALFORMED = "edition-malformed"
+    HEAD_MALFORMED = "head-malformed"
+    MANIFEST_MALFORMED = "manifest-malformed"
+    TERMS_MALFORMED = "terms-malformed"
     RECORDS_MALFORMED = "records-malformed"
+    DIGEST_MISMATCH = "digest-mismatch"
+    EDITION_MALFORMED = "edition-malformed"
 
 
 class SnapshotInvalid(PortcullisError):

@@ -9,6 +9,7 @@ In words:
 - caller identification is a NOTICE of a PUBLIC list with a publication period, and nothing else (rule 10);
 - a list of class AUTHORITY_ONLY has no measures;
 - a NOTICE or GRANT is silent while its list is out of date: nobody is labelled or favoured on old grounds;
+- the guard of its imports is a share and a number of entries (`portcullis.domain.guards`);
 - a condition compiles against every action that its measure names.
 """
 
@@ -50,6 +51,10 @@ MAX_AGE_S = 366 * 86_400
 MAX_TEXT_LENGTH = 512
 """The longest text for people, in characters."""
 
+MAX_GUARD_ENTRIES = 2**32
+"""The most entries that a guard can let go: more than a registry holds."""
+
+_ALL_PERCENT = 100
 _SHAPES_OUTCOME = (Effect.RESTRICT, Effect.REVIEW)
 _MAX_TRIALS = 200_000
 _MAX_PAIRED = 12
@@ -67,6 +72,7 @@ def check_list(each: RestrictedList, number: int, actions: Mapping[str, Action],
     place = list_place(files, number, each.name)
     yield from _check_head(each, place)
     yield from _check_publication(each, place)
+    yield from _check_guard(each, place)
     if len(each.measures) > MAX_MEASURES:
         yield PolicyProblem(f"{place}.measure", f"there are more than {MAX_MEASURES}", "split the list in two")
     if each.disclosure is Disclosure.AUTHORITY_ONLY and each.measures:
@@ -124,6 +130,24 @@ def _check_publication(each: RestrictedList, place: str) -> Iterator[PolicyProbl
     if begins is not None and each.disclosure is not Disclosure.PUBLIC:
         yield PolicyProblem(
             f"{place}.published_from", "only a PUBLIC list is published", "remove the period, or write PUBLIC"
+        )
+
+
+def _check_guard(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
+    if not 0 <= each.guard_percent <= _ALL_PERCENT:
+        yield PolicyProblem(f"{place}.guard_percent", "this is no share of a list", "write a whole number from 0 to 100")
+    elif each.guard_percent == _ALL_PERCENT:
+        yield PolicyProblem(
+            f"{place}.guard_percent",
+            "one faulty file can empty the list, and nobody is asked",
+            "write a smaller share, as 5",
+            warning=True,
+        )
+    if not 0 <= each.guard_entries <= MAX_GUARD_ENTRIES:
+        yield PolicyProblem(
+            f"{place}.guard_entries",
+            "this is no number of entries",
+            f"write a whole number from 0 to {MAX_GUARD_ENTRIES}",
         )
 
 

@@ -6,7 +6,9 @@ force now. It holds until the next moment at which an agreement begins or ends. 
 - an action that no agreement of the partner names for this purpose is refused, and so is a purpose that none names;
 - an action that is allowed but that no measure touches is an error: an ALLOW would mean nothing;
 - a list of class AUTHORITY_ONLY never speaks, and only a PUBLIC list speaks to ``call.identify`` (rule 10);
-- a measure is in shadow when it is, its list is, or the partner is.
+- a measure is in shadow when it is, its list is, or the partner is;
+- a condition that can't be compiled can't be evaluated (`portcullis.domain.decisions`, rule 4): a list whose key is held by
+  others, or that a later release wrote, must not stop the answers of the other lists.
 
 Example: ticketing may ask ``rail.ticket.purchase`` for ``ticketing`` from the court list; its plan for that pair holds the
 court list's one measure on trains, with the condition compiled against that action's attributes.
@@ -15,12 +17,13 @@ court list's one measure on trains, with the condition compiled against that act
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
 from portcullis.domain.attributes import AttributeBinder
-from portcullis.domain.conditions import Condition, compile_condition
+from portcullis.domain.conditions import Condition, ConditionInvalid, compile_condition, unreadable_condition
+from portcullis.domain.editions import ListEdition
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
 from portcullis.domain.policies import (
     Action,
@@ -45,7 +48,7 @@ class BoundMeasure(NamedTuple):
     speak, in Unix seconds.
     """
 
-    list_index: int
+    list_number: int
     list: RestrictedList
     name: str
     bit: int
@@ -61,8 +64,8 @@ class BoundMeasure(NamedTuple):
 class Plan(NamedTuple):
     """What may speak about one action, for one partner and purpose, within [``begins``, ``ends``) Unix seconds.
 
-    ``fresh_s`` is the smallest greatest age of the lists: below it no list is stale. ``looked_at`` names the attributes
-    that the conditions look at. ``blank`` is what no attribute at all binds to, or None where the action requires one.
+    ``by_list`` has the measures by the number of their list. ``looked_at`` names the attributes that the conditions look
+    at. ``blank`` is what no attribute at all binds to, or None where the action requires one.
     """
 
     partner: str
@@ -71,17 +74,20 @@ class Plan(NamedTuple):
     begins: float
     ends: float
     by_list: dict[int, tuple[BoundMeasure, ...]]
-    fresh_s: float
     binder: AttributeBinder
     blank: Mapping[str, AttributeValue] | None
     looked_at: frozenset[str]
 
 
 class Plans:
-    """All plans of one policy, each compiled when first asked for. Not safe for use by several threads at once."""
+    """All plans of one policy, each compiled when first asked for. Not safe for use by several threads at once.
 
-    def __init__(self, policy: Policy) -> None:
+    ``lists`` are the policy's lists as the snapshot has them, in the same order.
+    """
+
+    def __init__(self, policy: Policy, lists: Sequence[ListEdition]) -> None:
         self._policy = policy
+        self._lists = lists
         self._actions = {action.name: action for action in policy.actions}
         self._partners = {partner.name: partner for partner in policy.partners}
         self._binders = {action.name: AttributeBinder(action) for action in policy.actions}
@@ -141,7 +147,6 @@ class Plans:
             begins=begins,
             ends=ends,
             by_list=by_list,
-            fresh_s=min(measure.list.max_age_s for measure in measures),
             binder=self._binders[action],
             blank=_blank(self._binders[action]),
             looked_at=frozenset[str]().union(*(measure.condition.attributes for measure in measures)),
@@ -149,12 +154,12 @@ class Plans:
 
     def _bind(self, partner: Partner, action: Action, lists: set[str]) -> dict[int, tuple[BoundMeasure, ...]]:
         by_list = {}
-        for index, each in enumerate(self._policy.lists):
+        for each, published in zip(self._policy.lists, self._lists, strict=True):
             if each.name not in lists or not _may_speak(each, action.name):
                 continue
-            bound = tuple(_bound_measures(index, each, action, shadow=partner.shadow or each.shadow))
+            bound = tuple(_bound_measures(published, each, action, shadow=partner.shadow or each.shadow))
             if bound:
-                by_list[index] = bound
+                by_list[published.number] = bound
         return by_list
 
 
@@ -165,24 +170,31 @@ def _may_speak(each: RestrictedList, action: str) -> bool:
     return each.disclosure is not Disclosure.AUTHORITY_ONLY
 
 
-def _bound_measures(index: int, each: RestrictedList, action: Action, *, shadow: bool) -> Iterable[BoundMeasure]:
+def _bound_measures(published: ListEdition, each: RestrictedList, action: Action, *, shadow: bool) -> Iterable[BoundMeasure]:
     timed = action.name == CALL_IDENTIFY
-    for bit, measure in enumerate(each.measures):
+    for measure in each.measures:
         if action.name in measure.actions:
             yield BoundMeasure(
-                list_index=index,
+                list_number=published.number,
                 list=each,
                 name=measure.name,
-                bit=1 << bit,
+                bit=1 << published.measures.index(measure.name),
                 effect=measure.effect,
                 on_stale=measure.on_stale,
-                condition=compile_condition(measure.when, action.attributes),
+                condition=_condition(measure.when, action),
                 shadow=shadow or measure.shadow,
                 message=measure.message,
                 # Without a publication period a list may not speak to a caller-ID app at all.
                 published_from=_or_else(each.published_from, math.inf) if timed else -math.inf,
                 published_until=_or_else(each.published_until, -math.inf) if timed else math.inf,
             )
+
+
+def _condition(text: str, action: Action) -> Condition:
+    try:
+        return compile_condition(text, action.attributes)
+    except ConditionInvalid:
+        return unreadable_condition(text)
 
 
 def _blank(binder: AttributeBinder) -> Mapping[str, AttributeValue] | None:

@@ -10,6 +10,11 @@ from enum import StrEnum
 
 import msgspec
 
+DEFAULT_GUARD_PERCENT = 5
+"""How much of its entries in force a list gives up in one import without asking, in percent,"""
+DEFAULT_GUARD_ENTRIES = 1000
+"""or how many, if that is more."""
+
 
 class Effect(StrEnum):
     """What a measure does to an action."""
@@ -87,7 +92,8 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``max_term_s`` is the longest an entry may bind and ``max_age_s`` how old a snapshot may be before ``on_stale``
     applies, both in seconds. ``published_from`` and ``published_until`` (Unix seconds) are the publication period of a
-    PUBLIC list. ``identifier_kinds`` are what its entries may carry.
+    PUBLIC list. ``identifier_kinds`` are what its entries may carry. An import that takes away more than ``guard_percent``
+    of its entries in force, and more than ``guard_entries``, is held (`portcullis.domain.guards`).
     """
 
     name: str
@@ -104,6 +110,8 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shadow: bool = False
     published_from: int | None = None
     published_until: int | None = None
+    guard_percent: int = DEFAULT_GUARD_PERCENT
+    guard_entries: int = DEFAULT_GUARD_ENTRIES
 
 
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

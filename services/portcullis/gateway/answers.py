@@ -8,7 +8,7 @@ look at the replica. A test holds these bytes against protobuf's own. A hit is b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from portcullis.domain.decisions import Hit, Outcome, Verdict
 from portcullis.domain.editions import Edition, Legal
@@ -39,6 +39,9 @@ _STALE_MESSAGE = "The list that must be asked is out of date; this is the fail m
 _REVIEW_MESSAGE = (
     "This may concern somebody else: a person must compare the documents with the entry before anything is decided."
 )
+
+LegalTables = Mapping[int, tuple[Legal, ...]]
+"""What records rest on, by the number of their list; a record names its row."""
 
 
 class DecisionIds:
@@ -102,7 +105,7 @@ def varint(number: int) -> bytes:
 
 
 def response_of(
-    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: tuple[Legal, ...]
+    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: LegalTables
 ) -> check_service_pb2.CheckResponse:
     """Build the answer of a verdict. What is in shadow is not disclosed."""
     return check_service_pb2.CheckResponse(
@@ -115,7 +118,7 @@ def response_of(
     )
 
 
-def reason_of(hit: Hit, legal: tuple[Legal, ...]) -> types_pb2.Reason:
+def reason_of(hit: Hit, legal: LegalTables) -> types_pb2.Reason:
     """Build the reason of a hit, in the words the subject must be told."""
     source = hit.measure.list
     reason = types_pb2.Reason(
@@ -124,7 +127,7 @@ def reason_of(hit: Hit, legal: tuple[Legal, ...]) -> types_pb2.Reason:
     if hit.record is None:
         reason.legal_basis, reason.redress_url, reason.message = source.legal_basis, source.redress_url, _STALE_MESSAGE
         return reason
-    basis = legal[hit.record.legal_index]
+    basis = legal[hit.record.list_number][hit.record.legal_index]
     reason.legal_basis, reason.redress_url = basis.legal_basis, basis.redress
     # The measure's own sentence tells of a refusal; where it was softened to a review, it would accuse the wrong person.
     softened = hit.effect is Effect.REVIEW is not hit.measure.effect

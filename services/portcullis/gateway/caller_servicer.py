@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from portcullis.domain.decisions import Probe
 from portcullis.domain.errors import FieldViolation, InvalidRequest
 from portcullis.domain.identifiers import InvalidIdentifier
@@ -14,7 +12,7 @@ from portcullis.gateway.front import Front, Handlers
 from portcullis.gateway.requests import MAX_NAME, AddProbes
 from portcullis.gateway.views import Held
 from portcullis.v1 import caller_service_pb2 as pb
-from portcullis.v1 import types_pb2
+from portcullis.v1 import check_service_pb2, types_pb2
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CallerService"].full_name
 ROLE = "partner"
@@ -41,9 +39,11 @@ class CallerServicer:
         plan = view.plans.plan(caller.holder, CALL_IDENTIFY, request.purpose or DEFAULT_PURPOSE, self._desk.clock.now())
         answer = self._desk.judge(view, Question(plan, probes, plan.binder.bind(())))
         found = pb.LookupCallerResponse(snapshot=view.line.info)
+        # No version is kept while the record is written.
+        del view
         if answer is not None:
             await self._desk.make_durable((answer,))
-            found = _label(answer.response.reasons, answer.response.decision_id, view.line.info)
+            found = _label(answer.response)
         if found.label:
             self._desk.tally.label_shown()
         else:
@@ -61,10 +61,11 @@ class CallerServicer:
         return probes
 
 
-def _label(
-    reasons: Iterable[types_pb2.Reason], decision_id: str, snapshot: types_pb2.SnapshotInfo
-) -> pb.LookupCallerResponse:
-    notices = [reason for reason in reasons if reason.effect == types_pb2.EFFECT_NOTICE]
-    if not notices:
-        return pb.LookupCallerResponse(snapshot=snapshot)
-    return pb.LookupCallerResponse(label=notices[0].message, reasons=notices, snapshot=snapshot, decision_id=decision_id)
+def _label(answer: check_service_pb2.CheckResponse) -> pb.LookupCallerResponse:
+    found = pb.LookupCallerResponse(snapshot=answer.snapshot, degraded=answer.degraded)
+    notices = [reason for reason in answer.reasons if reason.effect == types_pb2.EFFECT_NOTICE]
+    if notices:
+        found.label = notices[0].message
+        found.reasons.extend(notices)
+        found.decision_id = answer.decision_id
+    return found

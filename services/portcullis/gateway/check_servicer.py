@@ -1,4 +1,8 @@
-"""CheckService: Check, BatchCheck and StreamCheck over the check desk."""
+"""CheckService: Check, BatchCheck and StreamCheck over the check desk.
+
+No call keeps a view while it waits, for a snapshot or for the journal: a version that is read can't be cleared away, and
+there is room for only so many.
+"""
 
 from __future__ import annotations
 
@@ -79,9 +83,12 @@ class CheckServicer:
             if not self._desk.passes(view, holder, body):
                 request = parse(pb.CheckRequest, body)
                 if request.at_least_snapshot:
-                    view, holder = await self._waited(view, holder, request, context)
+                    wanted = self._vetted(view, holder, request)
+                    del view
+                    view, holder = await self._waited(wanted, context)
                 answer = self._desk.check(view, holder, request, body)
                 if answer is not None:
+                    del view
                     await self._desk.make_durable((answer,))
                     return answer.response.SerializeToString()
             tally.allowed += 1
@@ -92,13 +99,14 @@ class CheckServicer:
             fault = caught
         return await self._front.refuse(fault, context)
 
-    async def _waited(self, view: View, holder: str, request: pb.CheckRequest, context: Context) -> tuple[View, str]:
-        """Wait for the snapshot that a check wants; gives it, and the caller as it is known there.
-
-        What is wrong with the check is said before any wait; a key that the snapshot waited for has revoked is refused.
-        """
+    def _vetted(self, view: View, holder: str, request: pb.CheckRequest) -> int:
+        """Say what is wrong with a check before it waits for a snapshot; gives the version that it wants."""
         self._desk.vet(view, holder, request)
-        view = await self._arrival(wanted_version(request.at_least_snapshot), context)
+        return wanted_version(request.at_least_snapshot)
+
+    async def _waited(self, wanted: int, context: Context) -> tuple[View, str]:
+        """Wait for a snapshot; gives it, and the caller as it is known there: a key that it has revoked is refused."""
+        view = await self._arrival(wanted, context)
         return view, view.callers.admit(metadata_of(context), ROLE).holder
 
     async def batch_check(self, body: bytes, context: Context) -> bytes:
@@ -113,11 +121,12 @@ class CheckServicer:
         while True:
             batch = _Batch()
             wanted = await self._decide(view, holder, items, batch)
-            if wanted <= view.version:
+            arrived = wanted <= view.version
+            del view
+            if arrived:
                 return await self._settle(batch)
             # Nothing of the batch was counted or recorded yet: it is decided again, from the version that an item wants.
-            view = await self._arrival(wanted, context)
-            holder = view.callers.admit(metadata_of(context), ROLE).holder
+            view, holder = await self._waited(wanted, context)
 
     async def _decide(self, view: View, holder: str, items: Sequence[bytes], batch: _Batch) -> int:
         """Decide the items; gives the highest version that one wants: if it is not here, the rest is idle."""
@@ -138,7 +147,7 @@ class CheckServicer:
                         continue
                 parts.append(miss(next_id()))
             except PortcullisError as fault:
-                batch.faults[place] = fault
+                batch.faults[place] = _detached(fault)
                 parts.append(b"")
         return wanted
 
@@ -182,11 +191,14 @@ class CheckServicer:
         # A key may have been revoked since the stream began.
         holder = view.callers.admit(metadata_of(context), ROLE).holder
         if request.at_least_snapshot:
-            view, holder = await self._waited(view, holder, request, context)
+            wanted = self._vetted(view, holder, request)
+            del view
+            view, holder = await self._waited(wanted, context)
         answer = self._desk.check(view, holder, request)
         if answer is None:
             self._tally.allowed += 1
             return pb.CheckResponse.FromString(view.line.miss(self._desk.next_id()))
+        del view
         await self._desk.make_durable((answer,))
         return answer.response
 
@@ -208,6 +220,12 @@ class CheckServicer:
                 )
             await asyncio.sleep(self._refresh_interval_s)
         return view
+
+
+def _detached(fault: PortcullisError) -> PortcullisError:
+    """Take its history from an error that is kept for a while: the calls that it came through had the view."""
+    fault.__context__ = None
+    return fault.with_traceback(None)
 
 
 def _framed(result: pb.CheckResult) -> bytes:

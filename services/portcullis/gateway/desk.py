@@ -80,7 +80,7 @@ class CheckDesk:
         kind, value, country, tail = customer
         plan = view.tails.plan((holder, tail))
         now = self._now()
-        if plan is None or not plan.begins <= now < plan.ends or view.age_s > plan.fresh_s:
+        if plan is None or not plan.begins <= now < plan.ends or (view.stale and not view.stale.isdisjoint(plan.by_list)):
             return False
         probes: list[Probe] = []
         try:
@@ -123,7 +123,7 @@ class CheckDesk:
         except (InvalidRequest, InvalidIdentifier, NotPermitted, NotCovered) as fault:
             found = violations(request, self._probes, view.plans)
             raise (InvalidRequest(found) if found else fault) from None
-        verdict = decide(plan, probes, attributes, view.get, now, view.age_s)
+        verdict = decide(plan, probes, attributes, view.get, now, view.stale)
         if verdict is ALLOWED:
             if body:
                 view.tails.learn(holder, plan, body, request)
@@ -147,13 +147,13 @@ class CheckDesk:
     def judge(self, view: View, question: Question) -> Answer | None:
         """Decide a question that is no CheckRequest; None when nothing was found."""
         now = self._now()
-        verdict = decide(question.plan, question.probes, question.attributes, view.get, now, view.age_s)
+        verdict = decide(question.plan, question.probes, question.attributes, view.get, now, view.stale)
         return None if verdict is ALLOWED else self.answer(view, question, verdict, now)
 
     def answer(self, view: View, question: Question, verdict: Verdict, now: float) -> Answer:
         """Build the answer and the record of a verdict that is no plain miss."""
         decision_id = self.next_id().decode()
-        response = response_of(verdict, decision_id, view.line, view.edition.legal)
+        response = response_of(verdict, decision_id, view.line, view.legal)
         return Answer(response, _record(decision_id, view, question, verdict, now), verdict)
 
     async def make_durable(self, answers: Sequence[Answer]) -> None:
@@ -203,7 +203,7 @@ def _record(decision_id: str, view: View, question: Question, verdict: Verdict, 
 
 def _recorded(hit: Hit, view: View) -> RecordedReason:
     source, record = hit.measure.list, hit.record
-    legal_basis = source.legal_basis if record is None else view.edition.legal[record.legal_index].legal_basis
+    legal_basis = source.legal_basis if record is None else view.legal[record.list_number][record.legal_index].legal_basis
     return RecordedReason(
         list=source.name,
         measure=hit.measure.name,

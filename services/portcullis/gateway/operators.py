@@ -19,7 +19,7 @@ from portcullis.gateway.registry_servicer import RegistryServicer
 from portcullis.gateway.serving import serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
-from portcullis.ports import ApiKeyDesk, Journal, RegistryDesk, RegistryReader, Replica
+from portcullis.ports import ApiKeyDesk, Clock, HeldImportDesk, Journal, RegistryDesk, RegistryReader, Replica
 
 _LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ class OperatorDesks(NamedTuple):
     """What the operators' services work on."""
 
     registry: RegistryDesk
+    imports: HeldImportDesk
     keys: ApiKeyDesk
 
 
@@ -38,7 +39,7 @@ def operator_services(
     """Make the handlers of RegistryService and AdminService."""
     admin = AdminServicer(held=held, keys=desks.keys, journal=journal, front=front, transport=transport)
     return {
-        registry_servicer.SERVICE: RegistryServicer(desks.registry, front).handlers(),
+        registry_servicer.SERVICE: RegistryServicer(desks.registry, desks.imports, front).handlers(),
         admin_servicer.SERVICE: admin.handlers(),
     }
 
@@ -76,6 +77,7 @@ async def running_registry(
     desks: OperatorDesks,
     replica: Replica,
     journal: Journal,
+    clock: Clock,
     tally: CheckTally,
 ) -> AsyncIterator[int]:
     """Serve the operators' services alone, while the context lasts; gives the port.
@@ -87,7 +89,7 @@ async def running_registry(
     callers = RegistryCallers(reader)
     await asyncio.to_thread(callers.look)
     front = Front(callers, tally)
-    held = Held(replica)
+    held = Held(replica, clock)
     services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport)
     async with serving(settings, services) as (port, health):
         await health.set(serving=True)

@@ -17,7 +17,16 @@ from portcullis.domain.policies import Disclosure, Measure
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.answers import EFFECTS
 from portcullis.gateway.front import Front, Handlers
-from portcullis.ports import ImportReport, ImportStream, ListSummary, RegistryDesk, StoredEntry
+from portcullis.ports import (
+    HeldImport,
+    HeldImportDesk,
+    ImportReport,
+    ImportStream,
+    ListSummary,
+    RegistryDesk,
+    Shrinkage,
+    StoredEntry,
+)
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2
 
@@ -48,8 +57,9 @@ _DISCLOSURES = {
 class RegistryServicer:
     """Answers RegistryService."""
 
-    def __init__(self, desk: RegistryDesk, front: Front) -> None:
+    def __init__(self, desk: RegistryDesk, imports: HeldImportDesk, front: Front) -> None:
         self._desk = desk
+        self._imports = imports
         self._front = front
 
     def handlers(self) -> Handlers:
@@ -57,6 +67,9 @@ class RegistryServicer:
         unary = self._front.unary
         return {
             "ImportEntries": self._front.client_stream(ROLE, pb.ImportEntriesRequest, self.import_entries),
+            "ListHeldImports": unary(ROLE, pb.ListHeldImportsRequest, self.list_held_imports),
+            "ApproveImport": unary(ROLE, pb.ApproveImportRequest, self.approve_import),
+            "RejectImport": unary(ROLE, pb.RejectImportRequest, self.reject_import),
             "PutEntry": unary(ROLE, pb.PutEntryRequest, self.put_entry),
             "WithdrawEntry": unary(ROLE, pb.WithdrawEntryRequest, self.withdraw_entry),
             "GetEntry": unary(ROLE, pb.GetEntryRequest, self.get_entry),
@@ -98,6 +111,32 @@ class RegistryServicer:
                 await run(session.__exit__, type(fault), fault, fault.__traceback__)
                 raise
             await run(session.__exit__, None, None, None)
+
+    async def list_held_imports(self, caller: Caller, request: pb.ListHeldImportsRequest) -> pb.ListHeldImportsResponse:  # noqa: ARG002
+        """Give the imports that wait for a second operator."""
+        held = await asyncio.to_thread(self._imports.held)
+        return pb.ListHeldImportsResponse(held_imports=[_held(each) for each in held])
+
+    async def approve_import(self, caller: Caller, request: pb.ApproveImportRequest) -> pb.ApproveImportResponse:
+        """Put a held import in force."""
+        outcome = await asyncio.to_thread(
+            self._imports.approve, request.import_id, actor=caller.holder, purpose=request.purpose
+        )
+        counts = outcome.counts
+        return pb.ApproveImportResponse(
+            added=counts.added,
+            amended=counts.amended,
+            unchanged=counts.unchanged,
+            withdrawn=counts.withdrawn,
+            superseded=counts.superseded,
+        )
+
+    async def reject_import(self, caller: Caller, request: pb.RejectImportRequest) -> pb.RejectImportResponse:
+        """Give a held import up."""
+        rejected = await asyncio.to_thread(
+            self._imports.reject, request.import_id, actor=caller.holder, purpose=request.purpose
+        )
+        return pb.RejectImportResponse(held_import=_held(rejected))
 
     async def put_entry(self, caller: Caller, request: pb.PutEntryRequest) -> pb.PutEntryResponse:
         """Add or amend one entry."""
@@ -222,4 +261,27 @@ def _imported(report: ImportReport) -> pb.ImportEntriesResponse:
             pb.ImportEntriesResponse.RowError(row=fault.line, field=fault.field, description=fault.reason)
             for fault in report.faults
         ],
+        held=report.held,
+        import_id=report.import_id or 0,
+        shrinkage=_shrinkage(report.shrinkage) if report.shrinkage else None,
     )
+
+
+def _shrinkage(taken: Shrinkage) -> pb.Shrinkage:
+    return pb.Shrinkage(lost=taken.lost, in_force=taken.in_force, guard=taken.guard)
+
+
+def _held(held: HeldImport) -> pb.HeldImport:
+    told = pb.HeldImport(
+        import_id=held.import_id,
+        list=held.list,
+        mode=pb.IMPORT_MODE_FULL if held.full else pb.IMPORT_MODE_ADDITIVE,
+        importer=held.importer,
+        added=held.counts.added,
+        amended=held.counts.amended,
+        unchanged=held.counts.unchanged,
+        withdrawn=held.counts.withdrawn,
+        shrinkage=_shrinkage(held.shrinkage),
+    )
+    told.held_at.FromNanoseconds(int(held.held_at * 1e9))
+    return told

@@ -56,7 +56,8 @@ class Gateway:
         operators: OperatorDesks | None = None,
     ) -> None:
         self.settings = settings
-        self.held = Held(replica, settings.allow_cache_ttl_s)
+        self._clock = clock
+        self.held = Held(replica, clock, settings.allow_cache_ttl_s)
         self.desk = CheckDesk(
             tokeniser=tokeniser,
             journal=journal,
@@ -92,6 +93,11 @@ class Gateway:
             published_at=edition.published_at,
             age_s=view.age_s,
             records=edition.records,
+        )
+        now = self._clock.now()
+        self.desk.tally.lists_held(
+            {each.name: each.age_s(now, view.age_s) for each in edition.lists},
+            {each.name for each in edition.lists if each.number in view.stale},
         )
         return True
 

@@ -26,6 +26,7 @@ _CODES: tuple[tuple[type[errors.PortcullisError], int], ...] = (
     (errors.NotPermitted, code_pb2.PERMISSION_DENIED),
     (errors.NotCovered, code_pb2.FAILED_PRECONDITION),
     (errors.SnapshotBehind, code_pb2.FAILED_PRECONDITION),
+    (errors.ImportNotHeld, code_pb2.FAILED_PRECONDITION),
     (errors.NotFound, code_pb2.NOT_FOUND),
     (errors.Unavailable, code_pb2.UNAVAILABLE),
 )

@@ -7,26 +7,53 @@ one version from beginning to end, however long it waits in between.
 from __future__ import annotations
 
 import asyncio
+import math
 
+from portcullis.domain.decisions import stale_lists
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import NoSnapshot
 from portcullis.domain.plans import Plans
 from portcullis.gateway.admission import Callers
-from portcullis.gateway.answers import SnapshotLine
+from portcullis.gateway.answers import LegalTables, SnapshotLine
 from portcullis.gateway.short_path import Tails
-from portcullis.ports import ReadTransaction, Replica
+from portcullis.ports import Clock, ReadTransaction, Replica
 
 
 class CompiledEdition:
-    """One edition, compiled: the plans of its policy, the tails known for it, and the callers of its credentials."""
+    """One edition, compiled: the plans of its policy, the tails known for it, and the callers of its credentials.
+
+    An edition comes with every delta, many times a second; what it has in common with the one before is taken over.
+
+    Attributes:
+        edition: the edition.
+        callers: who may call.
+        plans: what may speak about an action.
+        tails: the questions known already.
+        legal: what a list's records rest on, by the list's number; a record names its row.
+    """
+
+    __slots__ = ("callers", "edition", "legal", "plans", "tails")
 
     def __init__(self, edition: Edition, previous: CompiledEdition | None = None) -> None:
         self.edition = edition
-        self.callers = Callers(edition.credentials)
-        # Conditions are compiled once a policy, not once a publish.
-        same = previous is not None and previous.edition.policy == edition.policy
-        self.plans: Plans = previous.plans if previous is not None and same else Plans(edition.policy)
-        self.tails: Tails = previous.tails if previous is not None and same else Tails()
+        self.legal: LegalTables = {each.number: each.legal for each in edition.lists}
+        if previous is not None and previous.edition.credentials == edition.credentials:
+            self.callers: Callers = previous.callers
+        else:
+            self.callers = Callers(edition.credentials)
+        if previous is not None and _speak_alike(previous.edition, edition):
+            self.plans: Plans = previous.plans
+            self.tails: Tails = previous.tails
+        else:
+            self.plans = Plans(edition.policy, edition.lists)
+            self.tails = Tails()
+
+
+def _speak_alike(one: Edition, other: Edition) -> bool:
+    """Say whether the plans of one edition are those of the other: the same policy, and the same numbers and bits."""
+    return one.policy == other.policy and all(
+        each.number == its.number and each.measures == its.measures for each, its in zip(one.lists, other.lists, strict=True)
+    )
 
 
 class View:
@@ -40,15 +67,36 @@ class View:
         callers: who may call.
         plans: what may speak about an action.
         tails: the questions known already.
+        legal: what a list's records rest on, by the list's number.
         get: the look-up of a token.
         age_s: seconds since the publisher last vouched for this version, when the view was made.
+        stale: the numbers of the lists that were past their greatest age then.
         line: the part of an answer that names the snapshot.
     """
 
-    __slots__ = ("age_s", "callers", "compiled", "edition", "get", "line", "plans", "tails", "transaction", "version")
+    __slots__ = (
+        "age_s",
+        "callers",
+        "compiled",
+        "edition",
+        "get",
+        "legal",
+        "line",
+        "plans",
+        "stale",
+        "tails",
+        "transaction",
+        "version",
+    )
 
     def __init__(
-        self, transaction: ReadTransaction, compiled: CompiledEdition, age_s: float, allow_cache_ttl_s: float
+        self,
+        transaction: ReadTransaction,
+        compiled: CompiledEdition,
+        *,
+        now: float,
+        age_s: float,
+        allow_cache_ttl_s: float,
     ) -> None:
         self.transaction = transaction
         self.get = transaction.get
@@ -58,7 +106,9 @@ class View:
         self.callers = compiled.callers
         self.plans = compiled.plans
         self.tails = compiled.tails
+        self.legal = compiled.legal
         self.age_s = age_s
+        self.stale = stale_lists(compiled.edition, now, age_s)
         self.line = SnapshotLine(compiled.edition, age_s, allow_cache_ttl_s)
 
 
@@ -67,15 +117,18 @@ class Held:
 
     Args:
         replica: the reader's side of the replica.
+        clock: judges how long a list has been out of date.
         allow_cache_ttl_s: how long a partner may reuse an ALLOW, in seconds; 0 for not at all.
 
     Attributes:
         view: the present view, None before the first snapshot.
     """
 
-    def __init__(self, replica: Replica, allow_cache_ttl_s: float = 0.0) -> None:
+    def __init__(self, replica: Replica, clock: Clock, allow_cache_ttl_s: float = 0.0) -> None:
         self._replica = replica
+        self._clock = clock
         self._allow_cache_ttl_s = allow_cache_ttl_s
+        self._vouched_at = -math.inf
         self.view: View | None = None
         self._renew()
 
@@ -99,7 +152,23 @@ class Held:
             compiled = last.compiled
         else:
             compiled = CompiledEdition(transaction.edition, last.compiled if last else None)
-        self.view = View(transaction, compiled, self._replica.vouched_age_s(), self._allow_cache_ttl_s)
+        self.view = View(
+            transaction,
+            compiled,
+            now=self._clock.now(),
+            age_s=self._age_s(),
+            allow_cache_ttl_s=self._allow_cache_ttl_s,
+        )
+
+    def _age_s(self) -> float:
+        """Give the age of what is held: a vouching that follows another is not older, whatever two clocks make of it.
+
+        So a version that is new here, and goes by its time of publication until its vouching is noted, is never taken to
+        be older than the one before it, where this host's clock and the publisher's differ.
+        """
+        now = self._clock.monotonic()
+        self._vouched_at = max(self._vouched_at, now - self._replica.vouched_age_s())
+        return now - self._vouched_at
 
     def present(self) -> View:
         """Give the present view.

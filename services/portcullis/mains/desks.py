@@ -6,6 +6,7 @@ from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway.operators import OperatorDesks
 from portcullis.ports import Clock, RegistryStore
 from portcullis.registry.entries import EntryDesk
+from portcullis.registry.held_imports import HeldImports
 from portcullis.registry.imports import Importer
 from portcullis.registry.keys import KeyDesk
 
@@ -14,4 +15,4 @@ def operator_desks(store: RegistryStore, tokeniser: Tokeniser, clock: Clock) -> 
     """Build the desks."""
     importer = Importer(store, index_tokens=tokeniser.index_tokens, clock=clock)
     entries = EntryDesk(store, importer, index_tokens=tokeniser.index_tokens)
-    return OperatorDesks(entries, KeyDesk(store, clock=clock))
+    return OperatorDesks(entries, HeldImports(store), KeyDesk(store, clock=clock))

@@ -1,7 +1,8 @@
-"""Key files: 32 random bytes in hexadecimal, readable by their owner only.
+"""The key files of a home, readable by their owner only.
 
 ``token.key`` makes tokens of identifiers: every part that tokenises must hold the same one. ``seal.key`` opens what the
-registry keeps sealed. Losing either means importing every list again; a home's backup has to hold them.
+registry keeps sealed. Both are 32 random bytes in hexadecimal. Losing either means importing every list again; a home's
+backup has to hold them. ``trust/`` holds what snapshots are signed with (`portcullis.adapters.tuf`).
 """
 
 from __future__ import annotations
@@ -10,30 +11,58 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from portcullis.adapters.clock import SystemClock
 from portcullis.domain.errors import SetupFault
 from portcullis.mains.files import write_private
+from portcullis.ports import Clock
 
 KEY_BYTES = 32
+FIRST_ROOT = "1.root.json"
+"""The root that a follower's trust begins with, within the trust folder."""
 TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
 SEAL_KEY = "seal.key"
 
 
-def ensure_keys(directory: Path, randomness: Callable[[int], bytes] = os.urandom) -> None:
-    """Make the key files that are missing; those that stand are never touched.
+def ensure_keys(directory: Path, randomness: Callable[[int], bytes] = os.urandom, clock: Clock | None = None) -> None:
+    """Make the key files that are missing, and the trust folder; what stands is never touched.
+
+    Raises:
+        SetupFault: the folder can't be written, or the trust folder is damaged.
+    """
+    ensure_secrets(directory, randomness)
+    trust = trust_folder(directory)
+    if (trust / FIRST_ROOT).exists():  # it is written last
+        return
+    # python-tuf takes a tenth of a second to import, which a start with keys is spared.
+    from portcullis.adapters.tuf.ceremony import TrustCeremony  # noqa: PLC0415
+
+    try:
+        TrustCeremony(trust, clock or SystemClock(), randomness=randomness).establish()
+    except OSError as fault:
+        raise _unwritable(directory, fault) from fault
+
+
+def ensure_secrets(directory: Path, randomness: Callable[[int], bytes] = os.urandom) -> list[Path]:
+    """Make ``token.key`` and ``seal.key`` where they are missing; gives those made.
 
     Raises:
         SetupFault: the folder can't be written.
     """
+    made = []
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in (TOKEN_KEY, SEAL_KEY):
-            if not (directory / name).exists():
-                write_private(directory / name, randomness(KEY_BYTES).hex() + "\n")
+        for path in (directory / TOKEN_KEY, directory / SEAL_KEY):
+            if not path.exists():
+                write_private(path, randomness(KEY_BYTES).hex() + "\n")
+                made.append(path)
     except OSError as fault:
-        raise SetupFault(
-            f"the key files can't be made in {directory} ({fault.strerror}); "
-            "make the folder writable, or set PORTCULLIS_KEYS_DIR"
-        ) from fault
+        raise _unwritable(directory, fault) from fault
+    return made
+
+
+def trust_folder(directory: Path) -> Path:
+    """Give the folder of the keys that snapshots are signed with."""
+    return directory / "trust"
 
 
 def read_key(directory: Path, name: str) -> bytes:
@@ -55,3 +84,10 @@ def read_key(directory: Path, name: str) -> bytes:
     if len(key) != KEY_BYTES:
         raise SetupFault(f"the key file {path} does not hold {KEY_BYTES} bytes in hexadecimal; restore it from its backup")
     return key
+
+
+def _unwritable(directory: Path, fault: OSError) -> SetupFault:
+    return SetupFault(
+        f"the key files can't be made in {directory} ({fault.strerror}); "
+        "make the folder writable, or set PORTCULLIS_KEYS_DIR"
+    )

@@ -98,8 +98,10 @@ def _prepare_state(settings: Settings, *, empty: bool) -> None:
             run = partial(importer.run, actor="demonstration")
             loaded = load_demonstration(settings.home, store, keys, lambda name, source: run(name, "jsonl", [source]), clock)
             if loaded:
-                # An older replica would be served, without the new keys, until the first publish; without one they wait.
-                shutil.rmtree(settings.replica_path, ignore_errors=True)
+                # What was published of the empty registry would be served, without the new keys, until the first publish;
+                # without it they wait.
+                for folder in (settings.replica_path, settings.publisher_path):
+                    shutil.rmtree(folder, ignore_errors=True)
                 _log.info("the demonstration was loaded")
         ensure_operator_key(settings.home, keys)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
 from portcullis.adapters.redis.store import RedisSnapshotStore
+from portcullis.adapters.tuf.expiries import trusted_expiries
+from portcullis.adapters.tuf.trusted import TufTrustedSnapshots
 from portcullis.config import Settings
+from portcullis.domain.errors import Refusal, SetupFault
 from portcullis.gateway.follower import Follower
 from portcullis.mains.readiness import Check
 from portcullis.mains.stack_file import locate_store
@@ -18,27 +22,36 @@ from portcullis.mains.stopping import stop_signals
 from portcullis.mains.store_health import store_fault
 from portcullis.metrics import FollowerMetrics
 
+TRUST_FOLDER = "trust"
+"""Where a replica keeps the metadata that was trusted last."""
+
 
 def run_follower(settings: Settings) -> None:
     """Follow until told to stop.
 
     Raises:
-        SetupFault: no store is set, another follower writes this replica, its folder can't be written, or the HTTP port is
-            taken.
+        SetupFault: no store or root file is there, another follower writes this replica, its folder can't be written, or
+            the HTTP port is taken.
     """
     url = locate_store(settings)
+    root = read_trusted_root(settings.trusted_root_path)
     clock = SystemClock()
     metrics = CollectorRegistry()
     with (
         stop_signals() as signals,
         closing(RedisSnapshotStore(url)) as store,
+        # First of all that is in the folder: it keeps a second follower out.
         closing(LmdbReplicaWriter(settings.replica_path, clock)) as replica,
     ):
+        trust = settings.replica_path / TRUST_FOLDER
         follower = Follower(
             store=store,
+            trusted=TufTrustedSnapshots(store, trust, root, clock),
             replica=replica,
             clock=clock,
-            counts=FollowerMetrics(metrics),
+            counts=FollowerMetrics(
+                metrics, reasons=[each.value for each in Refusal], expiries=lambda: trusted_expiries(trust)
+            ),
             follow_interval_s=settings.follow_interval_s,
         )
         checks = [
@@ -47,3 +60,18 @@ def run_follower(settings: Settings) -> None:
         ]
         with status(settings, metrics, checks):
             follower.run(signals.event)
+
+
+def read_trusted_root(file: Path) -> bytes:
+    """Give the root file that a follower begins to trust from.
+
+    Raises:
+        SetupFault: it is not there, or can't be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        raise SetupFault(
+            f"the root file {file.absolute()} can't be read ({fault.strerror}), and nothing is trusted without it; "
+            "copy 1.root.json from the trust folder with the publisher's key files, or set PORTCULLIS_TRUSTED_ROOT"
+        ) from fault

@@ -17,7 +17,6 @@ from portcullis.config import Settings
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
-from portcullis.mains.desks import operator_desks
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.readiness import Check
 from portcullis.mains.status import status
@@ -48,6 +47,8 @@ async def _serve(settings: Settings) -> None:
         replica = held.enter_context(closing(LmdbReplica(settings.replica_path, clock)))
         desks = None
         if lifeline.supervised():
+            from portcullis.mains.desks import operator_desks  # noqa: PLC0415 - others don't need it, and start the sooner
+
             desks = operator_desks(held.enter_context(open_registry(settings, tokeniser, clock)), tokeniser, clock)
         gateway = Gateway(
             settings=settings,

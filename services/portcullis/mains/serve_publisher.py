@@ -10,21 +10,22 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.config import Settings
 from portcullis.mains.parts import open_registry, open_tokeniser
-from portcullis.mains.publishing import publisher_state
+from portcullis.mains.probes import held_imports_of
+from portcullis.mains.publishing import open_publisher
 from portcullis.mains.readiness import Check, registry_check
 from portcullis.mains.stack_file import locate_store
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_signals
 from portcullis.mains.store_health import store_fault
 from portcullis.metrics import PublisherMetrics
-from portcullis.publisher.service import Publisher
 
 
 def run_publisher(settings: Settings) -> None:
     """Publish until told to stop.
 
     Raises:
-        SetupFault: a key, the database or the store's URL is missing, or the HTTP port is taken.
+        SetupFault: a key, the database or the store's URL is missing, another process publishes from this home, or the
+            HTTP port is taken.
     """
     url = locate_store(settings)
     clock = SystemClock()
@@ -33,15 +34,14 @@ def run_publisher(settings: Settings) -> None:
         stop_signals() as signals,
         open_registry(settings, open_tokeniser(settings), clock) as registry,
         closing(RedisSnapshotStore(url)) as store,
-    ):
-        publisher = Publisher(
+        open_publisher(
+            settings,
             registry=registry,
             store=store,
-            state=publisher_state(settings),
             clock=clock,
-            counts=PublisherMetrics(metrics),
-            publish_interval_s=settings.publish_interval_s,
-        )
+            counts=PublisherMetrics(metrics, held_imports=held_imports_of(registry)),
+        ) as publisher,
+    ):
         checks = [registry_check(registry), Check("store", lambda: store_fault(url))]
         with status(settings, metrics, checks):
             publisher.run(signals.event)

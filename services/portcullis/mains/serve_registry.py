@@ -50,6 +50,7 @@ async def _serve(settings: Settings) -> None:
             desks=operator_desks(store, tokeniser, clock),
             replica=replica,
             journal=journal,
+            clock=clock,
             tally=CheckTally(metrics),
         )
         async with serving as port:

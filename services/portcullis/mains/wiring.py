@@ -21,14 +21,25 @@ if TYPE_CHECKING:
     from portcullis.config import Settings
     from portcullis.domain.errors import PolicyProblem
     from portcullis.domain.policies import Policy
-    from portcullis.ports import ApiKeyDesk, Clock, ImportReport, Journal, RegistryStore, Replica, SnapshotStore
+    from portcullis.ports import (
+        ApiKeyDesk,
+        HeldImportDesk,
+        ImportReport,
+        Journal,
+        KeyCeremony,
+        RegistryStore,
+        Replica,
+        SnapshotStore,
+        TimeKeeper,
+        TrustedSnapshots,
+    )
 
 
 class ProcessWiring:
     """Implements `portcullis.cli.wiring.Wiring` for this process; the docstrings stand there."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+    def __init__(self, clock: TimeKeeper | None = None) -> None:
+        self.clock: TimeKeeper = clock or SystemClock()
 
     def actor(self) -> str:
         """Name the operating system's user."""
@@ -72,6 +83,12 @@ class ProcessWiring:
 
         return KeyDesk(registry, clock=self.clock)
 
+    def held_imports(self, registry: RegistryStore) -> HeldImportDesk:
+        """Open the desk of held imports."""
+        from portcullis.registry.held_imports import HeldImports
+
+        return HeldImports(registry)
+
     @contextmanager
     def journal(self, settings: Settings) -> Iterator[Journal]:
         """Open the journal."""
@@ -89,6 +106,19 @@ class ProcessWiring:
 
         return closing(RedisSnapshotStore(locate_store(settings)))
 
+    @contextmanager
+    def trusted(self, settings: Settings, store: SnapshotStore) -> Iterator[TrustedSnapshots]:
+        """Prove from the trusted root on, in a folder that is gone afterwards."""
+        from tempfile import TemporaryDirectory
+
+        from portcullis.adapters.tuf.trusted import TufTrustedSnapshots
+        from portcullis.mains.serve_follower import read_trusted_root
+
+        root = read_trusted_root(settings.trusted_root_path)
+        # Under the home, for a base may be larger than what a host has for temporary files.
+        with TemporaryDirectory(prefix="proving-", dir=settings.home.absolute()) as folder:
+            yield TufTrustedSnapshots(store, Path(folder), root, self.clock)
+
     def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
         """Open the replica."""
         from portcullis.adapters.lmdb.replica import LmdbReplica
@@ -101,6 +131,19 @@ class ProcessWiring:
                 "home with --home"
             )
         return closing(LmdbReplica(folder, self.clock))
+
+    def ensure_secrets(self, settings: Settings) -> Sequence[str]:
+        """Make the key files that are missing."""
+        from portcullis.mains.keys import ensure_secrets
+
+        return [str(path) for path in ensure_secrets(settings.keys_path)]
+
+    def key_ceremony(self, settings: Settings, offline: Path | None) -> KeyCeremony:
+        """Open the trust folder."""
+        from portcullis.adapters.tuf.ceremony import TrustCeremony
+        from portcullis.mains.keys import trust_folder
+
+        return TrustCeremony(trust_folder(settings.keys_path), self.clock, offline=offline)
 
     def read_policy(self, directory: Path) -> tuple[Policy | None, Sequence[PolicyProblem]]:
         """Read a policy directory."""

@@ -32,6 +32,9 @@ class Definition(NamedTuple):
 
 _CHECK_BUCKETS = (2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0)
 _DISK_BUCKETS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0, 5.0)
+_APPLY_BUCKETS = (1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0)
+_APPLY_BUCKETS = (1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
+_INSTALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 90.0, 180.0, 600.0)
 _PUBLISH_BUCKETS = (5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0)
 
 CHECKS = Definition(
@@ -139,12 +142,54 @@ SNAPSHOT_RECORDS = Definition(
     "records",
     mode="livemin",
 )
+LIST_AGE = Definition(
+    "gateway",
+    "portcullis_list_age_seconds",
+    "gauge",
+    "How far a list may be behind its authority: time since the publisher last vouched for the snapshot held, or, where "
+    "that is longer, since when it can't bring the list up to date. 0 for a list that left.",
+    "seconds",
+    ("list",),
+    mode="livemax",
+)
+LIST_STALE = Definition(
+    "gateway",
+    "portcullis_list_stale",
+    "gauge",
+    "1 while a list is past its greatest age, so that its measures' declared fail modes apply.",
+    "0 or 1",
+    ("list",),
+    mode="livemax",
+)
 FOLLOWER_INSTALLS = Definition(
     "follower",
     "portcullis_follower_installs_total",
     "counter",
-    "Snapshots verified and installed in the replica.",
-    "snapshots",
+    "Versions for which the replica was built anew, from bases and deltas.",
+    "versions",
+)
+FOLLOWER_INSTALL_SECONDS = Definition(
+    "follower",
+    "portcullis_follower_install_seconds",
+    "histogram",
+    "Time to fetch, prove and build a replica anew.",
+    "seconds",
+    buckets=_INSTALL_BUCKETS,
+)
+FOLLOWER_APPLIES = Definition(
+    "follower",
+    "portcullis_follower_applies_total",
+    "counter",
+    "Versions that the replica was led on to by deltas, in one transaction each.",
+    "versions",
+)
+FOLLOWER_APPLY_SECONDS = Definition(
+    "follower",
+    "portcullis_follower_apply_seconds",
+    "histogram",
+    "Time to fetch, prove and apply the deltas that lead to a version.",
+    "seconds",
+    buckets=_APPLY_BUCKETS,
 )
 FOLLOWER_REFUSALS = Definition(
     "follower",
@@ -154,15 +199,48 @@ FOLLOWER_REFUSALS = Definition(
     "snapshots",
     ("reason",),
 )
+FOLLOWER_FALLBACKS = Definition(
+    "follower",
+    "portcullis_follower_fallbacks_total",
+    "counter",
+    "Ways by deltas that were given up for the bases, by what was wrong with them.",
+    "ways",
+    ("reason",),
+)
+FOLLOWER_FETCHED_BYTES = Definition(
+    "follower",
+    "portcullis_follower_fetched_bytes_total",
+    "counter",
+    "Bytes of records fetched and proven, by the kind of file: base or delta.",
+    "bytes",
+    ("kind",),
+)
 FOLLOWER_VERSION = Definition(
     "follower", "portcullis_follower_version", "gauge", "Version now in the replica.", "version", mode="livemostrecent"
+)
+FOLLOWER_AGE = Definition(
+    "follower",
+    "portcullis_follower_vouched_age_seconds",
+    "gauge",
+    "Time since the publisher last vouched for the version in the replica, as of the follower's last look.",
+    "seconds",
+    mode="livemostrecent",
+)
+METADATA_EXPIRES = Definition(
+    "follower",
+    "portcullis_metadata_expires_timestamp_seconds",
+    "gauge",
+    "When the metadata that this host trusts expires, by its role: root, targets, snapshot, timestamp, head or list-NAME.",
+    "Unix seconds",
+    ("role",),
+    mode="livemostrecent",
 )
 PUBLISHES = Definition("publisher", "portcullis_publishes_total", "counter", "Snapshots published.", "snapshots")
 PUBLISH_FAILURES = Definition(
     "publisher",
     "portcullis_publish_failures_total",
     "counter",
-    "Attempts to publish or to vouch that failed, by the part that failed: registry, store or other.",
+    "Attempts to publish or to vouch that failed, by the part that failed: registry, store, disk, keys or other.",
     "attempts",
     ("reason",),
 )
@@ -170,12 +248,69 @@ PUBLISH_SECONDS = Definition(
     "publisher",
     "portcullis_publish_seconds",
     "histogram",
-    "Time to compile and publish a snapshot.",
+    "Time from reading the registry until a snapshot stood in the store.",
     "seconds",
     buckets=_PUBLISH_BUCKETS,
 )
 PUBLISHED_VERSION = Definition(
     "publisher", "portcullis_published_version", "gauge", "Version last published.", "version", mode="livemostrecent"
+)
+PUBLISHED_BYTES = Definition(
+    "publisher", "portcullis_published_bytes_total", "counter", "Bytes sent to the store with the snapshots.", "bytes"
+)
+STORE_REFILLS = Definition(
+    "publisher",
+    "portcullis_store_refills_total",
+    "counter",
+    "Times that the store did not hold what was put there, and was filled again.",
+    "times",
+)
+LIST_STALLED = Definition(
+    "publisher",
+    "portcullis_list_stalled",
+    "gauge",
+    "1 while the publisher can't bring a list up to date; the other lists go on.",
+    "0 or 1",
+    ("list",),
+    mode="livemostrecent",
+)
+FAULTY_ENTRIES = Definition(
+    "publisher",
+    "portcullis_faulty_entries_total",
+    "counter",
+    "Entries that were left out of a snapshot or cut to fit it, by list; its log names the reasons.",
+    "entries",
+    ("list",),
+)
+FOLDED_DELTAS = Definition(
+    "publisher",
+    "portcullis_folded_deltas_total",
+    "counter",
+    "Deltas that were folded into one with others.",
+    "deltas",
+)
+COMPACTIONS = Definition(
+    "publisher",
+    "portcullis_compactions_total",
+    "counter",
+    "Bases that were compacted: made anew of a base and its deltas.",
+    "bases",
+)
+LEASE_HELD = Definition(
+    "publisher",
+    "portcullis_publisher_lease_held",
+    "gauge",
+    "1 while this publisher works, 0 while it waits for another.",
+    "0 or 1",
+    mode="livemostrecent",
+)
+HELD_IMPORTS = Definition(
+    "publisher",
+    "portcullis_held_imports",
+    "gauge",
+    "Imports in the registry that wait for a second operator, since they would take away more than their list's guard.",
+    "imports",
+    mode="livemostrecent",
 )
 CHILD_RESTARTS = Definition(
     "stack",
@@ -209,13 +344,30 @@ CATALOGUE: tuple[Definition, ...] = (
     SNAPSHOT_PUBLISHED,
     SNAPSHOT_AGE,
     SNAPSHOT_RECORDS,
+    LIST_AGE,
+    LIST_STALE,
     FOLLOWER_INSTALLS,
+    FOLLOWER_INSTALL_SECONDS,
+    FOLLOWER_APPLIES,
+    FOLLOWER_APPLY_SECONDS,
     FOLLOWER_REFUSALS,
+    FOLLOWER_FALLBACKS,
+    FOLLOWER_FETCHED_BYTES,
     FOLLOWER_VERSION,
+    FOLLOWER_AGE,
+    METADATA_EXPIRES,
     PUBLISHES,
     PUBLISH_FAILURES,
     PUBLISH_SECONDS,
     PUBLISHED_VERSION,
+    PUBLISHED_BYTES,
+    STORE_REFILLS,
+    LIST_STALLED,
+    FAULTY_ENTRIES,
+    FOLDED_DELTAS,
+    COMPACTIONS,
+    LEASE_HELD,
+    HELD_IMPORTS,
     CHILD_RESTARTS,
     CHILD_UP,
 )

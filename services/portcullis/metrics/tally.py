@@ -6,13 +6,14 @@ about as much as a look-up in the replica.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from portcullis.metrics import catalogue
 from portcullis.metrics.catalogue import counter, gauge, histogram
+from portcullis.metrics.marks import Marks
 
 
 class _Named(Protocol):
@@ -104,6 +105,10 @@ class CheckTally:
         self._instruments.age.set(age_s)
         self._instruments.records_held.set(records)
 
+    def lists_held(self, ages: Mapping[str, float], stale: Collection[str]) -> None:
+        """Note how far each list may be behind its authority (seconds), and which are past their greatest age."""
+        self._instruments.lists(ages, stale)
+
     def flush(self) -> None:
         """Add what was counted since the last flush to the instruments."""
         self._add(("outcome", "allow"), self.allowed - self._allowed_flushed)
@@ -146,8 +151,13 @@ class _GatewayInstruments:
         self.published = gauge(catalogue.SNAPSHOT_PUBLISHED, registry)
         self.age = gauge(catalogue.SNAPSHOT_AGE, registry)
         self.records_held = gauge(catalogue.SNAPSHOT_RECORDS, registry)
+        self._list_age = gauge(catalogue.LIST_AGE, registry)
+        self._list_stale = Marks(catalogue.LIST_STALE, registry)
+        self._lists: set[str] = set()
         for outcome in ("allow", "restrict", "review"):
             self._labelled["outcome"].labels(outcome)
+        # A rule looks at its increase, and a series that begins at 1 has none.
+        self._labelled["error"].labels("INTERNAL")
 
     def count(self, key: tuple[str, ...], count: int) -> None:
         plain = self._plain.get(key[0])
@@ -155,3 +165,9 @@ class _GatewayInstruments:
 
     def observe(self, what: str, seconds: float) -> None:
         self._durations[what].observe(seconds)
+
+    def lists(self, ages: Mapping[str, float], stale: Collection[str]) -> None:
+        self._lists.update(ages)
+        for name in self._lists:
+            self._list_age.labels(name).set(ages.get(name, 0.0))
+        self._list_stale.set(stale, ages)

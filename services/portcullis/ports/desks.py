@@ -10,7 +10,7 @@ import msgspec
 
 from portcullis.domain.entries import EntryDraft
 from portcullis.domain.policies import RestrictedList
-from portcullis.ports.registry import ApiKey, ImportCounts, StoredEntry
+from portcullis.ports.registry import ApiKey, HeldImport, ImportCounts, ImportOutcome, Shrinkage, StoredEntry
 
 
 class RowFault(msgspec.Struct, frozen=True):
@@ -29,6 +29,10 @@ class ImportReport(msgspec.Struct, kw_only=True):
     that were left out of matching, by reason. ``without_identifier`` counts entries that nothing can match.
     ``committed`` is False when a strict import met a bad row. ``withheld`` is True when a full import withdrew nothing
     because a bad row did not say whose it was, or no row was good.
+
+    ``import_id`` is the registry's number of it, None when it was not committed. When it is ``held`` for a second operator,
+    nothing has changed, ``counts`` says what it would do and ``shrinkage`` what it would take away. ``voided`` is the held
+    import of the list that it has made void.
     """
 
     list_name: str
@@ -42,6 +46,10 @@ class ImportReport(msgspec.Struct, kw_only=True):
     faults: list[RowFault] = msgspec.field(default_factory=list)
     committed: bool = True
     withheld: bool = False
+    import_id: int | None = None
+    held: bool = False
+    shrinkage: Shrinkage | None = None
+    voided: int | None = None
 
 
 class ImportStream(Protocol):
@@ -52,7 +60,7 @@ class ImportStream(Protocol):
         ...
 
     def finish(self) -> ImportReport:
-        """Put the good rows in force in one transaction, or none of a strict import with a bad row.
+        """Put the good rows in force in one transaction, or none of a strict import with a bad row, or hold them all.
 
         Raises:
             InvalidRequest: a full import of no rows, which would withdraw the whole list.
@@ -135,6 +143,38 @@ class RegistryDesk(Protocol):
         ...
 
 
+class HeldImportDesk(Protocol):
+    """What the operators' service and commands ask about imports that the guard of a list holds.
+
+    Every method blocks on the database and may raise RegistryUnavailable; then nothing has changed.
+    """
+
+    def held(self) -> Sequence[HeldImport]:
+        """Give the imports that wait for a second operator, in the order in which they were held."""
+        ...
+
+    def approve(self, import_id: int, *, actor: str, purpose: str) -> ImportOutcome:
+        """Put a held import in force, worked out against the registry as it is now.
+
+        Raises:
+            NotFound: there was no such import.
+            SecondOperatorRequired: the actor has imported it.
+            ImportNotHeld: it is not held any more, or the rules of its list have changed.
+            InvalidRequest: ``purpose`` is longer than 128 characters or no plain text.
+        """
+        ...
+
+    def reject(self, import_id: int, *, actor: str, purpose: str) -> HeldImport:
+        """Give a held import up for good; nothing of it ever takes effect.
+
+        Raises:
+            NotFound: there was no such import.
+            ImportNotHeld: it is not held any more.
+            InvalidRequest: ``purpose`` is longer than 128 characters or no plain text.
+        """
+        ...
+
+
 class ApiKeyDesk(Protocol):
     """What the operators' service asks about API keys.
 
@@ -147,6 +187,14 @@ class ApiKeyDesk(Protocol):
         Raises:
             InvalidRequest: a role that is neither partner nor operator, a holder that is no partner of the policy (role
                 partner) or is empty (role operator), or a note of more than 128 characters.
+        """
+        ...
+
+    def operator(self, key: str) -> str:
+        """Name the operator whose key this is.
+
+        Raises:
+            InvalidRequest: it is no operator's key that is in force.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -28,8 +28,17 @@ class IndexedEntry(msgspec.Struct, frozen=True, kw_only=True):
     measures: tuple[str, ...]
 
 
+ENDED_KEPT_S = 86_400.0
+"""How long an entry that has ended stays in the index."""
+
+
 class RegistryView(Protocol):
     """One consistent reading of the registry."""
+
+    @property
+    def now(self) -> float:
+        """When it was opened, Unix seconds."""
+        ...
 
     @property
     def seq(self) -> int:
@@ -46,8 +55,28 @@ class RegistryView(Protocol):
         """The API keys that are neither revoked nor expired."""
         ...
 
-    def index(self) -> Iterator[tuple[bytes, IndexedEntry]]:
-        """Give every (token, entry in force) pair in ascending order of token, in bounded memory."""
+    @property
+    def list_numbers(self) -> Mapping[str, int]:
+        """The number of every list of the policy; a number is never given to another list."""
+        ...
+
+    def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
+        """Give every (token, entry in force) pair of these lists, ascending by token, in bounded memory.
+
+        An entry that has ended is left out once `ENDED_KEPT_S` have passed since: whether it has ended is judged at every
+        check, so this only saves room, and a clock that is wrong for hours loses nobody.
+        """
+        ...
+
+    def touched(self, after: int, now_then: float) -> Iterator[tuple[bytes, str, tuple[IndexedEntry, ...]]]:
+        """Give every token of a list whose entries may be others than in an earlier view: (token, list, entries now).
+
+        Args:
+            after: the earlier view's ``seq``.
+            now_then: the time of the earlier view (Unix seconds), for the entries that have left `index` since.
+
+        Ascending by token, then by the list's name; each pair once; no entries means that none is left. In bounded memory.
+        """
         ...
 
 
@@ -91,12 +120,49 @@ class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportCounts(msgspec.Struct, kw_only=True):
-    """What an import did."""
+    """What an import did, or would do.
+
+    ``superseded`` counts what an approved import left as it was, since it was changed while the import was held.
+    """
 
     added: int = 0
     amended: int = 0
     unchanged: int = 0
     withdrawn: int = 0
+    superseded: int = 0
+
+
+class Shrinkage(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import takes away: ``lost`` of ``in_force`` entries, where ``guard`` may go (`portcullis.domain.guards`)."""
+
+    lost: int
+    in_force: int
+    guard: int
+
+
+class ImportOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an import.
+
+    ``held`` is None when it took effect. Otherwise nothing of it did, ``counts`` say what it would do, and ``held`` what it
+    would take away. ``voided`` is the held import of the list that it has made void, if there was one.
+    """
+
+    import_id: int
+    counts: ImportCounts
+    held: Shrinkage | None = None
+    voided: int | None = None
+
+
+class HeldImport(msgspec.Struct, frozen=True, kw_only=True):
+    """An import that waits for a second operator. ``held_at`` is Unix seconds; ``counts`` is what it would have done."""
+
+    import_id: int
+    list: str
+    full: bool
+    importer: str
+    held_at: float
+    counts: ImportCounts
+    shrinkage: Shrinkage
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +187,12 @@ class ImportSession(Protocol):
         """Let a full commit leave the entries of these keys as they are: their rows were bad, not gone."""
         ...
 
-    def commit(self, *, full: bool) -> ImportCounts:
-        """Put the staged rows in force in one transaction; ``full`` withdraws what was neither staged nor kept."""
+    def commit(self, *, full: bool) -> ImportOutcome:
+        """Put the staged rows in force in one transaction; ``full`` withdraws what was neither staged nor kept.
+
+        An import that takes away more than its list's guard is held instead. Either makes an earlier held import of the
+        list void.
+        """
         ...
 
 
@@ -142,6 +212,31 @@ class RegistryStore(RegistryReader, Protocol):
 
     def begin_import(self, list_name: str, *, actor: str) -> AbstractContextManager[ImportSession]:
         """Open an import. What is staged and not committed is discarded at the end, or at the next start after a crash."""
+        ...
+
+    def held_imports(self) -> Sequence[HeldImport]:
+        """Give the imports that wait for a second operator, in the order in which they were held."""
+        ...
+
+    def approve_import(self, import_id: int, *, actor: str, purpose: str) -> ImportOutcome:
+        """Put a held import in force in one transaction, worked out against the registry as it is now.
+
+        What was changed since it was held is newer, and stays.
+
+        Raises:
+            NotFound: there was no such import.
+            SecondOperatorRequired: the actor has imported it.
+            ImportNotHeld: it is not held any more, or its list's rules have changed so that its rows might not be admitted.
+        """
+        ...
+
+    def reject_import(self, import_id: int, *, actor: str, purpose: str) -> HeldImport:
+        """Give a held import up for good; what it would have changed is deleted.
+
+        Raises:
+            NotFound: there was no such import.
+            ImportNotHeld: it is not held any more.
+        """
         ...
 
     def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:

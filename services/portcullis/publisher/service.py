@@ -1,111 +1,145 @@
-"""The publisher: keeps the newest state of the registry in the store, and vouches for it every second.
+"""The publisher: keeps the newest state of the registry in the store, signed, and vouches for it every second.
 
 The rules:
 
-1. A change of the registry is published whole, under the next version: the time in milliseconds, and in any case more than
-   the greatest version known from the state file and from the store. So a publisher whose state file was lost, or came
-   back from a backup, still counts upwards beside an empty or older store, and no follower has to refuse it as a
-   rollback. A version is spent, on the disk, before anything is sent.
+1. A change of the registry becomes the next version: a delta for each list that changed, and the head. Its number is the
+   time in milliseconds, and in any case more than any known. Signing is the commit: what is signed is on this host's disk,
+   in the repository, before anything is sent, and the store is a copy of it. So a publisher that was killed at any point
+   goes on from there: it sends what it had signed, and leads its mirror on by its own deltas. Nothing is compiled twice.
 2. To vouch is to say: a moment ago this was the newest state of the registry. So nothing is vouched for while the registry
-   can't be asked, or holds changes that are not published yet.
-3. What stands in the store is compared every second with what was put there. A store found empty, older, damaged or without
-   the base is a fault, and gets a new version at once.
+   can't be asked, or holds changes that are not published yet. A version is vouched for as of its reading.
+3. What stands in the store is compared every second with what was put there. A store found empty, older or damaged is a
+   fault, counted, and is filled again from the repository's files.
 4. A registry that knows fewer changes than were published is another registry or an old copy. It is not published.
-5. A base that another has replaced stays for followers who are reading it: for `GRACE_S` seconds, and a second more for each
-   `SLOWEST_READER_BYTES_PER_S` bytes of it. The base that the metadata in the store names always stays. What else is
-   there, such as the beginning of a base whose upload failed, goes before the next one is sent, so that a store that was
-   full does not stay so.
-6. No fault ends the loop. Each is counted at every try, and logged when it begins and when it is over.
+5. One publisher works on a store, the one that has the lease; the others wait. Nothing is signed or sent without it.
+6. A publisher that takes over after another has published, whose repository was lost, or comes back from a backup, can't
+   lead on from its own state. It takes note of the versions in the store and compiles every list anew. That costs a pass
+   over the registry, a base for every list, and each follower a base again; checks go on meanwhile from what they have.
+   It must hold the keys of all lists, or it does not publish: a list that it left out would be a list with no one on it.
+7. One list that can't be compiled or signed never stops the others (`portcullis.publisher.revising`).
+8. Folding, compacting and collecting go on beside, a few milliseconds at a time. What they have done is put in force with
+   the next change, or by itself within a second.
+9. No fault ends the loop. Each is counted at every try, and logged when it begins and when it is over.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
+import uuid
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import structlog
 
-from portcullis.domain.bases import base_chunks, digest_chunks
-from portcullis.domain.errors import PortcullisError, RegistryUnavailable, SetupFault, SnapshotInvalid, StoreUnavailable
-from portcullis.domain.metadata import (
-    SNAPSHOT_FILE,
-    TIMESTAMP_FILE,
-    SnapshotDescription,
-    Timestamp,
-    decode_snapshot,
-    decode_timestamp,
-    describe,
-    encode_snapshot,
-    encode_timestamp,
-    timestamp_for,
+from portcullis.domain.errors import (
+    LeaseLost,
+    PortcullisError,
+    RegistryUnavailable,
+    SetupFault,
+    SnapshotInvalid,
+    StoreUnavailable,
 )
-from portcullis.ports import Clock, RegistryReader, SnapshotStore
-from portcullis.publisher.compiling import Compilation, compile_edition
-from portcullis.publisher.state import PublisherState, StateFile
+from portcullis.ports import Clock, RegistryReader, ReplicaWriter, SnapshotRepository, SnapshotStore
+from portcullis.publisher.counts import PublisherCounts
+from portcullis.publisher.history import History, Note
+from portcullis.publisher.leasing import Lease
+from portcullis.publisher.mirroring import Mirror
+from portcullis.publisher.revising import Reviser, Revision, published_lists
+from portcullis.publisher.reworks import Reworks
+from portcullis.publisher.sending import TIMESTAMP_FILE
+from portcullis.publisher.shipping import Shipping
+from portcullis.publisher.stalls import RETRY_S, Stall, Stalls
+from portcullis.publisher.standing import Standing, load_standing
 
-VOUCH_INTERVAL_S = 1.0
-GRACE_S = 5.0
-SLOWEST_READER_BYTES_PER_S = 10 << 20
 _LONGEST_PAUSE_S = 2.0
+_PARTS = {RegistryUnavailable: "registry", StoreUnavailable: "store", SetupFault: "keys", SnapshotInvalid: "disk"}
 
 _log = structlog.get_logger("portcullis.publisher")
 
 
-class PublisherCounts(Protocol):
-    """Where the publisher's events are counted."""
-
-    def published(self, version: int, seconds: float) -> None:
-        """Count a published version and how long it took."""
-        ...
-
-    def failed(self, reason: str) -> None:
-        """Count a failed try by the part that failed: registry, store or other."""
-        ...
-
-
-class _Published(NamedTuple):
-    """What stands in the store as far as the publisher knows."""
-
-    snapshot: bytes
-    description: SnapshotDescription
-    timestamp: Timestamp
+class _Stopped(Exception):
+    """The loop shall end; raised where something takes long."""
 
 
 class Publisher:
-    """Publishes one registry to one store. ``folder`` is where a compiled index may lie for a moment."""
+    """Publishes one registry to one store.
+
+    Args:
+        registry: what is published.
+        store: where to.
+        repository: this publisher's own copy of what it signed.
+        mirror: this publisher's own replica.
+        clock: wall time for versions and vouching, monotonic time for everything else.
+        counts: where its events are counted.
+        publish_interval_s: how long it rests between two looks.
+        folder: where the log of versions lies; it is there.
+        holder: its name for the lease; a random one where it is empty.
+    """
 
     def __init__(
         self,
         *,
         registry: RegistryReader,
         store: SnapshotStore,
-        state: StateFile,
+        repository: SnapshotRepository,
+        mirror: ReplicaWriter,
         clock: Clock,
         counts: PublisherCounts,
         publish_interval_s: float,
-        folder: Path | None = None,
+        folder: Path,
+        holder: str = "",
     ) -> None:
+        holder = holder or uuid.uuid4().hex
         self._registry = registry
-        self._store = store
-        self._state = state
+        self._repository = repository
         self._clock = clock
         self._counts = counts
         self._publish_interval_s = publish_interval_s
-        self._folder = folder
-        self._published: _Published | None = None
-        self._vouch_due = 0.0
-        self._kept_until: dict[str, float] = {}
-        self._uncollected = True
+        self._lease = Lease(store, clock, holder)
+        self._mirror = Mirror(mirror, repository, self._beat_beside)
+        self._reworks = Reworks(repository, store, clock)
+        self._reviser = Reviser(
+            repository=repository,
+            mirror=mirror,
+            reworks=self._reworks,
+            clock=clock,
+            counts=counts,
+            can_sign=self._can_sign,
+            beat=self._beat,
+        )
+        self._shipping = Shipping(
+            store=store,
+            repository=repository,
+            reworks=self._reworks,
+            clock=clock,
+            counts=counts,
+            history=History(folder),
+            holder=holder,
+            beat=self._beat,
+        )
+        self._standing: Standing | None = None
+        self._adopted = False
+        self._others_worked = False
+        self._stalls: Stalls = {}
+        self._barred: dict[str, float] = {}
         self._fault = ""
+        self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Publish until told to stop."""
+        self._stop = stop
         failures = 0
         while not stop.is_set():
             failures = 0 if self.look() else failures + 1
             stop.wait(min(_LONGEST_PAUSE_S, self._publish_interval_s * 2 ** min(failures, 10)))
+        self.close()
+
+    def close(self) -> None:
+        """Give up what is under way, and the lease."""
+        self._reworks.give_up()
+        with suppress(PortcullisError):
+            # A lease that can't be given back runs out by itself.
+            self._lease.release()
 
     def look(self) -> bool:
         """Look once, and do what is needed; False when that failed. Raises nothing.
@@ -114,13 +148,16 @@ class Publisher:
         """
         try:
             self._look()
-        except RegistryUnavailable as fault:
-            return self._failed("registry", fault.message)
-        except StoreUnavailable as fault:
-            return self._failed("store", fault.message)
+        except LeaseLost as fault:
+            self._lease.lost()
+            self._pause(fault.message)
+        except _Stopped:
+            _log.info("stopping")
+        except OSError as fault:
+            return self._failed("disk", fault.strerror or type(fault).__name__)
         except PortcullisError as fault:
-            return self._failed("other", fault.message)
-        except Exception as fault:  # noqa: BLE001 - rule 6; the class alone, for a message of others may hold anything
+            return self._failed(_PARTS.get(type(fault), "other"), fault.message)
+        except Exception as fault:  # noqa: BLE001 - rule 9; the class alone, for a message of others may hold anything
             return self._failed("other", f"unexpected: {type(fault).__name__}")
         if self._fault:
             _log.info("publishing again")
@@ -135,137 +172,185 @@ class Publisher:
         return False
 
     def _look(self) -> None:
+        if not self._takes_lease():
+            return
+        asked_at = self._clock.now()
         head = self._registry.head()
-        now = self._clock.monotonic()
-        if self._published is None:
-            self._published = self._adopted(head)
-        if self._published is None or head != self._published.description.registry_seq:
-            self._publish(head)
-        elif now >= self._vouch_due:
-            self._renew(self._published, head)
-            self._collect()
+        if not self._adopted:
+            self._adopt(head)
+        _demand_not_before(head, self._standing)
+        if not (self._is_behind(head) and self._publish()) and self._must_vouch():
+            self._shipping.renew(asked_at)
+        self._follow()
+        if self._standing is not None:
+            self._reworks.step(self._standing)
 
-    def _renew(self, published: _Published, head: int) -> None:
-        serial = self._standing_serial(published)
-        if serial:
-            self._vouch(published, serial + 1)
+    # --- the lease -----------------------------------------------------------------------------------------------------
+
+    def _takes_lease(self) -> bool:
+        if self._lease.ask():
+            self._counts.leased(held=True)
+            return True
+        self._counts.leased(held=False)
+        if not self._others_worked:
+            self._others_worked = True
+            self._pause("another publisher works on this store; this one waits until it ends")
+        return False
+
+    def _pause(self, reason: str) -> None:
+        """Stop working; whatever stands is looked at anew before this publisher goes on."""
+        _log.warning("waiting for the lease", reason=reason)
+        self._adopted = False
+        self._reworks.give_up()
+        self._counts.leased(held=False)
+
+    def _beat(self) -> None:
+        """Keep the lease while something takes long that ends in a version."""
+        if self._stop.is_set():
+            raise _Stopped
+        self._lease.keep()
+
+    def _beat_beside(self) -> None:
+        """Keep the lease, and vouch, while something takes long beside a version that stands."""
+        if self._stop.is_set():
+            raise _Stopped
+        if not self._shipping.is_due:
             return
-        self._counts.failed("store")
-        _log.warning("the store lost what was published; publishing it again", version=published.timestamp.version)
-        self._publish(head)
+        self._shipping.postpone()
+        # The next look meets the same fault, and says so; what is under way needs neither registry nor store.
+        with suppress(PortcullisError, OSError):
+            asked_at = self._clock.now()
+            standing = self._standing
+            if self._lease.ask() and standing is not None and self._registry.head() == standing.head.registry_seq:
+                self._shipping.renew(asked_at)
 
-    # --- what stands in the store ---------------------------------------------------------------------------------------
+    # --- what stands -----------------------------------------------------------------------------------------------------
 
-    def _found(self) -> tuple[Timestamp, bytes, SnapshotDescription] | None:
-        """Read what the store holds; None where that is nothing whole."""
+    def _adopt(self, head: int) -> None:
+        """Take over what was signed last, here or by another."""
+        stamp = self._shipping.begin()
+        if stamp is not None:
+            self._repository.surpass({TIMESTAMP_FILE: stamp})
+        standing = load_standing(self._repository)
+        _demand_not_before(head, standing)
+        if standing is not None and self._was_surpassed(standing, stamp):
+            _log.warning("another has published since; compiling every list anew", version=self._repository.version())
+            standing = None
+        if standing is not None:
+            self._shipping.compare(stamp)
+            if not self._mirror.is_of(standing):
+                _log.warning("the mirror is of another state; building it anew")
+                self._mirror.rebuild(standing)
+        self._standing = standing
+        self._stalls = _known_stalls(standing, self._clock.monotonic())
+        self._adopted = True
+        self._others_worked = False
+
+    def _was_surpassed(self, standing: Standing, stamp: bytes | None) -> bool:
+        return self._repository.version() > standing.head.version or (stamp is None and self._others_worked)
+
+    def _follow(self) -> None:
+        if self._standing is None:
+            return
         try:
-            timestamp = decode_timestamp(self._store.read_metadata(TIMESTAMP_FILE))
-            snapshot = self._store.read_metadata(SNAPSHOT_FILE)
-            return timestamp, snapshot or b"", decode_snapshot(snapshot, timestamp)
+            self._mirror.follow(self._standing)
         except SnapshotInvalid:
-            return None
+            # The files here are not what was signed: everything begins anew from the registry.
+            self._standing = None
+            raise
 
-    def _adopted(self, head: int) -> _Published | None:
-        """Take over what this publisher put there before it was restarted, if that is still whole and the newest."""
-        found, state = self._found(), self._state.load()
-        if found is None:
-            return None
-        timestamp, snapshot, description = found
-        same = (timestamp.version, timestamp.snapshot_sha256) == (state.version, state.snapshot_sha256)
-        if not same or head != description.registry_seq or not self._store.holds(description.base_name):
-            return None
-        return _Published(snapshot, description, timestamp)
+    # --- publishing ------------------------------------------------------------------------------------------------------
 
-    def _standing_serial(self, published: _Published) -> int:
-        """Give the serial to go on from; 0 when the store no longer holds what was published.
+    def _is_behind(self, head: int) -> bool:
+        standing, now = self._standing, self._clock.monotonic()
+        if standing is None or head != standing.head.registry_seq or self._reworks.broken:
+            return True
+        if any(now >= stall.retry_at for stall in self._stalls.values()):
+            return True
+        return self._shipping.is_due and (self._reworks.ready or self._repository.due(now=self._clock.now()))
 
-        The store may be one vouching ahead, for one whose answer was lost, or behind, for one that the server lost.
-        """
-        found = self._found()
-        if found is None or found[1] != published.snapshot or not self._store.holds(published.description.base_name):
-            return 0
-        serial = published.timestamp.serial
-        return max(serial, found[0].serial) if found[0].serial <= serial + 1 else 0
+    def _must_vouch(self) -> bool:
+        return self._standing is not None and (self._shipping.is_needed or self._shipping.is_due)
 
-    # --- publishing -----------------------------------------------------------------------------------------------------
-
-    def _publish(self, head: int) -> None:
+    def _publish(self) -> bool:
+        """Publish the registry as it is; False where that is no other than what stands."""
+        self._follow()
         begun = self._clock.monotonic()
-        state = self._state.load()
-        if head < state.registry_seq:
-            raise SetupFault(
-                "the registry knows fewer changes than were published: restore the registry, or, if it shall be published "
-                f"as it is, stop the publisher and remove {self._state.file}"
-            )
-        version = self._next_version(state)
-        self._collect()
-        with self._registry.view() as view:
-            compilation = compile_edition(view, version=version, now=self._clock.now(), folder=self._folder)
-        with compilation.spool:
-            self._report_faults(compilation)
-            published = self._send(compilation)
-        self._published = published
-        self._vouch_due = begun + VOUCH_INTERVAL_S
-        seconds = self._clock.monotonic() - begun
-        self._counts.published(version, seconds)
-        _log.info("published", version=version, records=compilation.edition.records, seconds=round(seconds, 3))
-
-    def _next_version(self, state: PublisherState) -> int:
-        """Give the next version; it asks the store first, so nothing is compiled for a store that is not there."""
         try:
-            found = decode_timestamp(self._store.read_metadata(TIMESTAMP_FILE)).version
-        except SnapshotInvalid:
-            found = 0
-        return max(int(self._clock.now() * 1000), state.version + 1, found + 1)
+            revision = self._revise()
+        finally:
+            # What a try has left that came to nothing.
+            self._repository.collect(self._reworks.targets())
+        self._stalls = revision.stalls
+        self._counts.stalled(self._stalls.keys())
+        if not revision.changed:
+            self._reworks.broken.clear()
+            return False
+        self._standing, head = revision.standing, revision.standing.head
+        self._reworks.settle(revision.standing)
+        note = Note(
+            version=head.version,
+            published_at=head.published_at,
+            registry_seq=head.registry_seq,
+            lists=revision.notes,
+        )
+        self._shipping.ship(begun, note)
+        return True
 
-    def _send(self, compilation: Compilation) -> _Published:
-        edition = compilation.edition
-        digests = digest_chunks(base_chunks(edition, compilation.spool.pieces()))
-        description = describe(edition, digests)
-        snapshot = encode_snapshot(description)
-        timestamp = timestamp_for(edition.version, snapshot, serial=1, vouched_at=edition.published_at)
-        self._state.save(
-            PublisherState(
-                version=edition.version,
-                registry_seq=edition.registry_seq,
-                snapshot_sha256=hashlib.sha256(snapshot).hexdigest(),
+    def _revise(self) -> Revision:
+        """Make the next version and sign it, where it is any other than what stands."""
+        stood = self._standing
+        if stood is None and self._repository.version():
+            self._demand_keys()
+        version = max(int(self._clock.now() * 1000), self._repository.version() + 1)
+        with self._registry.view() as view:
+            revision = self._reviser.revise(view, stood, self._stalls, version)
+        if self._repository.due(now=self._clock.now()):
+            revision = revision._replace(changed=True)
+        if revision.changed:
+            self._reviser.put_down(revision, stood)
+            self._lease.demand()
+            self._sign(revision.standing)
+        return revision
+
+    def _sign(self, standing: Standing) -> None:
+        try:
+            self._repository.sign(standing.head.version, now=standing.head.published_at, targets=standing.targets())
+        except SetupFault as fault:
+            if name := fault.metadata.get("list"):
+                # Tried again in a while; until then the others go on without it.
+                self._barred[name] = self._clock.monotonic() + RETRY_S
+            raise
+
+    def _demand_keys(self) -> None:
+        """Rule 6."""
+        with self._registry.view() as view:
+            names = [name for name in published_lists(view.policy) if not self._can_sign(name)]
+        if names:
+            raise SetupFault(
+                f"lists were published before, here or elsewhere, and the keys of {', '.join(names)} are not here; "
+                "put them in the key directory, or take the lists out of the policy"
             )
+
+    def _can_sign(self, name: str) -> bool:
+        if self._clock.monotonic() < self._barred.get(name, 0.0):
+            return False
+        try:
+            return self._repository.can_sign(name)
+        except SetupFault as fault:
+            _log.warning("the key of a list can't be looked for", list=name, fault=fault.message)
+            return False
+
+
+def _demand_not_before(head: int, standing: Standing | None) -> None:
+    """Rule 4."""
+    if standing is not None and head < standing.head.registry_seq:
+        raise SetupFault(
+            "the registry knows fewer changes than were published: restore the registry, or, if it shall be published as it "
+            "is, stop the publisher and remove the folder publisher of its home"
         )
-        replaced = self._found()
-        self._uncollected = True
-        self._store.publish(
-            {SNAPSHOT_FILE: snapshot, TIMESTAMP_FILE: encode_timestamp(timestamp)},
-            {digests.name: base_chunks(edition, compilation.spool.pieces())},
-        )
-        if replaced is not None:
-            self._supersede(replaced[2])
-        return _Published(snapshot, description, timestamp)
 
-    def _report_faults(self, compilation: Compilation) -> None:
-        for (name, reason), count in compilation.faults.items():
-            _log.warning("entries of a list were left out or cut", list=name, reason=reason, entries=count)
 
-    def _vouch(self, published: _Published, serial: int) -> None:
-        timestamp = timestamp_for(
-            published.timestamp.version, published.snapshot, serial=serial, vouched_at=self._clock.now()
-        )
-        self._store.publish({TIMESTAMP_FILE: encode_timestamp(timestamp)}, {})
-        self._published = published._replace(timestamp=timestamp)
-        self._vouch_due = self._clock.monotonic() + VOUCH_INTERVAL_S
-
-    # --- collecting -----------------------------------------------------------------------------------------------------
-
-    def _supersede(self, description: SnapshotDescription) -> None:
-        grace_s = GRACE_S + description.base_length / SLOWEST_READER_BYTES_PER_S
-        self._kept_until[description.base_name] = self._clock.monotonic() + grace_s
-
-    def _collect(self) -> None:
-        """Remove the bases that nobody can be reading any more, and what failed uploads left."""
-        if not self._uncollected:
-            return
-        found = self._found()
-        standing = {found[2].base_name} if found else set()
-        now = self._clock.monotonic()
-        self._kept_until = {name: until for name, until in self._kept_until.items() if until > now}
-        self._store.collect({*standing, *self._kept_until})
-        self._uncollected = bool(self._kept_until)
+def _known_stalls(standing: Standing | None, now: float) -> Stalls:
+    lists = standing.head.lists if standing else ()
+    return {each.name: Stall(each.stalled_at, None, now) for each in lists if each.stalled_at is not None}

@@ -19,6 +19,7 @@ from portcullis.domain.errors import InvalidRequest
 from portcullis.domain.policies import RestrictedList
 from portcullis.ports import ImportStream, ListSummary, RegistryStore, StoredEntry
 from portcullis.registry.imports import DraftStream, Importer, known_list
+from portcullis.registry.purposes import read_purpose
 
 DEFAULT_PAGE = 100
 """The entries of a page when none are asked for."""
@@ -26,8 +27,6 @@ MAX_PAGE = 1000
 """The most entries of a page."""
 MAX_REASON = 256
 """The most characters of a reason to withdraw."""
-MAX_PURPOSE = 128
-"""The most characters of what a look is for."""
 DEFAULT_PURPOSE = "operator inquiry"
 """What a look is for when nothing else is said."""
 
@@ -79,7 +78,7 @@ class EntryDesk:
             RegistryUnavailable: the database can't be used, or the look can't be noted.
         """
         known_list(self._store, list_name)
-        told = _purpose(purpose)
+        told = read_purpose(purpose, default=DEFAULT_PURPOSE)
         found = self._store.entry(list_name, key)
         self._store.note_looks(list_name, [key], actor=actor, purpose=told)
         return found
@@ -96,7 +95,7 @@ class EntryDesk:
             RegistryUnavailable: the database can't be used, or the looks can't be noted.
         """
         known_list(self._store, list_name)
-        told = _purpose(purpose)
+        told = read_purpose(purpose, default=DEFAULT_PURPOSE)
         if not 0 <= page_size <= MAX_PAGE:
             raise InvalidRequest.at("page_size", f"must be 0 to {MAX_PAGE}")
         size = page_size or DEFAULT_PAGE
@@ -137,13 +136,6 @@ class EntryDesk:
 
     def _summary(self, each: RestrictedList) -> ListSummary:
         return ListSummary(each, self._store.count_in_force(each.name))
-
-
-def _purpose(given: str) -> str:
-    told = given.strip() or DEFAULT_PURPOSE
-    if len(told) > MAX_PURPOSE or not is_plain_text(told):
-        raise InvalidRequest.at("purpose", f"must be plain text of at most {MAX_PURPOSE} characters, without personal data")
-    return told
 
 
 def _page_token(list_name: str, after_id: int) -> str:

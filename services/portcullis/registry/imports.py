@@ -11,6 +11,8 @@ Rules:
    and the report says so (`ImportReport.withheld`).
 5. A full import of an empty file would withdraw the whole list, and is refused.
 6. The same file again changes nothing.
+7. An import that takes away more of the list than its guard is held for a second operator (`portcullis.domain.guards`),
+   and the report says so (`ImportReport.held`).
 
 Example: a list holds A, B and C; a full import brings A amended, B with a wrong check digit, and D. A is amended, D added, C
 withdrawn, B stays, and one row is reported.
@@ -158,7 +160,7 @@ class ImportRun:
             self._stage()
 
     def finish(self) -> ImportReport:
-        """Put the good rows in force, or none of a strict import with a bad row; then say what was done.
+        """Put the good rows in force, or none of a strict import with a bad row, or hold them; then say what was done.
 
         Raises:
             InvalidRequest: a full import of no rows.
@@ -174,8 +176,13 @@ class ImportRun:
         report.committed = not (self._strict and report.rejected)
         if report.committed:
             report.withheld = self._full and (self._ownerless or not self._good)
-            report.counts = self._session.commit(full=self._full and not report.withheld)
+            self._commit(full=self._full and not report.withheld)
         return report
+
+    def _commit(self, *, full: bool) -> None:
+        outcome, report = self._session.commit(full=full), self._report
+        report.import_id, report.voided, report.counts = outcome.import_id, outcome.voided, outcome.counts
+        report.held, report.shrinkage = outcome.held is not None, outcome.held
 
     def _stage(self) -> None:
         earlier = self._seen.earlier({key: _place(row) for key, (row, _) in self._waiting.items()})

@@ -34,7 +34,8 @@ RandomBytes = Callable[[int], bytes]
 
 def key_digest(key: str) -> str:
     """Give the digest under which a key is known: SHA-256 of its text, in hexadecimal."""
-    return sha256(key.encode()).hexdigest()
+    # What can't be written in UTF-8 is no key, and has a digest all the same.
+    return sha256(key.encode(errors="replace")).hexdigest()
 
 
 class KeyDesk:
@@ -68,6 +69,22 @@ class KeyDesk:
             RegistryUnavailable: the database can't be used.
         """
         self._store.revoke_key(key_id, at=self._clock.now(), actor=actor)
+
+    def operator(self, key: str) -> str:
+        """Name the operator whose key this is.
+
+        Raises:
+            InvalidRequest: it is no operator's key that is in force.
+            RegistryUnavailable: the database can't be used.
+        """
+        digest = key_digest(key.strip())
+        with self._store.view() as view:
+            for each in view.credentials:
+                if each.digest == digest and each.role == OPERATOR:
+                    return each.holder
+        raise InvalidRequest.at(
+            "key", "no operator's key that is in force; make one with `portcullis partner key new NAME --role operator`"
+        )
 
     def list(self, holder: str | None = None) -> Sequence[ApiKey]:
         """Give the keys in the order of their making, of one holder or of all.

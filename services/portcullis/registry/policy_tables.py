@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from portcullis.domain.policies import (
+    DEFAULT_GUARD_ENTRIES,
+    DEFAULT_GUARD_PERCENT,
     Action,
     Agreement,
     AttributeSpec,
@@ -79,6 +81,8 @@ def read_list(head: Table, measures: Sequence[Table]) -> RestrictedList:
         shadow=head.flag("shadow"),
         published_from=head.moment("published_from", required=False, stand_in=_SOME_DAY),
         published_until=head.moment("published_until", required=False, stand_in=_NEXT_DAY),
+        guard_percent=head.whole("guard_percent", default=DEFAULT_GUARD_PERCENT, instead="write a whole number, as 5"),
+        guard_entries=head.whole("guard_entries", default=DEFAULT_GUARD_ENTRIES, instead="write a whole number, as 1000"),
     )
     head.close()
     return each

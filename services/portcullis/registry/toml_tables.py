@@ -48,6 +48,14 @@ class Table:
         """Read true or false; false by default."""
         return self._take(key, bool, required=False, instead="write true or false, without quotes") is True
 
+    def whole(self, key: str, *, default: int, instead: str) -> int:
+        """Read a whole number."""
+        value = self._take(key, int, required=False, instead=instead)
+        if isinstance(value, bool):
+            self.fault(key, "it is true or false, and must be a whole number", instead)
+            return default
+        return value if isinstance(value, int) else default
+
     def texts(self, key: str, *, instead: str) -> tuple[str, ...]:
         """Read an array of texts."""
         value = self._take(key, list, required=True, instead=instead)

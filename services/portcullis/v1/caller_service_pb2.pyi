@@ -55,10 +55,13 @@ class LookupCallerResponse(_message.Message):
     REASONS_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """label is the text to show; empty when nothing may be shown."""
     decision_id: _builtins.str
     """decision_id names the record of this look-up; empty when nothing was found."""
+    degraded: _builtins.bool
+    """degraded is true when a list that may show labels was past its greatest age: then a label may be missing."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
         """reasons are the entries behind the label."""
@@ -74,10 +77,11 @@ class LookupCallerResponse(_message.Message):
         reasons: _abc.Iterable[_types_pb2.Reason] | None = ...,
         snapshot: _types_pb2.SnapshotInfo | None = ...,
         decision_id: _builtins.str = ...,
+        degraded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "label", b"label", "reasons", b"reasons", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "degraded", b"degraded", "label", b"label", "reasons", b"reasons", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

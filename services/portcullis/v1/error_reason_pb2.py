@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n portcullis/v1/error_reason.proto\x12\rportcullis.v1*\xd7\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\x1b\n\x17\x45RROR_REASON_UNPARSABLE\x10\x02\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x03\x12\"\n\x1e\x45RROR_REASON_OUTSIDE_AGREEMENT\x10\x04\x12#\n\x1f\x45RROR_REASON_ACTION_NOT_COVERED\x10\x05\x12 \n\x1c\x45RROR_REASON_SNAPSHOT_BEHIND\x10\x06\x12\x1c\n\x18\x45RROR_REASON_NO_SNAPSHOT\x10\x07\x12#\n\x1f\x45RROR_REASON_RECORD_UNAVAILABLE\x10\x08\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\t\x12\x1e\n\x1a\x45RROR_REASON_ROLE_REQUIRED\x10\n\x12\x1f\n\x1b\x45RROR_REASON_ENTRY_REJECTED\x10\x0b\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0c\x12%\n!ERROR_REASON_REGISTRY_UNAVAILABLE\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n portcullis/v1/error_reason.proto\x12\rportcullis.v1*\xa4\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12\x1b\n\x17\x45RROR_REASON_UNPARSABLE\x10\x02\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x03\x12\"\n\x1e\x45RROR_REASON_OUTSIDE_AGREEMENT\x10\x04\x12#\n\x1f\x45RROR_REASON_ACTION_NOT_COVERED\x10\x05\x12 \n\x1c\x45RROR_REASON_SNAPSHOT_BEHIND\x10\x06\x12\x1c\n\x18\x45RROR_REASON_NO_SNAPSHOT\x10\x07\x12#\n\x1f\x45RROR_REASON_RECORD_UNAVAILABLE\x10\x08\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\t\x12\x1e\n\x1a\x45RROR_REASON_ROLE_REQUIRED\x10\n\x12\x1f\n\x1b\x45RROR_REASON_ENTRY_REJECTED\x10\x0b\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x0c\x12%\n!ERROR_REASON_REGISTRY_UNAVAILABLE\x10\r\x12)\n%ERROR_REASON_SECOND_OPERATOR_REQUIRED\x10\x0e\x12 \n\x1c\x45RROR_REASON_IMPORT_NOT_HELD\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portcullis.v1.error_reason_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=52
-  _globals['_ERRORREASON']._serialized_end=523
+  _globals['_ERRORREASON']._serialized_end=600
 # @@protoc_insertion_point(module_scope)

@@ -91,6 +91,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "ERROR_REASON_REGISTRY_UNAVAILABLE", "domain": "portcullis"}
     """
+    ERROR_REASON_SECOND_OPERATOR_REQUIRED: _ErrorReason.ValueType  # 14
+    """ERROR_REASON_SECOND_OPERATOR_REQUIRED: a held import is approved by another operator than the one who imported it.
+    PERMISSION_DENIED.
+
+        {"reason": "ERROR_REASON_SECOND_OPERATOR_REQUIRED", "domain": "portcullis", "metadata": {"importer": "ann"}}
+    """
+    ERROR_REASON_IMPORT_NOT_HELD: _ErrorReason.ValueType  # 15
+    """ERROR_REASON_IMPORT_NOT_HELD: the import was applied, rejected or made void, or the rules of its list have changed since,
+    so it can't be decided any more. FAILED_PRECONDITION.
+
+        {"reason": "ERROR_REASON_IMPORT_NOT_HELD", "domain": "portcullis"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of an error: ErrorInfo.reason carries the value's name, and ErrorInfo.domain
@@ -165,5 +177,17 @@ ERROR_REASON_REGISTRY_UNAVAILABLE: ErrorReason.ValueType  # 13
 """ERROR_REASON_REGISTRY_UNAVAILABLE: the registry's database can't be reached or written just now. UNAVAILABLE.
 
     {"reason": "ERROR_REASON_REGISTRY_UNAVAILABLE", "domain": "portcullis"}
+"""
+ERROR_REASON_SECOND_OPERATOR_REQUIRED: ErrorReason.ValueType  # 14
+"""ERROR_REASON_SECOND_OPERATOR_REQUIRED: a held import is approved by another operator than the one who imported it.
+PERMISSION_DENIED.
+
+    {"reason": "ERROR_REASON_SECOND_OPERATOR_REQUIRED", "domain": "portcullis", "metadata": {"importer": "ann"}}
+"""
+ERROR_REASON_IMPORT_NOT_HELD: ErrorReason.ValueType  # 15
+"""ERROR_REASON_IMPORT_NOT_HELD: the import was applied, rejected or made void, or the rules of its list have changed since,
+so it can't be decided any more. FAILED_PRECONDITION.
+
+    {"reason": "ERROR_REASON_IMPORT_NOT_HELD", "domain": "portcullis"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,19 +26,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from portcullis.v1 import types_pb2 as portcullis_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$portcullis/v1/registry_service.proto\x12\rportcullis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19portcullis/v1/types.proto\"\x9e\x03\n\x05\x45ntry\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x30\n\x0csubject_type\x18\x03 \x01(\x0e\x32\x1a.portcullis.v1.SubjectType\x12.\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x19.portcullis.v1.Identifier\x12\r\n\x05names\x18\x05 \x03(\t\x12\x13\n\x0blegal_basis\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x07 \x01(\t\x12\x0f\n\x07purpose\x18\x08 \x01(\t\x12.\n\nvalid_from\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07redress\x18\x0b \x01(\t\x12\x10\n\x08measures\x18\x0c \x03(\t\x12*\n\x06status\x18\r \x01(\x0e\x32\x1a.portcullis.v1.EntryStatus\x12\x0f\n\x07version\x18\x0e \x01(\x03\x12\x10\n\x08\x65ntry_id\x18\x0f \x01(\x03\"\x99\x02\n\x14ImportEntriesRequest\x12>\n\x07opening\x18\x01 \x01(\x0b\x32+.portcullis.v1.ImportEntriesRequest.OpeningH\x00\x12\x38\n\x04rows\x18\x02 \x01(\x0b\x32(.portcullis.v1.ImportEntriesRequest.RowsH\x00\x1aP\n\x07Opening\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.portcullis.v1.ImportMode\x12\x0e\n\x06strict\x18\x03 \x01(\x08\x1a-\n\x04Rows\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.portcullis.v1.EntryB\x06\n\x04part\"\xeb\x01\n\x15ImportEntriesResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x03\x12\x0f\n\x07\x61mended\x18\x02 \x01(\x03\x12\x11\n\tunchanged\x18\x03 \x01(\x03\x12\x11\n\twithdrawn\x18\x04 \x01(\x03\x12\x10\n\x08rejected\x18\x05 \x01(\x03\x12=\n\x06\x65rrors\x18\x06 \x03(\x0b\x32-.portcullis.v1.ImportEntriesResponse.RowError\x1a;\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\"6\n\x0fPutEntryRequest\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"H\n\x10PutEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"A\n\x14WithdrawEntryRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"<\n\x15WithdrawEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"=\n\x0fGetEntryRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\"7\n\x10GetEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"Z\n\x12ListEntriesRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"U\n\x13ListEntriesResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.portcullis.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe5\x01\n\x0eRestrictedList\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x13\n\x0blegal_basis\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12-\n\ndisclosure\x18\x06 \x01(\x0e\x32\x19.portcullis.v1.Disclosure\x12\x13\n\x0bredress_url\x18\x07 \x01(\t\x12(\n\x08measures\x18\x08 \x03(\x0b\x32\x16.portcullis.v1.Measure\x12\x0f\n\x07\x65ntries\x18\t \x01(\x03\"\x84\x01\n\x07Measure\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x15.portcullis.v1.Effect\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08on_stale\x18\x05 \x01(\t\x12\x0e\n\x06shadow\x18\x06 \x01(\x08\"\x1e\n\x0eGetListRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x0fGetListResponse\x12+\n\x04list\x18\x01 \x01(\x0b\x32\x1d.portcullis.v1.RestrictedList\"\x12\n\x10ListListsRequest\"A\n\x11ListListsResponse\x12,\n\x05lists\x18\x01 \x03(\x0b\x32\x1d.portcullis.v1.RestrictedList*\x97\x01\n\x0bSubjectType\x12\x1c\n\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13SUBJECT_TYPE_PERSON\x10\x01\x12\x1d\n\x19SUBJECT_TYPE_ORGANISATION\x10\x02\x12\x17\n\x13SUBJECT_TYPE_VESSEL\x10\x03\x12\x19\n\x15SUBJECT_TYPE_AIRCRAFT\x10\x04*b\n\x0b\x45ntryStatus\x12\x1c\n\x18\x45NTRY_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NTRY_STATUS_IN_FORCE\x10\x01\x12\x1a\n\x16\x45NTRY_STATUS_WITHDRAWN\x10\x02*Y\n\nImportMode\x12\x1b\n\x17IMPORT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMPORT_MODE_ADDITIVE\x10\x01\x12\x14\n\x10IMPORT_MODE_FULL\x10\x02\x32\xd5\x04\n\x0fRegistryService\x12\\\n\rImportEntries\x12#.portcullis.v1.ImportEntriesRequest\x1a$.portcullis.v1.ImportEntriesResponse(\x01\x12K\n\x08PutEntry\x12\x1e.portcullis.v1.PutEntryRequest\x1a\x1f.portcullis.v1.PutEntryResponse\x12Z\n\rWithdrawEntry\x12#.portcullis.v1.WithdrawEntryRequest\x1a$.portcullis.v1.WithdrawEntryResponse\x12K\n\x08GetEntry\x12\x1e.portcullis.v1.GetEntryRequest\x1a\x1f.portcullis.v1.GetEntryResponse\x12T\n\x0bListEntries\x12!.portcullis.v1.ListEntriesRequest\x1a\".portcullis.v1.ListEntriesResponse\x12H\n\x07GetList\x12\x1d.portcullis.v1.GetListRequest\x1a\x1e.portcullis.v1.GetListResponse\x12N\n\tListLists\x12\x1f.portcullis.v1.ListListsRequest\x1a .portcullis.v1.ListListsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$portcullis/v1/registry_service.proto\x12\rportcullis.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19portcullis/v1/types.proto\"\x9e\x03\n\x05\x45ntry\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x30\n\x0csubject_type\x18\x03 \x01(\x0e\x32\x1a.portcullis.v1.SubjectType\x12.\n\x0bidentifiers\x18\x04 \x03(\x0b\x32\x19.portcullis.v1.Identifier\x12\r\n\x05names\x18\x05 \x03(\t\x12\x13\n\x0blegal_basis\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x07 \x01(\t\x12\x0f\n\x07purpose\x18\x08 \x01(\t\x12.\n\nvalid_from\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07redress\x18\x0b \x01(\t\x12\x10\n\x08measures\x18\x0c \x03(\t\x12*\n\x06status\x18\r \x01(\x0e\x32\x1a.portcullis.v1.EntryStatus\x12\x0f\n\x07version\x18\x0e \x01(\x03\x12\x10\n\x08\x65ntry_id\x18\x0f \x01(\x03\"\x99\x02\n\x14ImportEntriesRequest\x12>\n\x07opening\x18\x01 \x01(\x0b\x32+.portcullis.v1.ImportEntriesRequest.OpeningH\x00\x12\x38\n\x04rows\x18\x02 \x01(\x0b\x32(.portcullis.v1.ImportEntriesRequest.RowsH\x00\x1aP\n\x07Opening\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\'\n\x04mode\x18\x02 \x01(\x0e\x32\x19.portcullis.v1.ImportMode\x12\x0e\n\x06strict\x18\x03 \x01(\x08\x1a-\n\x04Rows\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.portcullis.v1.EntryB\x06\n\x04part\"\xb9\x02\n\x15ImportEntriesResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x03\x12\x0f\n\x07\x61mended\x18\x02 \x01(\x03\x12\x11\n\tunchanged\x18\x03 \x01(\x03\x12\x11\n\twithdrawn\x18\x04 \x01(\x03\x12\x10\n\x08rejected\x18\x05 \x01(\x03\x12=\n\x06\x65rrors\x18\x06 \x03(\x0b\x32-.portcullis.v1.ImportEntriesResponse.RowError\x12\x0c\n\x04held\x18\x07 \x01(\x08\x12\x11\n\timport_id\x18\x08 \x01(\x03\x12+\n\tshrinkage\x18\t \x01(\x0b\x32\x18.portcullis.v1.Shrinkage\x1a;\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\":\n\tShrinkage\x12\x0c\n\x04lost\x18\x01 \x01(\x03\x12\x10\n\x08in_force\x18\x02 \x01(\x03\x12\r\n\x05guard\x18\x03 \x01(\x03\"\x88\x02\n\nHeldImport\x12\x11\n\timport_id\x18\x01 \x01(\x03\x12\x0c\n\x04list\x18\x02 \x01(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.portcullis.v1.ImportMode\x12\x10\n\x08importer\x18\x04 \x01(\t\x12+\n\x07held_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x06 \x01(\x03\x12\x0f\n\x07\x61mended\x18\x07 \x01(\x03\x12\x11\n\tunchanged\x18\x08 \x01(\x03\x12\x11\n\twithdrawn\x18\t \x01(\x03\x12+\n\tshrinkage\x18\n \x01(\x0b\x32\x18.portcullis.v1.Shrinkage\"\x18\n\x16ListHeldImportsRequest\"J\n\x17ListHeldImportsResponse\x12/\n\x0cheld_imports\x18\x01 \x03(\x0b\x32\x19.portcullis.v1.HeldImport\":\n\x14\x41pproveImportRequest\x12\x11\n\timport_id\x18\x01 \x01(\x03\x12\x0f\n\x07purpose\x18\x02 \x01(\t\"q\n\x15\x41pproveImportResponse\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x01 \x01(\x03\x12\x0f\n\x07\x61mended\x18\x02 \x01(\x03\x12\x11\n\tunchanged\x18\x03 \x01(\x03\x12\x11\n\twithdrawn\x18\x04 \x01(\x03\x12\x12\n\nsuperseded\x18\x05 \x01(\x03\"9\n\x13RejectImportRequest\x12\x11\n\timport_id\x18\x01 \x01(\x03\x12\x0f\n\x07purpose\x18\x02 \x01(\t\"F\n\x14RejectImportResponse\x12.\n\x0bheld_import\x18\x01 \x01(\x0b\x32\x19.portcullis.v1.HeldImport\"6\n\x0fPutEntryRequest\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"H\n\x10PutEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"A\n\x14WithdrawEntryRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"<\n\x15WithdrawEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"=\n\x0fGetEntryRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\"7\n\x10GetEntryResponse\x12#\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x14.portcullis.v1.Entry\"Z\n\x12ListEntriesRequest\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\"U\n\x13ListEntriesResponse\x12%\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x14.portcullis.v1.Entry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe5\x01\n\x0eRestrictedList\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x13\n\x0blegal_basis\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12-\n\ndisclosure\x18\x06 \x01(\x0e\x32\x19.portcullis.v1.Disclosure\x12\x13\n\x0bredress_url\x18\x07 \x01(\t\x12(\n\x08measures\x18\x08 \x03(\x0b\x32\x16.portcullis.v1.Measure\x12\x0f\n\x07\x65ntries\x18\t \x01(\x03\"\x84\x01\n\x07Measure\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x15.portcullis.v1.Effect\x12\x11\n\tcondition\x18\x04 \x01(\t\x12\x10\n\x08on_stale\x18\x05 \x01(\t\x12\x0e\n\x06shadow\x18\x06 \x01(\x08\"\x1e\n\x0eGetListRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x0fGetListResponse\x12+\n\x04list\x18\x01 \x01(\x0b\x32\x1d.portcullis.v1.RestrictedList\"\x12\n\x10ListListsRequest\"A\n\x11ListListsResponse\x12,\n\x05lists\x18\x01 \x03(\x0b\x32\x1d.portcullis.v1.RestrictedList*\x97\x01\n\x0bSubjectType\x12\x1c\n\x18SUBJECT_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13SUBJECT_TYPE_PERSON\x10\x01\x12\x1d\n\x19SUBJECT_TYPE_ORGANISATION\x10\x02\x12\x17\n\x13SUBJECT_TYPE_VESSEL\x10\x03\x12\x19\n\x15SUBJECT_TYPE_AIRCRAFT\x10\x04*b\n\x0b\x45ntryStatus\x12\x1c\n\x18\x45NTRY_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45NTRY_STATUS_IN_FORCE\x10\x01\x12\x1a\n\x16\x45NTRY_STATUS_WITHDRAWN\x10\x02*Y\n\nImportMode\x12\x1b\n\x17IMPORT_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14IMPORT_MODE_ADDITIVE\x10\x01\x12\x14\n\x10IMPORT_MODE_FULL\x10\x02\x32\xec\x06\n\x0fRegistryService\x12\\\n\rImportEntries\x12#.portcullis.v1.ImportEntriesRequest\x1a$.portcullis.v1.ImportEntriesResponse(\x01\x12`\n\x0fListHeldImports\x12%.portcullis.v1.ListHeldImportsRequest\x1a&.portcullis.v1.ListHeldImportsResponse\x12Z\n\rApproveImport\x12#.portcullis.v1.ApproveImportRequest\x1a$.portcullis.v1.ApproveImportResponse\x12W\n\x0cRejectImport\x12\".portcullis.v1.RejectImportRequest\x1a#.portcullis.v1.RejectImportResponse\x12K\n\x08PutEntry\x12\x1e.portcullis.v1.PutEntryRequest\x1a\x1f.portcullis.v1.PutEntryResponse\x12Z\n\rWithdrawEntry\x12#.portcullis.v1.WithdrawEntryRequest\x1a$.portcullis.v1.WithdrawEntryResponse\x12K\n\x08GetEntry\x12\x1e.portcullis.v1.GetEntryRequest\x1a\x1f.portcullis.v1.GetEntryResponse\x12T\n\x0bListEntries\x12!.portcullis.v1.ListEntriesRequest\x1a\".portcullis.v1.ListEntriesResponse\x12H\n\x07GetList\x12\x1d.portcullis.v1.GetListRequest\x1a\x1e.portcullis.v1.GetListResponse\x12N\n\tListLists\x12\x1f.portcullis.v1.ListListsRequest\x1a .portcullis.v1.ListListsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portcullis.v1.registry_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBJECTTYPE']._serialized_start=2163
-  _globals['_SUBJECTTYPE']._serialized_end=2314
-  _globals['_ENTRYSTATUS']._serialized_start=2316
-  _globals['_ENTRYSTATUS']._serialized_end=2414
-  _globals['_IMPORTMODE']._serialized_start=2416
-  _globals['_IMPORTMODE']._serialized_end=2505
+  _globals['_SUBJECTTYPE']._serialized_start=2976
+  _globals['_SUBJECTTYPE']._serialized_end=3127
+  _globals['_ENTRYSTATUS']._serialized_start=3129
+  _globals['_ENTRYSTATUS']._serialized_end=3227
+  _globals['_IMPORTMODE']._serialized_start=3229
+  _globals['_IMPORTMODE']._serialized_end=3318
   _globals['_ENTRY']._serialized_start=116
   _globals['_ENTRY']._serialized_end=530
   _globals['_IMPORTENTRIESREQUEST']._serialized_start=533
@@ -48,37 +48,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTENTRIESREQUEST_ROWS']._serialized_start=761
   _globals['_IMPORTENTRIESREQUEST_ROWS']._serialized_end=806
   _globals['_IMPORTENTRIESRESPONSE']._serialized_start=817
-  _globals['_IMPORTENTRIESRESPONSE']._serialized_end=1052
-  _globals['_IMPORTENTRIESRESPONSE_ROWERROR']._serialized_start=993
-  _globals['_IMPORTENTRIESRESPONSE_ROWERROR']._serialized_end=1052
-  _globals['_PUTENTRYREQUEST']._serialized_start=1054
-  _globals['_PUTENTRYREQUEST']._serialized_end=1108
-  _globals['_PUTENTRYRESPONSE']._serialized_start=1110
-  _globals['_PUTENTRYRESPONSE']._serialized_end=1182
-  _globals['_WITHDRAWENTRYREQUEST']._serialized_start=1184
-  _globals['_WITHDRAWENTRYREQUEST']._serialized_end=1249
-  _globals['_WITHDRAWENTRYRESPONSE']._serialized_start=1251
-  _globals['_WITHDRAWENTRYRESPONSE']._serialized_end=1311
-  _globals['_GETENTRYREQUEST']._serialized_start=1313
-  _globals['_GETENTRYREQUEST']._serialized_end=1374
-  _globals['_GETENTRYRESPONSE']._serialized_start=1376
-  _globals['_GETENTRYRESPONSE']._serialized_end=1431
-  _globals['_LISTENTRIESREQUEST']._serialized_start=1433
-  _globals['_LISTENTRIESREQUEST']._serialized_end=1523
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=1525
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=1610
-  _globals['_RESTRICTEDLIST']._serialized_start=1613
-  _globals['_RESTRICTEDLIST']._serialized_end=1842
-  _globals['_MEASURE']._serialized_start=1845
-  _globals['_MEASURE']._serialized_end=1977
-  _globals['_GETLISTREQUEST']._serialized_start=1979
-  _globals['_GETLISTREQUEST']._serialized_end=2009
-  _globals['_GETLISTRESPONSE']._serialized_start=2011
-  _globals['_GETLISTRESPONSE']._serialized_end=2073
-  _globals['_LISTLISTSREQUEST']._serialized_start=2075
-  _globals['_LISTLISTSREQUEST']._serialized_end=2093
-  _globals['_LISTLISTSRESPONSE']._serialized_start=2095
-  _globals['_LISTLISTSRESPONSE']._serialized_end=2160
-  _globals['_REGISTRYSERVICE']._serialized_start=2508
-  _globals['_REGISTRYSERVICE']._serialized_end=3105
+  _globals['_IMPORTENTRIESRESPONSE']._serialized_end=1130
+  _globals['_IMPORTENTRIESRESPONSE_ROWERROR']._serialized_start=1071
+  _globals['_IMPORTENTRIESRESPONSE_ROWERROR']._serialized_end=1130
+  _globals['_SHRINKAGE']._serialized_start=1132
+  _globals['_SHRINKAGE']._serialized_end=1190
+  _globals['_HELDIMPORT']._serialized_start=1193
+  _globals['_HELDIMPORT']._serialized_end=1457
+  _globals['_LISTHELDIMPORTSREQUEST']._serialized_start=1459
+  _globals['_LISTHELDIMPORTSREQUEST']._serialized_end=1483
+  _globals['_LISTHELDIMPORTSRESPONSE']._serialized_start=1485
+  _globals['_LISTHELDIMPORTSRESPONSE']._serialized_end=1559
+  _globals['_APPROVEIMPORTREQUEST']._serialized_start=1561
+  _globals['_APPROVEIMPORTREQUEST']._serialized_end=1619
+  _globals['_APPROVEIMPORTRESPONSE']._serialized_start=1621
+  _globals['_APPROVEIMPORTRESPONSE']._serialized_end=1734
+  _globals['_REJECTIMPORTREQUEST']._serialized_start=1736
+  _globals['_REJECTIMPORTREQUEST']._serialized_end=1793
+  _globals['_REJECTIMPORTRESPONSE']._serialized_start=1795
+  _globals['_REJECTIMPORTRESPONSE']._serialized_end=1865
+  _globals['_PUTENTRYREQUEST']._serialized_start=1867
+  _globals['_PUTENTRYREQUEST']._serialized_end=1921
+  _globals['_PUTENTRYRESPONSE']._serialized_start=1923
+  _globals['_PUTENTRYRESPONSE']._serialized_end=1995
+  _globals['_WITHDRAWENTRYREQUEST']._serialized_start=1997
+  _globals['_WITHDRAWENTRYREQUEST']._serialized_end=2062
+  _globals['_WITHDRAWENTRYRESPONSE']._serialized_start=2064
+  _globals['_WITHDRAWENTRYRESPONSE']._serialized_end=2124
+  _globals['_GETENTRYREQUEST']._serialized_start=2126
+  _globals['_GETENTRYREQUEST']._serialized_end=2187
+  _globals['_GETENTRYRESPONSE']._serialized_start=2189
+  _globals['_GETENTRYRESPONSE']._serialized_end=2244
+  _globals['_LISTENTRIESREQUEST']._serialized_start=2246
+  _globals['_LISTENTRIESREQUEST']._serialized_end=2336
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=2338
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=2423
+  _globals['_RESTRICTEDLIST']._serialized_start=2426
+  _globals['_RESTRICTEDLIST']._serialized_end=2655
+  _globals['_MEASURE']._serialized_start=2658
+  _globals['_MEASURE']._serialized_end=2790
+  _globals['_GETLISTREQUEST']._serialized_start=2792
+  _globals['_GETLISTREQUEST']._serialized_end=2822
+  _globals['_GETLISTRESPONSE']._serialized_start=2824
+  _globals['_GETLISTRESPONSE']._serialized_end=2886
+  _globals['_LISTLISTSREQUEST']._serialized_start=2888
+  _globals['_LISTLISTSREQUEST']._serialized_end=2906
+  _globals['_LISTLISTSRESPONSE']._serialized_start=2908
+  _globals['_LISTLISTSRESPONSE']._serialized_end=2973
+  _globals['_REGISTRYSERVICE']._serialized_start=3321
+  _globals['_REGISTRYSERVICE']._serialized_end=4197
 # @@protoc_insertion_point(module_scope)

@@ -313,6 +313,9 @@ class ImportEntriesResponse(_message.Message):
     WITHDRAWN_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     ERRORS_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    SHRINKAGE_FIELD_NUMBER: _builtins.int
     added: _builtins.int
     """added counts new entries."""
     amended: _builtins.int
@@ -323,9 +326,17 @@ class ImportEntriesResponse(_message.Message):
     """withdrawn counts entries that a full import no longer has."""
     rejected: _builtins.int
     """rejected counts bad rows."""
+    held: _builtins.bool
+    """held is true when the import waits for a second operator: nothing has changed, and the counts say what it would do."""
+    import_id: _builtins.int
+    """import_id is the registry's number of the import; 0 when a strict import took no row."""
     @_builtins.property
     def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImportEntriesResponse.RowError]:
         """errors are the first 100 bad rows."""
+
+    @_builtins.property
+    def shrinkage(self) -> Global___Shrinkage:
+        """shrinkage is what a held import would take away; not set for another."""
 
     def __init__(
         self,
@@ -336,14 +347,266 @@ class ImportEntriesResponse(_message.Message):
         withdrawn: _builtins.int = ...,
         rejected: _builtins.int = ...,
         errors: _abc.Iterable[Global___ImportEntriesResponse.RowError] | None = ...,
+        held: _builtins.bool = ...,
+        import_id: _builtins.int = ...,
+        shrinkage: Global___Shrinkage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shrinkage", b"shrinkage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "amended", b"amended", "errors", b"errors", "rejected", b"rejected", "unchanged", b"unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "amended", b"amended", "errors", b"errors", "held", b"held", "import_id", b"import_id", "rejected", b"rejected", "shrinkage", b"shrinkage", "unchanged", b"unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ImportEntriesResponse: _TypeAlias = ImportEntriesResponse  # noqa: Y015
+
+@_typing.final
+class Shrinkage(_message.Message):
+    """Shrinkage is what an import takes away of a list: entries that it withdraws, or amends so that they have no
+    effect: with none of their identifiers left, ended already or not yet begun.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOST_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
+    GUARD_FIELD_NUMBER: _builtins.int
+    lost: _builtins.int
+    """lost counts them."""
+    in_force: _builtins.int
+    """in_force counts the list's entries in force before the import."""
+    guard: _builtins.int
+    """guard is how many the list gives up in one import without a second operator."""
+    def __init__(
+        self,
+        *,
+        lost: _builtins.int = ...,
+        in_force: _builtins.int = ...,
+        guard: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["guard", b"guard", "in_force", b"in_force", "lost", b"lost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shrinkage: _TypeAlias = Shrinkage  # noqa: Y015
+
+@_typing.final
+class HeldImport(_message.Message):
+    """HeldImport is an import that waits for a second operator. Its counts say what it would have done when it was held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    LIST_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    IMPORTER_FIELD_NUMBER: _builtins.int
+    HELD_AT_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    AMENDED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    SHRINKAGE_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """import_id is the registry's number of the import."""
+    list: _builtins.str
+    """list is the list's name."""
+    mode: Global___ImportMode.ValueType
+    """mode says what becomes of entries that the import does not bring."""
+    importer: _builtins.str
+    """importer is the operator who imported it, and who can't approve it."""
+    added: _builtins.int
+    """added counts new entries."""
+    amended: _builtins.int
+    """amended counts entries that would change."""
+    unchanged: _builtins.int
+    """unchanged counts rows that would change nothing."""
+    withdrawn: _builtins.int
+    """withdrawn counts entries that a full import no longer has."""
+    @_builtins.property
+    def held_at(self) -> _timestamp_pb2.Timestamp:
+        """held_at is when it was held."""
+
+    @_builtins.property
+    def shrinkage(self) -> Global___Shrinkage:
+        """shrinkage is what it would take away."""
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        list: _builtins.str = ...,
+        mode: Global___ImportMode.ValueType = ...,
+        importer: _builtins.str = ...,
+        held_at: _timestamp_pb2.Timestamp | None = ...,
+        added: _builtins.int = ...,
+        amended: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        withdrawn: _builtins.int = ...,
+        shrinkage: Global___Shrinkage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held_at", b"held_at", "shrinkage", b"shrinkage"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "amended", b"amended", "held_at", b"held_at", "import_id", b"import_id", "importer", b"importer", "list", b"list", "mode", b"mode", "shrinkage", b"shrinkage", "unchanged", b"unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldImport: _TypeAlias = HeldImport  # noqa: Y015
+
+@_typing.final
+class ListHeldImportsRequest(_message.Message):
+    """ListHeldImportsRequest asks for every held import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldImportsRequest: _TypeAlias = ListHeldImportsRequest  # noqa: Y015
+
+@_typing.final
+class ListHeldImportsResponse(_message.Message):
+    """ListHeldImportsResponse gives every held import; a list has one at most, since a newer import makes the earlier one void."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_IMPORTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held_imports(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldImport]:
+        """held_imports are in the order in which they were held."""
+
+    def __init__(
+        self,
+        *,
+        held_imports: _abc.Iterable[Global___HeldImport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_imports", b"held_imports"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldImportsResponse: _TypeAlias = ListHeldImportsResponse  # noqa: Y015
+
+@_typing.final
+class ApproveImportRequest(_message.Message):
+    """ApproveImportRequest names a held import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """import_id is the registry's number of the import."""
+    purpose: _builtins.str
+    """purpose is why, for the change log; at most 128 characters, without personal data; may be empty."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveImportRequest: _TypeAlias = ApproveImportRequest  # noqa: Y015
+
+@_typing.final
+class ApproveImportResponse(_message.Message):
+    """ApproveImportResponse says what the import did. It is worked out anew against the registry as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: _builtins.int
+    AMENDED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    WITHDRAWN_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
+    added: _builtins.int
+    """added counts new entries."""
+    amended: _builtins.int
+    """amended counts entries that changed."""
+    unchanged: _builtins.int
+    """unchanged counts rows that changed nothing."""
+    withdrawn: _builtins.int
+    """withdrawn counts entries that a full import did not bring."""
+    superseded: _builtins.int
+    """superseded counts what was left as it is, since it was put or withdrawn while the import was held."""
+    def __init__(
+        self,
+        *,
+        added: _builtins.int = ...,
+        amended: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+        withdrawn: _builtins.int = ...,
+        superseded: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "amended", b"amended", "superseded", b"superseded", "unchanged", b"unchanged", "withdrawn", b"withdrawn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveImportResponse: _TypeAlias = ApproveImportResponse  # noqa: Y015
+
+@_typing.final
+class RejectImportRequest(_message.Message):
+    """RejectImportRequest names a held import."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.int
+    """import_id is the registry's number of the import."""
+    purpose: _builtins.str
+    """purpose is why, for the change log; at most 128 characters, without personal data; may be empty."""
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.int = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["import_id", b"import_id", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectImportRequest: _TypeAlias = RejectImportRequest  # noqa: Y015
+
+@_typing.final
+class RejectImportResponse(_message.Message):
+    """RejectImportResponse gives the import that was rejected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_IMPORT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def held_import(self) -> Global___HeldImport:
+        """held_import is the import as it was held."""
+
+    def __init__(
+        self,
+        *,
+        held_import: Global___HeldImport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["held_import", b"held_import"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held_import", b"held_import"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectImportResponse: _TypeAlias = RejectImportResponse  # noqa: Y015
 
 @_typing.final
 class PutEntryRequest(_message.Message):

@@ -40,6 +40,21 @@ class RegistryServiceStub:
                 request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesRequest.SerializeToString,
                 response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListHeldImports = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ListHeldImports',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsResponse.FromString,
+                _registered_method=True)
+        self.ApproveImport = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ApproveImport',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveImportRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveImportResponse.FromString,
+                _registered_method=True)
+        self.RejectImport = channel.unary_unary(
+                '/portcullis.v1.RegistryService/RejectImport',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.RejectImportRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RejectImportResponse.FromString,
+                _registered_method=True)
         self.PutEntry = channel.unary_unary(
                 '/portcullis.v1.RegistryService/PutEntry',
                 request_serializer=portcullis_dot_v1_dot_registry__service__pb2.PutEntryRequest.SerializeToString,
@@ -78,6 +93,28 @@ class RegistryServiceServicer:
 
     def ImportEntries(self, request_iterator, context):
         """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows.
+        One that takes away more of the list than its guard is held: nothing of it takes effect until it is approved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHeldImports(self, request, context):
+        """ListHeldImports gives the imports that wait for a second operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveImport(self, request, context):
+        """ApproveImport puts a held import in force. The caller must be another operator than the one who imported it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectImport(self, request, context):
+        """RejectImport gives a held import up for good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +170,21 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ImportEntries,
                     request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesRequest.FromString,
                     response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesResponse.SerializeToString,
+            ),
+            'ListHeldImports': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeldImports,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsResponse.SerializeToString,
+            ),
+            'ApproveImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveImport,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveImportRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveImportResponse.SerializeToString,
+            ),
+            'RejectImport': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectImport,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RejectImportRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.RejectImportResponse.SerializeToString,
             ),
             'PutEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.PutEntry,
@@ -193,6 +245,87 @@ class RegistryService:
             '/portcullis.v1.RegistryService/ImportEntries',
             portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesRequest.SerializeToString,
             portcullis_dot_v1_dot_registry__service__pb2.ImportEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeldImports(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ListHeldImports',
+            portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ListHeldImportsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ApproveImport',
+            portcullis_dot_v1_dot_registry__service__pb2.ApproveImportRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ApproveImportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectImport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/RejectImport',
+            portcullis_dot_v1_dot_registry__service__pb2.RejectImportRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.RejectImportResponse.FromString,
             options,
             channel_credentials,
             insecure,

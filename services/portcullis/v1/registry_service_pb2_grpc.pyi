@@ -34,7 +34,15 @@ class RegistryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     ImportEntries: _grpc.StreamUnaryMultiCallable[_registry_service_pb2.ImportEntriesRequest, _registry_service_pb2.ImportEntriesResponse]
-    """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows."""
+    """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows.
+    One that takes away more of the list than its guard is held: nothing of it takes effect until it is approved.
+    """
+    ListHeldImports: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListHeldImportsRequest, _registry_service_pb2.ListHeldImportsResponse]
+    """ListHeldImports gives the imports that wait for a second operator."""
+    ApproveImport: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveImportRequest, _registry_service_pb2.ApproveImportResponse]
+    """ApproveImport puts a held import in force. The caller must be another operator than the one who imported it."""
+    RejectImport: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RejectImportRequest, _registry_service_pb2.RejectImportResponse]
+    """RejectImport gives a held import up for good."""
     PutEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PutEntryRequest, _registry_service_pb2.PutEntryResponse]
     """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing."""
     WithdrawEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]
@@ -56,7 +64,15 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportEntries: _aio.StreamUnaryMultiCallable[_registry_service_pb2.ImportEntriesRequest, _registry_service_pb2.ImportEntriesResponse]  # type: ignore[assignment]
-    """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows."""
+    """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows.
+    One that takes away more of the list than its guard is held: nothing of it takes effect until it is approved.
+    """
+    ListHeldImports: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListHeldImportsRequest, _registry_service_pb2.ListHeldImportsResponse]  # type: ignore[assignment]
+    """ListHeldImports gives the imports that wait for a second operator."""
+    ApproveImport: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveImportRequest, _registry_service_pb2.ApproveImportResponse]  # type: ignore[assignment]
+    """ApproveImport puts a held import in force. The caller must be another operator than the one who imported it."""
+    RejectImport: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RejectImportRequest, _registry_service_pb2.RejectImportResponse]  # type: ignore[assignment]
+    """RejectImport gives a held import up for good."""
     PutEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PutEntryRequest, _registry_service_pb2.PutEntryResponse]  # type: ignore[assignment]
     """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing."""
     WithdrawEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]  # type: ignore[assignment]
@@ -81,7 +97,33 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_registry_service_pb2.ImportEntriesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ImportEntriesResponse, _abc.Awaitable[_registry_service_pb2.ImportEntriesResponse]]:
-        """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows."""
+        """ImportEntries takes a list's file row by row, in one atomic import: the first message opens it, the others carry rows.
+        One that takes away more of the list than its guard is held: nothing of it takes effect until it is approved.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHeldImports(
+        self,
+        request: _registry_service_pb2.ListHeldImportsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListHeldImportsResponse, _abc.Awaitable[_registry_service_pb2.ListHeldImportsResponse]]:
+        """ListHeldImports gives the imports that wait for a second operator."""
+
+    @_abc_1.abstractmethod
+    def ApproveImport(
+        self,
+        request: _registry_service_pb2.ApproveImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ApproveImportResponse, _abc.Awaitable[_registry_service_pb2.ApproveImportResponse]]:
+        """ApproveImport puts a held import in force. The caller must be another operator than the one who imported it."""
+
+    @_abc_1.abstractmethod
+    def RejectImport(
+        self,
+        request: _registry_service_pb2.RejectImportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RejectImportResponse, _abc.Awaitable[_registry_service_pb2.RejectImportResponse]]:
+        """RejectImport gives a held import up for good."""
 
     @_abc_1.abstractmethod
     def PutEntry(

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
 from portcullis.adapters.sql.engines import open_engine, writing
+from portcullis.adapters.sql.journal_schema import journal_metadata
 from portcullis.adapters.sql.migrating import (
     MIGRATIONS,
     REVISIONS,
@@ -22,7 +23,7 @@ from portcullis.adapters.sql.migrating import (
     migrate_registry,
     version_table,
 )
-from portcullis.adapters.sql.schema import journal_metadata, registry_metadata
+from portcullis.adapters.sql.schema import registry_metadata
 from portcullis.domain.errors import SetupFault
 
 MIGRATE = {"registry": migrate_registry, "journal": migrate_journal}

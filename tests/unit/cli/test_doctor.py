@@ -29,6 +29,12 @@ class StoppedClock:
     def monotonic(self) -> float:
         return SystemClock().monotonic()
 
+    def hear(self, wall_s: float, monotonic_s: float) -> None:
+        """It stands."""
+
+    def align(self, wall_s: float, monotonic_s: float) -> None:
+        """It stands."""
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -79,6 +85,24 @@ def test_a_damaged_key_fails_without_being_shown(home: Path, text: str) -> None:
 
     assert State.FAIL == token.state
     assert not text or text not in token.what + token.mend
+
+
+def test_a_root_file_that_is_not_here_is_a_warning_that_says_where_it_comes_from(home: Path) -> None:
+    (finding,) = look(examinations.trusted_root, home, trusted_root=home / "nowhere.json")
+
+    assert State.WARN == finding.state
+    assert "copy 1.root.json" in finding.mend
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [('{"signed": {"_type": "root"}}', "ok"), ('{"signed": {"_type": "targets"}}', "fail"), ("[]", "fail"), ("", "fail")],
+)
+def test_a_root_file_is_looked_into(home: Path, text: str, state: str) -> None:
+    (home / "keys" / "trust").mkdir(exist_ok=True)
+    (home / "keys" / "trust" / "1.root.json").write_text(text)
+
+    assert {"trusted root": state} == states(look(examinations.trusted_root, home))
 
 
 @pytest.mark.parametrize(("free_mib", "state"), [(50, "fail"), (500, "warn"), (5000, "ok")])
@@ -136,7 +160,7 @@ def test_a_replica_tells_its_version_and_age(home: Path) -> None:
     (finding,) = look(examinations.replica, home)
 
     assert State.OK == finding.state
-    assert "snapshot 7, format 1" in finding.what
+    assert "snapshot 7, format 2" in finding.what
 
 
 def test_a_snapshot_of_the_future_means_that_a_clock_is_wrong(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""The commands on the registry, journal and replica, on a home of real parts."""
+"""The commands on the registry and journal, on a home of real parts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.mains.parts import open_journal
 from portcullis.mains.wiring import ProcessWiring
-from portcullis.registry.policy_files import load_policy
-from tests.support.command_homes import COURT, install_snapshot, make_home, portcullis, record_decision, write_policy
+from tests.support.command_homes import COURT, make_home, portcullis, record_decision, write_policy
 
 SUBJECT = "A1234567"
 
@@ -138,7 +136,7 @@ def test_an_import_is_counted_and_again_changes_nothing(
     assert 0 == import_rows(home, tmp_path / "list.jsonl", *rows, options=("--json", "--full"))
 
     counts = json.loads(capsys.readouterr().out)["counts"]
-    assert {"added": 0, "amended": 0, "unchanged": 2, "withdrawn": 0} == counts
+    assert {"added": 0, "amended": 0, "unchanged": 2, "withdrawn": 0, "superseded": 0} == counts
 
 
 def test_a_bad_row_is_named_without_its_identifier_and_the_others_go_in(
@@ -205,28 +203,6 @@ def test_no_journal_is_made_by_looking_for_a_decision(tmp_path: Path, capsys: py
     assert 2 == portcullis("decision", "show", "f" * 32, "--home", str(tmp_path))
     assert not list(tmp_path.iterdir())
     assert "journal.db is not there" in capsys.readouterr().err
-
-
-def test_a_snapshot_is_shown_with_its_lists(home: Path, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    install_snapshot(home, version=7, policy=load_policy(policy))
-
-    assert 0 == portcullis("snapshot", "show", "--home", str(home))
-    shown = capsys.readouterr().out
-    assert 0 == portcullis("snapshot", "show", "--home", str(home), "--json")
-    document = json.loads(capsys.readouterr().out)
-
-    assert shown.startswith("snapshot     7\n")
-    assert "court  Demonstration Court  RESTRICTED  1" in shown
-    assert ("7", ["court"]) == (document["version"], [each["name"] for each in document["lists"]])
-    assert 0 <= document["vouched_age_s"] < 60
-    assert document["published_at"] <= SystemClock().now()
-
-
-def test_an_empty_replica_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "replica").mkdir()
-
-    assert 1 == portcullis("snapshot", "show", "--home", str(tmp_path))
-    assert "no snapshot has arrived yet" in capsys.readouterr().err
 
 
 def test_nothing_is_published_without_a_store(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portcullis.domain.decisions import ALLOWED, Outcome, Verdict, decide
+from portcullis.domain.decisions import ALLOWED, Outcome, Verdict, decide, stale_lists
+from portcullis.domain.editions import FORMAT, Edition
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
 from portcullis.domain.plans import Plans
 from portcullis.domain.policies import Disclosure, Effect, OnStale, Partner, Policy, RestrictedList
-from portcullis.domain.records import ALL_MEASURES, Record, encode_records
-from tests.support.policies import NOW, RAIL, YEAR_S, a_list, agreement, measure, policy
+from portcullis.domain.records import ALL_MEASURES, Record, encode_body
+from portcullis.domain.segments import join_segments
+from tests.support.policies import NOW, RAIL, YEAR_S, a_list, agreement, measure, policy, published_lists
 
 TOKEN = b"t" * 16
 OTHER = b"o" * 16
@@ -22,7 +25,7 @@ OTHER = b"o" * 16
 
 def a_record(**changes: Any) -> Record:
     values: dict[str, Any] = {
-        "list_index": 0,
+        "list_number": 1,
         "legal_index": 0,
         "until": NOW + 100,
         "entry_id": 1,
@@ -41,11 +44,26 @@ def ask(
     purpose: str = "lending",
     attributes: dict[str, Any] | None = None,
     now: float = NOW,
+    stalled: Mapping[int, float] | None = None,
 ) -> Verdict:
-    plan = Plans(the_policy).plan("lender", action, purpose, now)
-    replica = {token: encode_records(records) for token, records in index.items()}
+    """Ask as the lender; ``stalled`` says since when lists, by number, can't be brought up to date."""
+    edition = an_edition(the_policy, stalled or {})
+    plan = Plans(the_policy, edition.lists).plan("lender", action, purpose, now)
+    replica = {token: value_of(records) for token, records in index.items()}
     bound = plan.binder.bind(list((attributes or {}).items()))
-    return decide(plan, probes, bound, replica.get, now, age_s)
+    return decide(plan, probes, bound, replica.get, now, stale_lists(edition, now, age_s))
+
+
+def an_edition(the_policy: Policy, stalled: Mapping[int, float]) -> Edition:
+    lists = tuple(msgspec.structs.replace(each, stalled_at=stalled.get(each.number)) for each in published_lists(the_policy))
+    return Edition(
+        format=FORMAT, version=1, published_at=NOW, registry_seq=1, policy=the_policy, lists=lists, credentials=()
+    )
+
+
+def value_of(records: Iterable[Record]) -> bytes:
+    numbers = sorted({each.list_number for each in records})
+    return join_segments((number, encode_body(each for each in records if each.list_number == number)) for number in numbers)
 
 
 def rail_policy(*measures: Any, **changes: Any) -> Policy:
@@ -119,7 +137,7 @@ def test_restrict_beats_review_beats_allow_and_the_others_ride_along() -> None:
         a_list("notices", measure(effect=Effect.NOTICE)),
         a_list("refusals", measure()),
     )
-    index = {TOKEN: [a_record(list_index=place, entry_id=place) for place in range(4)]}
+    index = {TOKEN: [a_record(list_number=number, entry_id=number) for number in range(1, 5)]}
     verdict = ask(policy(*lists), index)
     assert Outcome.RESTRICT == verdict.outcome
     assert [Effect.RESTRICT, Effect.REVIEW, Effect.NOTICE, Effect.GRANT] == [hit.effect for hit in verdict.hits]
@@ -136,6 +154,13 @@ def test_a_condition_that_cannot_be_evaluated_asks_a_person() -> None:
     assert Outcome.REVIEW == ask(broken, {TOKEN: [a_record()]}, attributes={"divisor": 0}).outcome
 
 
+def test_a_condition_that_this_release_cannot_read_asks_a_person_and_leaves_the_other_lists_their_say() -> None:
+    lists = (a_list("broken", measure(when="amount >")), a_list("sound", measure()))
+    assert Outcome.REVIEW == ask(policy(*lists), {TOKEN: [a_record()]}).outcome
+    assert Outcome.RESTRICT == ask(policy(*lists), {TOKEN: [a_record(), a_record(list_number=2)]}).outcome
+    assert ALLOWED is ask(policy(*lists), {})
+
+
 @pytest.mark.parametrize(
     ("on_stale", "outcome"),
     [(OnStale.ALLOW, Outcome.ALLOW), (OnStale.REVIEW, Outcome.REVIEW), (OnStale.RESTRICT, Outcome.RESTRICT)],
@@ -150,9 +175,51 @@ def test_past_the_greatest_age_the_declared_fail_mode_applies_to_everyone(on_sta
 
 def test_a_stale_list_leaves_the_fresh_ones_their_say() -> None:
     lists = (a_list("old", measure(), max_age_s=1), a_list("fresh", measure(), max_age_s=1000))
-    verdict = ask(policy(*lists), {TOKEN: [a_record(list_index=1)]}, age_s=10)
+    verdict = ask(policy(*lists), {TOKEN: [a_record(list_number=2)]}, age_s=10)
     assert (Outcome.RESTRICT, True) == (verdict.outcome, verdict.degraded)
     assert ["fresh"] == [hit.measure.list.name for hit in verdict.hits]
+
+
+@pytest.mark.parametrize(
+    ("on_stale", "outcome"),
+    [(OnStale.ALLOW, Outcome.ALLOW), (OnStale.REVIEW, Outcome.REVIEW), (OnStale.RESTRICT, Outcome.RESTRICT)],
+)
+def test_a_list_that_the_publisher_cannot_bring_up_to_date_grows_old_alone(on_stale: OnStale, outcome: Outcome) -> None:
+    lists = (a_list("stuck", measure(on_stale=on_stale), max_age_s=60), a_list("other", measure(), max_age_s=60))
+    verdict = ask(policy(*lists), {}, age_s=1, stalled={1: NOW - 61})
+    assert (outcome, True) == (verdict.outcome, verdict.degraded)
+    assert ALLOWED is ask(policy(*lists), {}, age_s=1, stalled={1: NOW - 60})
+    listed = ask(policy(*lists), {TOKEN: [a_record(list_number=2)]}, age_s=1, stalled={1: NOW - 61})
+    assert (Outcome.RESTRICT, True) == (listed.outcome, listed.degraded)
+
+
+def test_a_list_is_never_younger_than_its_snapshot() -> None:
+    stuck = policy(a_list("court", measure(on_stale=OnStale.REVIEW), max_age_s=60))
+    assert Outcome.REVIEW == ask(stuck, {}, age_s=61, stalled={1: NOW - 1}).outcome
+
+
+def test_a_stalled_list_that_the_plan_does_not_ask_degrades_nothing() -> None:
+    lists = (a_list("court", measure()), a_list("stuck", measure(on_stale=OnStale.RESTRICT), max_age_s=60))
+    the_policy = policy(*lists, partners=(Partner(name="lender", title="A lender", agreements=(agreement(),)),))
+    assert ALLOWED is ask(the_policy, {}, stalled={2: NOW - 1000})
+    listed = ask(the_policy, {TOKEN: [a_record()]}, stalled={2: NOW - 1000})
+    assert (Outcome.RESTRICT, False) == (listed.outcome, listed.degraded)
+
+
+def test_a_bit_means_what_the_edition_says_and_not_the_place_in_the_policy() -> None:
+    the_policy = policy(a_list("court", measure("new"), measure("old", effect=Effect.REVIEW)))
+    (published,) = published_lists(the_policy, measures=("gone", "old", "new"))
+    plan = Plans(the_policy, [published]).plan("lender", "loan.apply", "lending", NOW)
+
+    def outcome(mask: int) -> Outcome:
+        value = value_of([a_record(measures=mask)])
+        return decide(plan, [(TOKEN, False)], plan.binder.bind(()), {TOKEN: value}.get, NOW, frozenset()).outcome
+
+    assert [Outcome.ALLOW, Outcome.REVIEW, Outcome.RESTRICT] == [outcome(0b001), outcome(0b010), outcome(0b100)]
+
+
+def test_records_of_a_list_that_the_edition_does_not_have_say_nothing() -> None:
+    assert Outcome.ALLOW == ask(policy(), {TOKEN: [a_record(list_number=9)]}).outcome
 
 
 @pytest.mark.parametrize("effect", [Effect.RESTRICT, Effect.REVIEW])
@@ -229,7 +296,7 @@ def test_an_action_that_no_list_covers_is_an_error_and_no_silent_allow() -> None
 
 
 def test_an_agreement_ends_on_its_day_though_its_plan_was_compiled_before() -> None:
-    plans = Plans(policy())
+    plans = Plans(policy(), published_lists(policy()))
     plans.plan("lender", "loan.apply", "lending", NOW)
     with pytest.raises(NotPermitted):
         plans.plan("lender", "loan.apply", "lending", NOW + YEAR_S)
@@ -277,7 +344,9 @@ def test_the_outcome_is_that_of_a_plain_model(kinds: tuple[Effect, ...], listing
     index: dict[bytes, list[Record]] = {}
     expected = Outcome.ALLOW
     for number, (place, start, end, stayed, weak) in enumerate(listings):
-        record = a_record(list_index=place, entry_id=number, valid_from=max(NOW + start, 1), until=NOW + end, stayed=stayed)
+        record = a_record(
+            list_number=place + 1, entry_id=number, valid_from=max(NOW + start, 1), until=NOW + end, stayed=stayed
+        )
         index.setdefault(OTHER if weak else TOKEN, []).append(record)
         if start <= 0 < end and not stayed and kinds[place] in {Effect.RESTRICT, Effect.REVIEW}:
             refuses = kinds[place] is Effect.RESTRICT and not weak

@@ -7,7 +7,7 @@ from portcullis.domain.editions import FORMAT, Edition
 from portcullis.gateway.answers import DECISION_ID_LENGTH, DecisionIds, SnapshotLine, varint
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
-from tests.support.policies import policy
+from tests.support.policies import policy, published_lists
 
 
 def edition(version: int, published_at: float = 1_800_000_000.25) -> Edition:
@@ -17,9 +17,8 @@ def edition(version: int, published_at: float = 1_800_000_000.25) -> Edition:
         published_at=published_at,
         registry_seq=1,
         policy=policy(),
-        legal=(),
+        lists=published_lists(policy()),
         credentials=(),
-        records=0,
     )
 
 

@@ -58,18 +58,19 @@ async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_lo
     serving = running_registry(
         settings=Settings(grpc_port=0, drain_s=0.1),
         reader=registry,
-        desks=OperatorDesks(cast("Any", None), cast("Any", None)),
+        desks=OperatorDesks(cast("Any", None), cast("Any", None), cast("Any", None)),
         replica=MemoryReplica(writer, clock),
         journal=MemoryJournal(clock=clock),
+        clock=clock,
         tally=CheckTally(CollectorRegistry()),
     )
     async with serving as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         assert not (await status(channel, "old-key")).HasField("snapshot")
-        writer.install(edition(7, 2), records(range(2)))
+        writer.install(edition(7, records(range(2))), records(range(2)))
         await eventually(channel, "old-key", "7")
         registry.faulty = True
         registry.credentials = (credential("new-key", "olga", "operator"),)
         registry.seq += 1
-        writer.install(edition(8, 2), records(range(2)))
+        writer.install(edition(8, records(range(2))), records(range(2)))
         await eventually(channel, "new-key", "8")
         assert not registry.faulty

@@ -36,10 +36,10 @@ class FixedClock(SystemClock):
 def the_view(**list_changes: Any) -> View:
     clock = FixedClock()
     writer = MemoryReplicaWriter(clock)
-    record = Record(0, 0, until=NOW + YEAR_S, entry_id=1, case_reference="case-1")
+    record = Record(1, 0, until=NOW + YEAR_S, entry_id=1, case_reference="case-1")
     index = {token: [record] for each in (LISTED, passport(1)) for token in TOKENISER.index_tokens(each)}
     installed(writer, edition_of(1, policy(a_list("court", measure(), **list_changes)), index, published_at=NOW), index)
-    view = Held(MemoryReplica(writer, clock)).view
+    view = Held(MemoryReplica(writer, clock), clock).view
     assert view is not None
     return view
 
@@ -129,7 +129,7 @@ def test_a_stale_list_ends_the_short_path() -> None:
     desk, view = a_desk(), the_view(max_age_s=10)
     ask_whole(desk, view, body_of(CLEAN))
     assert desk.passes(view, "lender", body_of(CLEAN))
-    view.age_s = 10.5
+    view.stale = frozenset({1})
     assert not desk.passes(view, "lender", body_of(CLEAN))
 
 

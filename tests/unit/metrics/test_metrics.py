@@ -77,6 +77,120 @@ def test_the_plain_count_never_falls_back_so_that_sampling_by_its_low_bits_holds
     assert 17 == tally.allowed
 
 
+class HandTime:
+    def __init__(self):
+        self.at = 100.0
+
+    def __call__(self):
+        return self.at
+
+
+def test_what_a_follower_counts(registry):
+    metrics = FollowerMetrics(registry, reasons=("rollback", "digest-mismatch"))
+
+    def value(name, **labels):
+        return registry.get_sample_value(f"portcullis_{name}", labels)
+
+    assert (0, 0) == (
+        value("follower_refusals_total", reason="rollback"),
+        value("follower_fetched_bytes_total", kind="base"),
+    )
+    metrics.installed(100, 2.0)
+    metrics.applied(101, 0.002)
+    metrics.applied(102, 0.004)
+    metrics.refused("rollback")
+    metrics.fell_back("digest-mismatch")
+    metrics.fetched("base", 1000)
+    metrics.fetched("delta", 10)
+    metrics.fetched("delta", 5)
+    assert 102 == value("follower_version")
+    metrics.holds(102, 0.5)
+
+    assert (1, 2) == (value("follower_installs_total"), value("follower_applies_total"))
+    assert (1, 2) == (value("follower_install_seconds_count"), value("follower_apply_seconds_count"))
+    assert 0.006 == pytest.approx(value("follower_apply_seconds_sum"))
+    assert (1, 0) == tuple(value("follower_refusals_total", reason=each) for each in ("rollback", "digest-mismatch"))
+    assert 1 == value("follower_fallbacks_total", reason="digest-mismatch")
+    assert (1000, 15) == tuple(value("follower_fetched_bytes_total", kind=each) for each in ("base", "delta"))
+    assert (102, 0.5) == (value("follower_version"), value("follower_vouched_age_seconds"))
+
+
+def test_when_metadata_expires_is_asked_now_and_then(registry):
+    time, asked = HandTime(), []
+
+    def expiries():
+        asked.append(time.at)
+        return {"root": 5e9, "list-court": time.at}
+
+    metrics = FollowerMetrics(registry, expiries=expiries, monotonic=time)
+    for _ in range(3):
+        metrics.holds(1, 0.1)
+        time.at += 4.0
+    metrics.holds(1, 0.1)
+
+    assert [100.0, 112.0] == asked
+    expires = "portcullis_metadata_expires_timestamp_seconds"
+    assert 5e9 == registry.get_sample_value(expires, {"role": "root"})
+    assert 112.0 == registry.get_sample_value(expires, {"role": "list-court"})
+
+
+def test_what_a_publisher_counts(registry):
+    time, held = HandTime(), [2, None, 3]
+    metrics = PublisherMetrics(registry, held_imports=lambda: held.pop(0), monotonic=time)
+
+    def value(name, **labels):
+        return registry.get_sample_value(f"portcullis_{name}", labels)
+
+    assert 0 == value("publish_failures_total", reason="store")
+    metrics.published(100, 0.2, 5000)
+    metrics.published(101, 0.1, 50)
+    metrics.failed("store")
+    metrics.refilled()
+    metrics.faulty("court", 3)
+    metrics.reworked(folded=64, compacted=False)
+    metrics.reworked(folded=0, compacted=True)
+    seen = []
+    for held_now in (True, False, True):
+        metrics.leased(held=held_now)
+        seen.append((value("publisher_lease_held"), value("held_imports")))
+        time.at += 11.0
+
+    assert (2, 2, 101, 5050) == tuple(
+        value(name) for name in ("publishes_total", "publish_seconds_count", "published_version", "published_bytes_total")
+    )
+    assert (1, 1) == (value("publish_failures_total", reason="store"), value("store_refills_total"))
+    assert 3 == value("faulty_entries_total", list="court")
+    assert (64, 1) == (value("folded_deltas_total"), value("compactions_total"))
+    assert [(1, 2), (0, 2), (1, 3)] == seen
+
+
+def test_a_list_that_is_stalled_no_more_is_told_so(registry):
+    metrics = PublisherMetrics(registry)
+    metrics.stalled(["court", "carriers"])
+    metrics.stalled({"carriers"})
+
+    stalled = [registry.get_sample_value("portcullis_list_stalled", {"list": each}) for each in ("court", "carriers")]
+    assert [0, 1] == stalled
+
+
+def test_a_list_that_left_is_neither_old_nor_stale(registry):
+    tally = CheckTally(registry)
+    tally.lists_held({"court": 7.0, "carriers": 1.0}, {"court"})
+    first = {
+        sample.labels["list"]: sample.value
+        for each in registry.collect()
+        for sample in each.samples
+        if each.name.endswith("list_stale")
+    }
+    tally.lists_held({"carriers": 2.0}, set())
+
+    def value(name, of):
+        return registry.get_sample_value(f"portcullis_list_{name}", {"list": of})
+
+    assert {"court": 1, "carriers": 0} == first
+    assert [(0, 0), (2, 0)] == [(value("age_seconds", each), value("stale", each)) for each in ("court", "carriers")]
+
+
 WORKER = """
 import sys
 from prometheus_client import CollectorRegistry

@@ -107,3 +107,18 @@ def test_what_a_key_cant_have_is_refused_by_field(desk: ApiKeyDesk, holder: str,
     with pytest.raises(InvalidRequest) as caught:
         desk.create(holder, role, note, actor="op")
     assert [field] == [violation.field for violation in caught.value.violations]
+
+
+def test_an_operators_key_names_the_operator(desk: ApiKeyDesk) -> None:
+    _, text = desk.create("olga", "operator", "", actor="op")
+    assert ["olga", "olga"] == [desk.operator(given) for given in (text, f" {text}\n")]
+
+
+def test_a_key_that_is_no_operators_in_force_names_nobody(desk: ApiKeyDesk) -> None:
+    revoked, text = desk.create("olga", "operator", "", actor="op")
+    desk.revoke(revoked.key_id, actor="op")
+    _, partners = desk.create("lending", "partner", "", actor="op")
+    for given in (text, partners, "pcl_aaaaaaaa_nonsense", "nonsense", "", "\udce4"):
+        with pytest.raises(InvalidRequest, match="no operator's key that is in force") as caught:
+            desk.operator(given)
+        assert not given or given not in str(caught.value)

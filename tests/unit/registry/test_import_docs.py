@@ -42,8 +42,15 @@ def test_every_row_of_an_example_is_good(form: str) -> None:
 
 
 def test_every_list_that_a_command_names_is_one_of_the_demonstration() -> None:
-    named = {words[words.index("--list") + 1] for words in commands("import")}
+    named = {words[words.index("--list") + 1] for words in commands("import") if "--list" in words}
     assert named <= {each.name for each in demonstration().policy().lists}
+
+
+def test_every_command_about_held_imports_can_be_given_as_it_stands() -> None:
+    decisions = [words for words in commands("import") if "--list" not in words]
+    assert ["held", "approve", "reject"] == [words[1] for words in decisions]
+    for words in decisions:
+        parse(words)
 
 
 @pytest.mark.parametrize("form", _FORMS)

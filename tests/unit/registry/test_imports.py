@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
-from portcullis.ports import ImportCounts, ImportReport
+from portcullis.ports import ImportCounts, ImportOutcome, ImportReport, Shrinkage
 from portcullis.registry.imports import BATCH_ROWS, MAX_FAULTS, ImportRun
 from portcullis.registry.readers.jsonl import read_jsonl
 from portcullis.registry.readers.sources import Meter
@@ -182,6 +182,45 @@ def test_progress_grows_to_the_whole_of_all_files() -> None:
     assert (files[0].size, total) == (told[0][0], told[-1][0])
 
 
+def guarded() -> MemoryRegistry:
+    store = registry(a_list(guard_percent=5, guard_entries=1))
+    load(store, good(1, 2, 3, 4))
+    return store
+
+
+def test_an_import_that_takes_away_more_than_the_guard_is_held_and_says_so() -> None:
+    store = guarded()
+    report = load(store, good(1, 5), full=True)
+    assert (True, True, 2) == (report.committed, report.held, report.import_id)
+    assert ((1, 0, 1, 3), Shrinkage(lost=3, in_force=4, guard=1)) == (counts(report), report.shrinkage)
+    assert {"k1", "k2", "k3", "k4"} == in_force(store)
+
+
+def test_an_import_within_the_guard_is_not_held() -> None:
+    report = load(guarded(), good(1, 2, 3), full=True)
+    assert (False, None, 2, (0, 0, 3, 1)) == (report.held, report.shrinkage, report.import_id, counts(report))
+
+
+def test_a_newer_import_says_which_held_one_it_made_void() -> None:
+    store = guarded()
+    held = load(store, good(1), full=True)
+    assert held.import_id == load(store, good(1, 2, 3, 4), full=True).voided
+
+
+def test_an_import_that_was_not_committed_makes_nothing_void() -> None:
+    store = guarded()
+    load(store, good(1), full=True)
+    strict = load(store, good(1) + bad(2), full=True, strict=True)
+    assert (None, False, None) == (strict.import_id, strict.held, strict.voided)
+    assert 1 == len(store.held_imports())
+
+
+def test_a_row_that_is_merely_bad_is_no_loss() -> None:
+    store = guarded()
+    report = load(store, good(1) + bad(2) + bad(3) + bad(4), full=True)
+    assert (False, 3, (0, 0, 1, 0)) == (report.held, report.rejected, counts(report))
+
+
 class Rows:
     """A file of many rows that is never whole in memory."""
 
@@ -221,8 +260,8 @@ class Forgetful:
     def keep(self, keys: list[str]) -> None:
         raise AssertionError(keys)
 
-    def commit(self, *, full: bool) -> ImportCounts:
-        return ImportCounts(added=self.rows)
+    def commit(self, *, full: bool) -> ImportOutcome:
+        return ImportOutcome(import_id=1, counts=ImportCounts(added=self.rows))
 
 
 def test_memory_does_not_grow_with_the_rows() -> None:

@@ -121,6 +121,38 @@ def test_a_whole_number_as_the_default_of_a_double_is_held_as_a_double(write: Wr
     assert isinstance(load_policy(write()).actions[0].attributes[0].default, float)
 
 
+def test_a_list_has_the_guard_that_it_states_or_the_default(write: Write):
+    stated = COURT.replace("[[measure]]", "guard_percent = 2\nguard_entries = 50\n\n[[measure]]")
+    found = load_policy(write(lists__court=stated, lists__other=COURT.replace('"court"', '"other"'))).lists
+    assert [(2, 50), (5, 1000)] == [(each.guard_percent, each.guard_entries) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("guard_percent = 101", "guard_percent: this is no share of a list; write a whole number from 0 to 100"),
+        ("guard_percent = -1", "guard_percent: this is no share of a list; write a whole number from 0 to 100"),
+        ("guard_percent = 2.5", "guard_percent: it is a number, and must be a whole number; write a whole number, as 5"),
+        (
+            "guard_entries = true",
+            "guard_entries: it is true or false, and must be a whole number; write a whole number, as 1000",
+        ),
+        ("guard_entries = -1", "guard_entries: this is no number of entries; write a whole number from 0 to 4294967296"),
+        ('guard_entries = "9"', "guard_entries: it is a text, and must be a whole number; write a whole number, as 1000"),
+    ],
+)
+def test_what_is_no_guard_is_refused(write: Write, written: str, problem: str):
+    directory = write(lists__court=COURT.replace("[[measure]]", f"{written}\n\n[[measure]]"))
+    assert [f"lists/court.toml:list.{problem}"] == problems(directory)
+
+
+def test_a_guard_that_lets_everything_go_is_warned_of(write: Write):
+    directory = write(lists__court=COURT.replace("[[measure]]", "guard_percent = 100\n\n[[measure]]"))
+    policy, found = read_policy(directory)
+    assert policy is not None
+    assert ["lists/court.toml:list.guard_percent"] == [each.where for each in found if each.warning]
+
+
 def test_files_are_read_in_the_order_of_their_names(write: Write):
     directory = write(lists__a=COURT.replace('"court"', '"z-list"'), lists__z=COURT.replace('"court"', '"a-list"'))
     assert ["z-list", "court", "a-list"] == [each.name for each in load_policy(directory).lists]

@@ -1,6 +1,6 @@
 """The small files beside the generations: which one is in force, and when the publisher last vouched for it.
 
-``current.json`` is replaced when a version is installed, and is on the disk before the old generation goes.
+``current.json`` is replaced when a generation is, and is on the disk before the old generation goes.
 ``vouched.json`` is replaced every second and never forced to the disk: a crash may lose it, which makes the replica look
 older than it is and nothing worse.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from portcullis.domain.editions import FORMAT, Edition
-from portcullis.ports import Clock
+from portcullis.ports import Clock, TimeKeeper
 
 CURRENT_FILE = "current.json"
 VOUCHED_FILE = "vouched.json"
@@ -25,7 +25,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """Which generation is in force. ``data_bytes`` is the least its file may hold."""
+    """Which generation is in force, and the version it was built as. ``data_bytes`` is the least its file may hold."""
 
     format: int
     generation: int
@@ -90,6 +90,12 @@ def write_vouching(home: Path, vouching: Vouching) -> None:
         OSError: the disk refused; the old one stands.
     """
     _replace(home / VOUCHED_FILE, msgspec.json.encode(vouching), durable=False)
+
+
+def share_time(vouching: Vouching | None, clock: TimeKeeper, boot_id: str) -> None:
+    """Let a clock carry on from a note of this boot, so that the processes of a host keep one time."""
+    if vouching is not None and boot_id and vouching.boot_id == boot_id:
+        clock.align(vouching.wall, vouching.monotonic)
 
 
 def vouched_monotonic(edition: Edition, vouching: Vouching | None, clock: Clock, boot_id: str) -> float:

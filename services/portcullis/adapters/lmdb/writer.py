@@ -1,8 +1,8 @@
-"""The follower's side of the replica: builds a generation beside the present one, then swaps to it.
+"""The writing side of the replica: builds a generation beside the present one, or leads the present one on.
 
-The order makes every crash harmless: the new generation is wholly on the disk, folders included, before ``current.json``
+The order makes every crash harmless. A new generation is wholly on the disk, folders included, before ``current.json``
 names it; ``current.json`` is on the disk before the old generation is deleted; whatever ``current.json`` does not name at a
-start is the rest of a crash, and goes.
+start is the rest of a crash, and goes. A version in place is one transaction (`portcullis.adapters.lmdb.present`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
-import lmdb
-
 from portcullis.adapters.clock import boot_id
-from portcullis.adapters.lmdb.bloom import BloomBuilder
-from portcullis.adapters.lmdb.generations import DATA_FILE, EDITION_KEY, LOCK_FILE, MAX_READERS, open_generation
+from portcullis.adapters.lmdb.building import FOLDER_MODE, build_generation
+from portcullis.adapters.lmdb.generations import DATA_FILE
 from portcullis.adapters.lmdb.pointer import (
     GENERATIONS,
     Pointer,
@@ -27,62 +24,61 @@ from portcullis.adapters.lmdb.pointer import (
     generation_folder,
     read_pointer,
     read_vouching,
-    sync_folder,
+    share_time,
     vouched_monotonic,
     write_pointer,
     write_vouching,
 )
-from portcullis.domain.editions import FORMAT, Edition, encode_edition
-from portcullis.domain.errors import Refusal, SetupFault, SnapshotInvalid
-from portcullis.ports import Clock
-
-_BATCH = 10_000
-_FIRST_MAP_BYTES = 16 << 20
-_FOLDER_MODE = 0o750
-_DATA_MODE = 0o640
-_LOCK_MODE = 0o660
+from portcullis.adapters.lmdb.present import PresentGeneration
+from portcullis.domain.editions import FORMAT, Edition
+from portcullis.domain.errors import SetupFault, SnapshotInvalid
+from portcullis.domain.segments import Change
+from portcullis.ports import Space, TimeKeeper
 
 
 class LmdbReplicaWriter:
     """Writes one host's replica. A second writer on the same folder is refused.
 
+    Args:
+        home: the replica's folder.
+        clock: for how long ago a version was vouched for.
+        boot: the present boot of the host; found out where it is None, "" where the host does not tell.
+        filtered: whether generations get a filter of their tokens, which only readers need.
+
     Raises:
         SetupFault: another process writes this replica, or the folder can't be written.
     """
 
-    def __init__(self, home: Path, clock: Clock, *, boot: str | None = None) -> None:
+    def __init__(self, home: Path, clock: TimeKeeper, *, boot: str | None = None, filtered: bool = True) -> None:
         self._home = home
         self._clock = clock
         self._boot = boot_id() if boot is None else boot
+        self._filtered = filtered
         self._lock = _locked(home)
         self._pointer = read_pointer(home)[1]
-        self._held = _edition(home, self._pointer)
+        self._opened: PresentGeneration | None = None
+        self._data_file = ""
+        share_time(read_vouching(home), clock, self._boot)
         self._vouched_at = self._restored_vouching()
         self._sweep()
 
     def held(self) -> Edition | None:
         """Give the edition now installed, or None. What can't be read, or was wiped meanwhile, counts as none."""
-        pointer = self._pointer
-        if (
-            pointer is None
-            or read_pointer(self._home)[1] != pointer
-            or not (pointer.folder(self._home) / DATA_FILE).exists()
-        ):
-            return None
-        return self._held
+        present = self._present()
+        return present.edition if present else None
 
-    def install(self, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> None:
+    def install(self, edition: Edition, records: Iterable[Change], changes: Iterable[Change] = ()) -> None:
         """Build a version beside the present one, then swap to it.
 
         Raises:
-            SnapshotInvalid: tokens out of order, doubled, or not as many as the edition says.
+            SnapshotInvalid: the records are out of order, a body is malformed, or a list is not what the edition says.
             OSError: the disk refused; the present version stays.
         """
-        (self._home / GENERATIONS).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        (self._home / GENERATIONS).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         number = self._next_number()
         folder = generation_folder(self._home, number)
         try:
-            data_bytes = _build(folder, edition, records)
+            data_bytes = build_generation(folder, edition, records, changes, filtered=self._filtered)
             pointer = Pointer(format=FORMAT, generation=number, version=edition.version, data_bytes=data_bytes)
             write_pointer(self._home, pointer)
         except BaseException:
@@ -90,11 +86,47 @@ class LmdbReplicaWriter:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         self._pointer = pointer
-        self._held = edition
-        with suppress(OSError):
-            # The version is installed, note or not; without one its age is worked out anew from the same facts.
-            self._note(edition.version, vouched_monotonic(edition, None, self._clock, self._boot))
+        if self._opened is not None:
+            self._opened.give_up()
+        self._opened = self._open(pointer)
+        self._note_published(edition)
         self._sweep()
+
+    def apply(self, edition: Edition, changes: Iterable[Change]) -> None:
+        """Lead the present version on to the next in one transaction: bodies, edition and version.
+
+        Where the present generation can't be led on (`PresentGeneration.writable`), one is built beside it instead.
+
+        Raises:
+            SnapshotInvalid: nothing is installed, a body is malformed, a list that has records left, or a list would not be
+                what the edition says; the present version stays.
+            OSError: the disk refused; the present version stays.
+        """
+        present = self._present()
+        if present is None:
+            raise SnapshotInvalid("nothing is installed that could be led on")
+        if present.writable:
+            present.lead_on(edition, changes)
+            self._note_published(edition)
+        else:
+            self.install(edition, present.records(), changes)
+
+    def body(self, token: bytes, number: int) -> bytes:
+        """Give the body of a token in a list as of the version installed; empty where it has none."""
+        # A publisher asks a million times in a row, so no more is looked at than whether the folder was wiped meanwhile.
+        stands = self._opened is not None and os.path.exists(self._data_file)  # noqa: PTH110 - a tenth of the time
+        present = self._opened if stands else self._present()
+        return present.body(token, number) if present else b""
+
+    def records(self) -> Iterator[Change]:
+        """Give every body, ascending, as of the version installed when this is called; read in steps as one likes."""
+        present = self._present()
+        return present.records() if present else iter(())
+
+    def space(self) -> Space | None:
+        """Say how much room the version installed takes, and how much it would if it were built anew."""
+        present = self._present()
+        return present.space() if present else None
 
     def vouch(self, version: int, age_s: float) -> None:
         """Note when the publisher vouched for the version installed; the latest vouching counts.
@@ -103,8 +135,14 @@ class LmdbReplicaWriter:
             OSError: the disk refused.
         """
         vouched_at = self._clock.monotonic() - max(0.0, age_s)
-        if self._held is not None and version == self._held.version and vouched_at > self._vouched_at:
+        opened = self._opened
+        if opened is not None and version == opened.edition.version and vouched_at > self._vouched_at:
             self._note(version, vouched_at)
+
+    def _note_published(self, edition: Edition) -> None:
+        with suppress(OSError):
+            # The version is installed, note or not; without one its age is worked out anew from the same facts.
+            self._note(edition.version, vouched_monotonic(edition, None, self._clock, self._boot))
 
     def _note(self, version: int, vouched_at: float) -> None:
         self._vouched_at = vouched_at
@@ -113,14 +151,40 @@ class LmdbReplicaWriter:
 
     def close(self) -> None:
         """Let another writer have the folder."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            with suppress(OSError):
+                # Then the filter stays marked, and is trusted as long as this boot lasts.
+                opened.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
+    def _present(self) -> PresentGeneration | None:
+        """Give the generation in force, or None where it was wiped meanwhile or can't be read."""
+        pointer = self._pointer
+        if (
+            pointer is None
+            or read_pointer(self._home)[1] != pointer
+            or not (pointer.folder(self._home) / DATA_FILE).exists()
+        ):
+            return None
+        if self._opened is None or self._opened.is_lost:
+            self._opened = self._open(pointer)
+        return self._opened
+
+    def _open(self, pointer: Pointer) -> PresentGeneration | None:
+        self._data_file = str(pointer.folder(self._home) / DATA_FILE)
+        try:
+            return PresentGeneration(pointer.folder(self._home), pointer.data_bytes, self._boot, filtered=self._filtered)
+        except (SnapshotInvalid, OSError):
+            return None
+
     def _restored_vouching(self) -> float:
-        if self._held is None:
+        held = self.held()
+        if held is None:
             return float("-inf")
-        return vouched_monotonic(self._held, read_vouching(self._home), self._clock, self._boot)
+        return vouched_monotonic(held, read_vouching(self._home), self._clock, self._boot)
 
     def _next_number(self) -> int:
         """Give a number that no folder and no pointer has, so that no reader takes an old path for a new one."""
@@ -137,7 +201,7 @@ class LmdbReplicaWriter:
 
 def _locked(home: Path) -> int:
     try:
-        (home / GENERATIONS).mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        (home / GENERATIONS).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         descriptor = os.open(home / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         raise SetupFault(
@@ -151,77 +215,3 @@ def _locked(home: Path) -> int:
             f"replica: another follower writes {home}; one follower serves a host: stop it, or set PORTCULLIS_REPLICA_DIR"
         ) from fault
     return descriptor
-
-
-def _edition(home: Path, pointer: Pointer | None) -> Edition | None:
-    if pointer is None:
-        return None
-    try:
-        return open_generation(pointer.folder(home), pointer.data_bytes).edition
-    except SnapshotInvalid:
-        return None
-
-
-def _build(folder: Path, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> int:
-    """Build a generation and force it to the disk; gives the length of its file in bytes."""
-    folder.mkdir(mode=_FOLDER_MODE)
-    try:
-        # Nothing is forced to the disk before the end: a half-built generation is worth nothing.
-        environment = lmdb.open(
-            str(folder), map_size=_FIRST_MAP_BYTES, sync=False, metasync=False, max_readers=MAX_READERS, mode=_LOCK_MODE
-        )
-        try:
-            _fill(environment, edition, records).write(folder, _DATA_MODE)
-            environment.sync(True)  # noqa: FBT003 - positional by LMDB's signature: force
-        finally:
-            environment.close()
-    except lmdb.Error as fault:
-        raise OSError("the replica's disk refused a write") from fault
-    data = folder / DATA_FILE
-    # Set again because the process's umask may have taken the group's rights away.
-    data.chmod(_DATA_MODE)
-    (folder / LOCK_FILE).chmod(_LOCK_MODE)
-    sync_folder(folder)
-    sync_folder(folder.parent)
-    return data.stat().st_size
-
-
-def _fill(environment: lmdb.Environment, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> BloomBuilder:
-    """Write every record; gives the filter of their tokens."""
-    present = BloomBuilder(edition.records)
-    _append(environment, [(EDITION_KEY, encode_edition(edition))])
-    count = 0
-    for batch in _batches(_ascending(records)):
-        _append(environment, batch)
-        count += len(batch)
-        for token, _ in batch:
-            present.add(token)
-    if count != edition.records:
-        raise SnapshotInvalid("the records are not as many as the edition says", refusal=Refusal.RECORDS_MALFORMED)
-    return present
-
-
-def _ascending(records: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
-    last = EDITION_KEY
-    for pair in records:
-        if pair[0] <= last:
-            raise SnapshotInvalid("tokens are out of order", refusal=Refusal.RECORDS_MALFORMED)
-        last = pair[0]
-        yield pair
-
-
-def _batches(records: Iterator[tuple[bytes, bytes]]) -> Iterator[list[tuple[bytes, bytes]]]:
-    while batch := list(islice(records, _BATCH)):
-        yield batch
-
-
-def _append(environment: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
-    """Write a batch in a transaction of its own, and again in a larger map when it does not fit."""
-    while True:
-        try:
-            with environment.begin(write=True) as transaction, transaction.cursor() as cursor:
-                cursor.putmulti(batch, append=True)
-        except lmdb.MapFullError:
-            environment.set_mapsize(environment.info()["map_size"] * 2)
-        else:
-            return

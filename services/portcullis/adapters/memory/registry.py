@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import msgspec
 
+from portcullis.adapters.memory.registry_imports import (
+    Changes,
+    Held,
+    MemoryImport,
+    compare,
+    compare_again,
+    shrinkage,
+    told_as_held,
+)
+from portcullis.adapters.memory.registry_view import MemoryView, Version, tokens_of
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
-from portcullis.domain.policies import Disclosure, Policy
+from portcullis.domain.guards import ImportState, check_approver, check_held, check_rules
+from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, ImportCounts, IndexedEntry, Look, StoredEntry
+from portcullis.ports import ApiKey, Clock, HeldImport, ImportOutcome, Look, StoredEntry
 
 
 class Change(NamedTuple):
@@ -26,17 +39,6 @@ class Change(NamedTuple):
     change: str
     subject: str
     detail: str = ""
-
-
-class _Held(NamedTuple):
-    entry_id: int
-    version: int
-    status: EntryStatus
-    entry: Entry
-
-    @property
-    def in_force(self) -> bool:
-        return self.status is EntryStatus.IN_FORCE
 
 
 class MemoryRegistry:
@@ -52,7 +54,11 @@ class MemoryRegistry:
         self._clock = clock
         self._lock = threading.RLock()
         self._policy = Policy()
-        self._held: dict[tuple[str, str], _Held] = {}
+        self._numbers: dict[str, int] = {}
+        self._lists: defaultdict[str, dict[str, Version]] = defaultdict(dict)
+        self._entry_ids = count(1)
+        self._imports: list[ImportState] = []
+        self._held: dict[int, Held] = {}
         self._keys: dict[str, tuple[ApiKey, str]] = {}
         self._log: list[Change] = []
         self._looks: defaultdict[tuple[str, str], list[Look]] = defaultdict(list)
@@ -69,7 +75,10 @@ class MemoryRegistry:
                 seq=len(self._log),
                 policy=self._policy,
                 credentials=self._credentials(),
-                held=[held for held in self._held.values() if held.in_force],
+                list_numbers={each.name: self._numbers[each.name] for each in self._policy.lists},
+                held=sorted(
+                    (held for each in self._lists.values() for held in each.values()), key=lambda held: held.entry_id
+                ),
                 tokeniser=self._tokeniser,
                 now=self._clock.now(),
             )
@@ -81,7 +90,9 @@ class MemoryRegistry:
             if policy == self._policy and any(change.change == "policy" for change in self._log):
                 return False
             self._policy = policy
-            self._log.append(Change(actor, "policy", "policy"))
+            self._note(actor, "policy", "policy")
+            for each in policy.lists:
+                self._numbers.setdefault(each.name, len(self._numbers) + 1)
             return True
 
     def policy(self) -> Policy:
@@ -94,34 +105,69 @@ class MemoryRegistry:
         yield MemoryImport(self, list_name, actor)
 
     def merge(
-        self, list_name: str, staged: dict[str, Entry], *, full: bool, kept: AbstractSet[str], actor: str
-    ) -> ImportCounts:
-        """Put the entries of an import in force all at once; see `portcullis.ports.ImportSession`."""
-        counts = ImportCounts()
+        self, list_name: str, staged: Mapping[str, Entry], *, full: bool, kept: AbstractSet[str], actor: str
+    ) -> ImportOutcome:
+        """Put the entries of an import in force all at once, or hold them; see `portcullis.ports.ImportSession`."""
         with self._lock:
-            for entry in staged.values():
-                known = self._held.get((entry.list, entry.key))
-                if not self._put(entry):
-                    counts.unchanged += 1
-                elif known is not None and known.in_force:
-                    counts.amended += 1
-                else:
-                    counts.added += 1
-            gone = self._missing(list_name, staged.keys() | kept) if full else []
-            for held in gone:
-                self._withdraw(held)
-            counts.withdrawn = len(gone)
-            if counts.added or counts.amended or counts.withdrawn:
-                self._log.append(Change(actor, "import", list_name))
-        return counts
+            now, on, present = self._clock.now(), self._policy.list_named(list_name), self._lists[list_name]
+            changes = compare(staged, present, full=full, kept=kept)
+            taken = shrinkage(changes, present, on, tokens_of=partial(tokens_of, tokeniser=self._tokeniser), now=now)
+            voided = self._void(list_name, actor)
+            import_id = len(self._imports) + 1
+            if taken.lost > taken.guard:
+                self._imports.append(ImportState.HELD)
+                detail = (
+                    f"import {import_id}: takes away {taken.lost} of {taken.in_force} entries, {taken.guard} may go at once"
+                )
+                seq = self._note(actor, "import-hold", list_name, detail)
+                told = told_as_held(import_id, list_name, changes, taken, full=full, actor=actor, at=now)
+                self._held[import_id] = Held(told, changes, seq, on)
+                return ImportOutcome(import_id=import_id, counts=changes.counts, held=taken, voided=voided)
+            self._imports.append(ImportState.APPLIED)
+            if changes.put or changes.withdrawn:
+                self._apply(changes, self._note(actor, "import", list_name))
+            return ImportOutcome(import_id=import_id, counts=changes.counts, voided=voided)
+
+    def held_imports(self) -> Sequence[HeldImport]:
+        """Give the imports that wait for a second operator, in the order in which they were held."""
+        with self._lock:
+            return [held.told for held in self._held.values()]
+
+    def approve_import(self, import_id: int, *, actor: str, purpose: str) -> ImportOutcome:
+        """Put a held import in force, worked out against the registry as it is now.
+
+        Raises:
+            NotFound: there was no such import.
+            SecondOperatorRequired: the actor has imported it.
+            ImportNotHeld: it is not held any more, or the rules of its list have changed.
+        """
+        with self._lock:
+            held = self._find_held(import_id)
+            check_approver(held.told.importer, actor)
+            check_rules(import_id, held.on, self._policy.list_named(held.told.list))
+            changes = compare_again(held, self._lists[held.told.list])
+            self._apply(changes, self._settle(held, ImportState.APPLIED, "import-approve", actor, purpose))
+            return ImportOutcome(import_id=import_id, counts=changes.counts)
+
+    def reject_import(self, import_id: int, *, actor: str, purpose: str) -> HeldImport:
+        """Give a held import up for good.
+
+        Raises:
+            NotFound: there was no such import.
+            ImportNotHeld: it is not held any more.
+        """
+        with self._lock:
+            held = self._find_held(import_id)
+            self._settle(held, ImportState.REJECTED, "import-reject", actor, purpose)
+            return held.told
 
     def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:
         """Add or amend one entry, or put a withdrawn one back in force; False when the same entry stood already."""
         with self._lock:
-            changed = self._put(entry)
-            if changed:
-                self._log.append(Change(actor, "put", f"{entry.list}/{entry.key}"))
-            return _stored(self._held[entry.list, entry.key]), changed
+            known = self._lists[entry.list].get(entry.key)
+            if known is not None and known.in_force and known.entry == entry:
+                return _stored(known), False
+            return _stored(self._put(entry, self._note(actor, "put", f"{entry.list}/{entry.key}"))), True
 
     def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
         """Take an entry out of force. One that is withdrawn already stays as it is, and nothing is logged.
@@ -132,8 +178,7 @@ class MemoryRegistry:
         with self._lock:
             held = self._find(list_name, key)
             if held.in_force:
-                self._log.append(Change(actor, "withdraw", f"{list_name}/{key}", reason))
-                held = self._withdraw(held)
+                held = self._withdraw(held, self._note(actor, "withdraw", f"{list_name}/{key}", reason))
             return _stored(held)
 
     def entry(self, list_name: str, key: str) -> StoredEntry:
@@ -149,7 +194,7 @@ class MemoryRegistry:
         """Give a page of a list's entries, withdrawn ones too, in the order of their entry_id."""
         with self._lock:
             # Entries keep their place when they change, so the dict's order is the order of their ids.
-            later = (held for held in self._held.values() if held.entry.list == list_name and held.entry_id > after_id)
+            later = (held for held in self._lists[list_name].values() if held.entry_id > after_id)
             return [_stored(held) for held, _ in zip(later, range(limit), strict=False)]
 
     def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
@@ -173,7 +218,7 @@ class MemoryRegistry:
     def count_in_force(self, list_name: str) -> int:
         """Count a list's entries in force, ended ones not yet withdrawn among them."""
         with self._lock:
-            return sum(held.in_force for held in self._held.values() if held.entry.list == list_name)
+            return sum(held.in_force for held in self._lists[list_name].values())
 
     def add_key(self, key: ApiKey, digest: str, *, actor: str) -> None:
         """Keep a new key's digest.
@@ -185,7 +230,7 @@ class MemoryRegistry:
             if key.key_id in self._keys or any(digest == known for _, known in self._keys.values()):
                 raise InvalidRequest.at("key_id", "a key of this id is there already; make another")
             self._keys[key.key_id] = (key, digest)
-            self._log.append(Change(actor, "key-add", key.key_id))
+            self._note(actor, "key-add", key.key_id)
 
     def revoke_key(self, key_id: str, *, at: float, actor: str) -> None:
         """Revoke a key. One that is revoked already keeps its date, and nothing is logged.
@@ -199,7 +244,7 @@ class MemoryRegistry:
             key, digest = self._keys[key_id]
             if key.revoked_at is None:
                 self._keys[key_id] = (msgspec.structs.replace(key, revoked_at=at), digest)
-                self._log.append(Change(actor, "key-revoke", key_id))
+                self._note(actor, "key-revoke", key_id)
 
     def keys(self, holder: str | None = None) -> Sequence[ApiKey]:
         """Give the keys in the order of their making, of one holder or of all."""
@@ -209,31 +254,52 @@ class MemoryRegistry:
     def close(self) -> None:
         """Nothing is to be given up."""
 
-    def _find(self, list_name: str, key: str) -> _Held:
-        held = self._held.get((list_name, key))
+    def _note(self, actor: str, change: str, subject: str, detail: str = "") -> int:
+        self._log.append(Change(actor, change, subject, detail))
+        return len(self._log)
+
+    def _find(self, list_name: str, key: str) -> Version:
+        held = self._lists[list_name].get(key)
         if held is None:
             raise NotFound("no entry of this list has this key")
         return held
 
-    def _put(self, entry: Entry) -> bool:
-        known = self._held.get((entry.list, entry.key))
-        if known is not None and known.in_force and known.entry == entry:
-            return False
-        entry_id, version = (known.entry_id, known.version + 1) if known else (len(self._held) + 1, 1)
-        self._held[entry.list, entry.key] = _Held(entry_id, version, EntryStatus.IN_FORCE, entry)
-        return True
+    def _apply(self, changes: Changes, seq: int) -> None:
+        for entry in changes.put:
+            self._put(entry, seq)
+        for version in changes.withdrawn:
+            self._withdraw(version, seq)
 
-    def _withdraw(self, held: _Held) -> _Held:
-        withdrawn = held._replace(version=held.version + 1, status=EntryStatus.WITHDRAWN)
-        self._held[held.entry.list, held.entry.key] = withdrawn
+    def _put(self, entry: Entry, seq: int) -> Version:
+        known = self._lists[entry.list].get(entry.key)
+        entry_id, number = (known.entry_id, known.number + 1) if known else (next(self._entry_ids), 1)
+        version = Version(entry_id, number, EntryStatus.IN_FORCE, entry, seq, known)
+        self._lists[entry.list][entry.key] = version
+        return version
+
+    def _withdraw(self, held: Version, seq: int) -> Version:
+        withdrawn = Version(held.entry_id, held.number + 1, EntryStatus.WITHDRAWN, held.entry, seq, held)
+        self._lists[held.entry.list][held.entry.key] = withdrawn
         return withdrawn
 
-    def _missing(self, list_name: str, present: AbstractSet[str]) -> list[_Held]:
-        return [
-            held
-            for held in self._held.values()
-            if held.in_force and held.entry.list == list_name and held.entry.key not in present
-        ]
+    def _find_held(self, import_id: int) -> Held:
+        check_held(import_id, self._imports[import_id - 1] if 0 < import_id <= len(self._imports) else None)
+        return self._held[import_id]
+
+    def _void(self, list_name: str, actor: str) -> int | None:
+        """End the held import of a list that a newer one replaces."""
+        held = next((each for each in self._held.values() if each.told.list == list_name), None)
+        if held is None:
+            return None
+        self._settle(held, ImportState.VOID, "import-void", actor, "")
+        return held.told.import_id
+
+    def _settle(self, held: Held, state: ImportState, change: str, actor: str, purpose: str) -> int:
+        import_id = held.told.import_id
+        self._imports[import_id - 1] = state
+        del self._held[import_id]
+        detail = f"import {import_id} of {held.told.importer}" + (f": {purpose}" if purpose else "")
+        return self._note(actor, change, held.told.list, detail)
 
     def _credentials(self) -> tuple[Credential, ...]:
         return tuple(
@@ -243,84 +309,13 @@ class MemoryRegistry:
         )
 
 
-class MemoryImport:
-    """One import under way."""
-
-    def __init__(self, registry: MemoryRegistry, list_name: str, actor: str) -> None:
-        self._registry = registry
-        self._list_name = list_name
-        self._actor = actor
-        self._staged: dict[str, Entry] = {}
-        self._kept: set[str] = set()
-
-    def stage(self, entries: Sequence[Entry]) -> None:
-        """Stage rows. A key that comes again replaces the earlier row."""
-        self._staged.update((entry.key, entry) for entry in entries)
-
-    def keep(self, keys: Sequence[str]) -> None:
-        """Let a full commit leave the entries of these keys as they are."""
-        self._kept.update(keys)
-
-    def commit(self, *, full: bool) -> ImportCounts:
-        """Put the staged rows in force; ``full`` withdraws what was neither staged nor kept."""
-        return self._registry.merge(self._list_name, self._staged, full=full, kept=self._kept, actor=self._actor)
-
-
-class MemoryView:
-    """The registry as it stood when the view was opened."""
-
-    def __init__(
-        self,
-        *,
-        seq: int,
-        policy: Policy,
-        credentials: tuple[Credential, ...],
-        held: Sequence[_Held],
-        tokeniser: Tokeniser,
-        now: float,
-    ) -> None:
-        self.seq = seq
-        self.policy = policy
-        self.credentials = credentials
-        self._held = held
-        self._tokeniser = tokeniser
-        self._now = now
-
-    def index(self) -> Iterator[tuple[bytes, IndexedEntry]]:
-        """Give every (token, entry in force) pair in ascending order of token, then of entry."""
-        published = {each.name for each in self.policy.lists if each.disclosure is not Disclosure.AUTHORITY_ONLY}
-        pairs = {
-            (token, held.entry_id): held.entry
-            for held in self._held
-            if held.entry.list in published and held.entry.until > self._now
-            for identifier in held.entry.identifiers
-            for token in self._tokeniser.index_tokens(identifier)
-        }
-        for token, entry_id in sorted(pairs):
-            yield token, _indexed(entry_id, pairs[token, entry_id])
-
-
-def _indexed(entry_id: int, entry: Entry) -> IndexedEntry:
-    return IndexedEntry(
-        list=entry.list,
-        entry_id=entry_id,
-        case_reference=entry.case_reference,
-        legal_basis=entry.legal_basis,
-        redress=entry.redress,
-        valid_from=entry.valid_from,
-        until=entry.until,
-        stayed=False,
-        measures=entry.measures,
-    )
-
-
-def _stored(held: _Held) -> StoredEntry:
+def _stored(held: Version) -> StoredEntry:
     entry = held.entry
     return StoredEntry(
         list=entry.list,
         key=entry.key,
         entry_id=held.entry_id,
-        version=held.version,
+        version=held.number,
         status=held.status,
         subject_type=entry.subject_type,
         authority=entry.authority,

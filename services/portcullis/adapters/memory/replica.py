@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from portcullis.adapters.proving import ListProofs, whole_tokens
 from portcullis.domain.editions import Edition
-from portcullis.domain.errors import Refusal, SnapshotInvalid
-from portcullis.ports import Clock
+from portcullis.domain.errors import SnapshotInvalid
+from portcullis.domain.segments import Change, body_of, segment, split_segments, with_body
+from portcullis.ports import Clock, Space
 
 
 class MemoryReadTransaction:
-    """One version; ``get`` is the look-up of its index itself."""
+    """One version, never changed; ``get`` is the look-up of its index itself."""
 
-    __slots__ = ("edition", "get")
+    __slots__ = ("edition", "get", "index")
 
-    def __init__(self, edition: Edition, get: Callable[[bytes], bytes | None]) -> None:
+    def __init__(self, edition: Edition, index: Mapping[bytes, bytes]) -> None:
         self.edition: Edition = edition
-        self.get: Callable[[bytes], bytes | None] = get
+        self.index = index
+        self.get: Callable[[bytes], bytes | None] = index.get
+
+    def records(self) -> Iterator[Change]:
+        """Give every body, strictly ascending by token and list."""
+        return _records(self.index)
 
     def close(self) -> None:
         """Nothing to give back: a version lives as long as someone reads it."""
 
 
 class MemoryReplicaWriter:
-    """The follower's side. Readers are made from it: ``MemoryReplica(writer, clock)``."""
+    """The writing side. Readers are made from it: ``MemoryReplica(writer, clock)``.
+
+    Each version is an index of its own, so an apply takes the time of copying one.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -45,24 +55,43 @@ class MemoryReplicaWriter:
         """Give the edition now installed, or None."""
         return self._installed.edition if self._installed else None
 
-    def install(self, edition: Edition, records: Iterable[tuple[bytes, bytes]]) -> None:
+    def install(self, edition: Edition, records: Iterable[Change], changes: Iterable[Change] = ()) -> None:
         """Build a version, then swap to it.
 
         Raises:
-            SnapshotInvalid: tokens out of order, doubled, or not as many as the edition says.
+            SnapshotInvalid: the records are out of order, a body is malformed, or a list is not what the edition says.
         """
         index: dict[bytes, bytes] = {}
-        last = b""
-        for token, value in records:
-            if token <= last:
-                raise SnapshotInvalid("tokens are out of order", refusal=Refusal.RECORDS_MALFORMED)
-            index[token] = value
-            last = token
-        if len(index) != edition.records:
-            raise SnapshotInvalid("the records are not as many as the edition says", refusal=Refusal.RECORDS_MALFORMED)
-        self._installed = MemoryReadTransaction(edition, index.get)
-        age_s = max(0.0, self._clock.now() - edition.published_at)
-        self._vouched = (edition.version, self._clock.monotonic() - age_s)
+        proofs = ListProofs(edition)
+        for batch in whole_tokens(records):
+            proofs.add_all(batch)
+            for token, number, body in batch:
+                index[token] = index.get(token, b"") + segment(number, body)
+        self._swap(edition, index, changes, proofs)
+
+    def apply(self, edition: Edition, changes: Iterable[Change]) -> None:
+        """Lead the present version on to the next.
+
+        Raises:
+            SnapshotInvalid: nothing is installed, a body is malformed, a list that has records left, or a list would not be
+                what the edition says; the present version stays.
+        """
+        present = self._installed
+        if present is None:
+            raise SnapshotInvalid("nothing is installed that could be led on")
+        self._swap(edition, dict(present.index), changes, ListProofs(edition, present.edition))
+
+    def body(self, token: bytes, number: int) -> bytes:
+        """Give the body of a token in a list as of the version installed; empty where it has none."""
+        return body_of(self._installed.get(token), number) if self._installed else b""
+
+    def records(self) -> Iterator[Change]:
+        """Give every body, ascending, as of the version installed when this is called."""
+        return _records(self._installed.index if self._installed else {})
+
+    def space(self) -> Space | None:
+        """There is no file."""
+        return None
 
     def vouch(self, version: int, age_s: float) -> None:
         """Note when the publisher vouched for the version installed; the latest vouching counts."""
@@ -72,6 +101,21 @@ class MemoryReplicaWriter:
 
     def close(self) -> None:
         """Nothing to give up."""
+
+    def _swap(self, edition: Edition, index: dict[bytes, bytes], changes: Iterable[Change], proofs: ListProofs) -> None:
+        for token, number, body in changes:
+            proofs.demand(token, number, body)
+            value = index.get(token)
+            proofs.replace(token, number, body_of(value, number), body)
+            changed = with_body(value, number, body)
+            if changed:
+                index[token] = changed
+            else:
+                index.pop(token, None)
+        proofs.confirm()
+        self._installed = MemoryReadTransaction(edition, index)
+        age_s = max(0.0, self._clock.now() - edition.published_at)
+        self._vouched = (edition.version, self._clock.monotonic() - age_s)
 
 
 class MemoryReplica:
@@ -104,3 +148,9 @@ class MemoryReplica:
     def close(self) -> None:
         """Let the version go."""
         self._current = None
+
+
+def _records(index: Mapping[bytes, bytes]) -> Iterator[Change]:
+    for token in sorted(index):
+        for number, body in split_segments(index[token]):
+            yield token, number, body

@@ -2,31 +2,44 @@
 
 Keys, all under ``portcullis:``:
 
-* ``portcullis:metadata:NAME`` — string, one metadata file. All of a publish are replaced in one MULTI/EXEC.
+* ``portcullis:metadata:NAME`` — string, one metadata file.
 * ``portcullis:target:NAME`` — hash, one target: field ``chunks`` is their number, fields ``0``, ``1`` ... are the chunks.
-  One key a target, so the server can lose or evict it only as a whole. ``chunks`` is written last.
-* ``portcullis:published`` — channel; a message for each publish, sent inside its MULTI/EXEC.
+  One key a target, so the server can lose or evict it only as a whole. An upload writes ``chunks`` last.
+* ``portcullis:lease`` — string with a time to live, the name of the publisher that works (``lease.lua``, ``release.lua``).
+* ``portcullis:published`` — channel; a message for each publish.
+
+A publish is one MULTI/EXEC: small targets, metadata and the message. With a lease, the lease's key is watched and compared
+before, so that a publisher which lost it while it slept changes nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
-from portcullis.domain.errors import Refusal, SnapshotInvalid, StoreUnavailable
+from portcullis.adapters.chunks import in_chunks
+from portcullis.domain.errors import LeaseLost, Refusal, SnapshotInvalid, StoreUnavailable
 
 METADATA_KEY = "portcullis:metadata:"
 TARGET_KEY = "portcullis:target:"
+LEASE_KEY = "portcullis:lease"
 CHANNEL = "portcullis:published"
 
 _COUNT_FIELD = "chunks"
-_SCAN_BATCH = 100
+_BATCH = 500
+_TRIES = 3
+"""How often a publish is tried that was disturbed by its own publisher prolonging the lease."""
+
+_Name = TypeVar("_Name", str, bytes)
 
 
 class RedisSnapshotStore:
@@ -41,30 +54,69 @@ class RedisSnapshotStore:
         self._client = redis.Redis.from_url(
             url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 1)
         )
+        self._take_lease = self._client.register_script(_script("lease.lua"))
+        self._release_lease = self._client.register_script(_script("release.lua"))
         self._subscription: Any = None
 
-    def publish(self, metadata: Mapping[str, bytes], targets: Mapping[str, Iterable[bytes]]) -> None:
-        """Write the targets, then replace the metadata and notify in one MULTI/EXEC.
+    def publish(self, metadata: Mapping[str, bytes], targets: Mapping[str, bytes], *, lease: str = "") -> None:
+        """Put small targets and metadata in place and notify, in one MULTI/EXEC.
 
         Raises:
+            LeaseLost: another has the lease, or nobody; nothing has changed.
             StoreUnavailable: nothing a reader can see has changed, or the server fell silent before it confirmed.
         """
-        with _unavailable():
-            for name, chunks in targets.items():
-                self._write_target(TARGET_KEY + name, chunks)
-            with self._client.pipeline(transaction=True) as together:
-                for name, data in metadata.items():
-                    together.set(METADATA_KEY + name, data)
-                together.publish(CHANNEL, b"")
-                together.execute()
 
-    def _write_target(self, key: str, chunks: Iterable[bytes]) -> None:
-        self._client.unlink(key)
-        count = 0
-        for chunk in chunks:
-            self._client.hset(key, str(count), chunk)
+        def queue(together: Pipeline) -> None:
+            for name, data in targets.items():
+                together.unlink(TARGET_KEY + name)
+                together.hset(TARGET_KEY + name, mapping={"0": data, _COUNT_FIELD: "1"})
+            for name, data in metadata.items():
+                together.set(METADATA_KEY + name, data)
+            together.publish(CHANNEL, b"")
+
+        self._together(queue, lease)
+
+    def _together(self, queue: Callable[[Pipeline], object], lease: str) -> list[Any]:
+        with _unavailable():
+            for _ in range(_TRIES - 1):
+                with suppress(redis.WatchError):
+                    return self._try_together(queue, lease)
+            return self._try_together(queue, lease)
+
+    def _try_together(self, queue: Callable[[Pipeline], object], lease: str) -> list[Any]:
+        with self._client.pipeline(transaction=True) as together:
+            if lease:
+                together.watch(LEASE_KEY)  # type: ignore[no-untyped-call]
+                if together.get(LEASE_KEY) != lease.encode():
+                    raise LeaseLost("the publisher's lease is another's or has run out; it publishes again once it has it")
+                together.multi()
+            queue(together)
+            return together.execute()
+
+    def upload(self, name: str, chunks: Iterable[bytes]) -> Iterator[int]:
+        """Put a target in place, one chunk of at most a mebibyte for each step.
+
+        A whole target of the same content can be read all along.
+
+        Raises:
+            StoreUnavailable: the server can't be reached or refuses; so does the iterator.
+        """
+        key, count = TARGET_KEY + name, 0
+        for chunk in in_chunks(chunks):
+            with _unavailable():
+                self._client.hset(key, str(count), chunk)
             count += 1
-        self._client.hset(key, _COUNT_FIELD, str(count))
+            yield len(chunk)
+        self._complete(key, count)
+
+    def _complete(self, key: str, count: int) -> None:
+        """Make a target readable that has all its chunks, without what another upload has left beyond them."""
+        with _unavailable(), self._client.pipeline(transaction=True) as together:
+            found = cast("list[bytes]", self._client.hkeys(key))
+            if strays := set(found) - {str(place).encode() for place in range(count)}:
+                together.hdel(key, *strays)
+            together.hset(key, _COUNT_FIELD, str(count))
+            together.execute()
 
     def read_metadata(self, name: str) -> bytes | None:
         """Give a metadata file, or None.
@@ -97,30 +149,58 @@ class RedisSnapshotStore:
             raise SnapshotInvalid("the store does not hold the target", refusal=Refusal.TARGET_MISSING)
         return int(count)
 
-    def holds(self, name: str) -> bool:
-        """Say whether a target is there with all its chunks.
+    def holds(self, names: Collection[str]) -> bool:
+        """Say whether these targets are all there with all their chunks.
 
         Raises:
             StoreUnavailable: the server can't be reached or refuses.
         """
-        key = TARGET_KEY + name
-        with _unavailable(), self._client.pipeline(transaction=True) as together:
-            together.hget(key, _COUNT_FIELD)
-            together.hlen(key)
-            count, fields = together.execute()
-        return count is not None and count == str(fields - 1).encode()
+        return all(self._holds(batch) for batch in _batches(names))
 
-    def collect(self, keep: Iterable[str]) -> int:
-        """Remove every target not named.
+    def _holds(self, names: Iterable[str]) -> bool:
+        with _unavailable(), self._client.pipeline(transaction=False) as asked:
+            for name in names:
+                asked.hget(TARGET_KEY + name, _COUNT_FIELD)
+                asked.hlen(TARGET_KEY + name)
+            answers = iter(asked.execute())
+        return all(count == str(fields - 1).encode() for count, fields in zip(answers, answers, strict=True))
+
+    def collect(self, metadata: Collection[str], targets: Collection[str], *, lease: str = "") -> int:
+        """Remove every metadata file and every target that is not named, some hundreds at a time.
 
         Raises:
+            LeaseLost: another has the lease, or nobody; what was removed before stays so.
             StoreUnavailable: the server can't be reached or refuses.
         """
-        wanted = {(TARGET_KEY + name).encode() for name in keep}
+        return self._keep(METADATA_KEY, metadata, lease) + self._keep(TARGET_KEY, targets, lease)
+
+    def _keep(self, prefix: str, names: Collection[str], lease: str) -> int:
+        wanted = {(prefix + name).encode() for name in names}
         with _unavailable():
-            gone = {key for key in self._client.scan_iter(match=TARGET_KEY + "*", count=_SCAN_BATCH) if key not in wanted}
-            removed: int = self._client.unlink(*gone) if gone else 0
-            return removed
+            gone = [key for key in self._client.scan_iter(match=prefix + "*", count=_BATCH) if key not in wanted]
+        return sum(self._remove(batch, lease) for batch in _batches(gone))
+
+    def _remove(self, keys: Collection[bytes], lease: str) -> int:
+        (removed,) = self._together(lambda together: together.unlink(*keys), lease)
+        return int(removed)
+
+    def lease(self, holder: str, ttl_s: float) -> bool:
+        """Take the publisher's lease, or prolong it.
+
+        Raises:
+            StoreUnavailable: the server can't be reached or refuses.
+        """
+        with _unavailable():
+            return bool(self._take_lease(keys=[LEASE_KEY], args=[holder, max(1, round(ttl_s * 1000))]))
+
+    def release(self, holder: str) -> None:
+        """Give the lease back, if this holder has it.
+
+        Raises:
+            StoreUnavailable: the server can't be reached or refuses.
+        """
+        with _unavailable():
+            self._release_lease(keys=[LEASE_KEY], args=[holder])
 
     def wait(self, timeout_s: float) -> bool:
         """Block until a publish is announced or the time is over.
@@ -172,6 +252,16 @@ class RedisSnapshotStore:
         self._unsubscribe()
         with suppress(redis.RedisError, OSError):
             self._client.close()
+
+
+def _batches(names: Iterable[_Name]) -> Iterator[list[_Name]]:
+    rest = iter(names)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 from portcullis.adapters.sql.bulk import Row, insert_many
 from portcullis.adapters.sql.engines import DATABASE_ERRORS, open_engine, writing
 from portcullis.adapters.sql.group_commit import GroupCommit, RowRefused, Write
-from portcullis.adapters.sql.schema import decisions, looks
+from portcullis.adapters.sql.journal_schema import decisions, looks
 from portcullis.domain.errors import NotFound, RecordUnavailable
 from portcullis.ports import Clock, DecisionRecord, Look
 

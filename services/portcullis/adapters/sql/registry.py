@@ -19,9 +19,11 @@ from portcullis.adapters.sql.registry_entries import (
     list_number,
     withdraw,
 )
+from portcullis.adapters.sql.registry_held import approve, held_imports, reject
 from portcullis.adapters.sql.registry_import import SqlImport
 from portcullis.adapters.sql.registry_looks import note, noted
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
+from portcullis.adapters.sql.registry_staging import make_staging
 from portcullis.adapters.sql.registry_view import SqlView
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry, wording_row
 from portcullis.adapters.sql.schema import api_keys, entries, lists
@@ -29,7 +31,7 @@ from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, Look, StoredEntry
+from portcullis.ports import ApiKey, Clock, HeldImport, ImportOutcome, Look, StoredEntry
 
 _IN_FORCE = EntryStatus.IN_FORCE.value
 
@@ -128,6 +130,8 @@ class SqlRegistry:
                 return False
             seq = next_change(connection, at=self._database.now(), actor=actor, change="policy", subject="policy")
             keep_policy(connection, policy, seq=seq)
+            for each in policy.lists:
+                list_number(connection, each.name)
             return True
 
     @contextmanager
@@ -135,6 +139,35 @@ class SqlRegistry:
         """Open an import on a connection of its own; what it staged goes with the connection."""
         with self._database.session() as connection:
             yield SqlImport(self._database, connection, self._writer, list_name=list_name, actor=actor)
+
+    def held_imports(self) -> Sequence[HeldImport]:
+        """Give the imports that wait for a second operator, in the order in which they were held."""
+        with self._database.reading() as connection:
+            return held_imports(connection)
+
+    def approve_import(self, import_id: int, *, actor: str, purpose: str) -> ImportOutcome:
+        """Put a held import in force in one transaction, worked out against the registry as it is now.
+
+        Raises:
+            NotFound: there was no such import.
+            SecondOperatorRequired: the actor has imported it.
+            ImportNotHeld: it is not held any more, or the rules of its list have changed.
+        """
+        with self._database.session() as connection:
+            with connection.begin():
+                make_staging(connection)
+            with self._database.writing_in(connection):
+                return approve(connection, import_id, actor=actor, purpose=purpose, at=self._database.now())
+
+    def reject_import(self, import_id: int, *, actor: str, purpose: str) -> HeldImport:
+        """Give a held import up for good.
+
+        Raises:
+            NotFound: there was no such import.
+            ImportNotHeld: it is not held any more.
+        """
+        with self._database.writing() as connection:
+            return reject(connection, import_id, actor=actor, purpose=purpose, at=self._database.now())
 
     def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:
         """Add or amend one entry, or put a withdrawn one back in force; False when the same entry stood already."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, Connection, LargeBinary, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import CTE, ColumnElement, Connection, LargeBinary, Select, delete, func, insert, select, tuple_, update
 
 from portcullis.adapters.sql.schema import VERSION_COLUMNS, entries, entry_tokens, entry_versions, lists, wordings
 from portcullis.domain.entries import EntryStatus
@@ -54,13 +54,13 @@ def forget_tokens(connection: Connection, which: Select[Any]) -> None:
     """Take the present versions out of the token index."""
     pieces = _pieces(which)
     key = tuple_(entry_tokens.c.token, entry_tokens.c.entry_id)
-    connection.execute(delete(entry_tokens).where(key.in_(select(pieces.c.token, pieces.c.entry_id))))
+    connection.execute(delete(entry_tokens).where(key.in_(select(pieces.c.token, pieces.c.owner))))
 
 
 def index_tokens(connection: Connection, which: Select[Any]) -> None:
     """Put the present versions into the token index, in the index's own order."""
     pieces = _pieces(which)
-    found = select(pieces.c.token, pieces.c.entry_id).order_by(pieces.c.token)
+    found = select(pieces.c.token, pieces.c.owner).order_by(pieces.c.token)
     connection.execute(insert(entry_tokens).from_select(("token", "entry_id"), found))
 
 
@@ -80,18 +80,22 @@ def count_by(connection: Connection, list_id: int, difference: int) -> None:
         connection.execute(update(lists).where(lists.c.list_id == list_id).values(in_force=lists.c.in_force + difference))
 
 
-def _pieces(which: Select[Any]) -> CTE:
-    """Cut the ``tokens`` of entries into (entry_id, token) rows; each turn of the recursion takes the first one off."""
-    first, rest = _cut(entries.c.tokens)
+def cut_tokens(
+    owner: ColumnElement[Any], tokens: ColumnElement[Any], *conditions: ColumnElement[bool], name: str = "pieces"
+) -> CTE:
+    """Cut columns of tokens into rows (owner, token); each turn of the recursion takes the first token off."""
+    first, rest = _cut(tokens)
     pieces = (
-        select(entries.c.entry_id, first.label("token"), rest.label("rest"))
-        .where(entries.c.entry_id.in_(which), func.length(entries.c.tokens) > 0)
-        .cte("pieces", recursive=True)
+        select(owner.label("owner"), first.label("token"), rest.label("rest"))
+        .where(func.length(tokens) > 0, *conditions)
+        .cte(name, recursive=True)
     )
     first, rest = _cut(pieces.c.rest)
-    return pieces.union_all(
-        select(pieces.c.entry_id, first, rest).where(func.length(pieces.c.rest) > 0),
-    )
+    return pieces.union_all(select(pieces.c.owner, first, rest).where(func.length(pieces.c.rest) > 0))
+
+
+def _pieces(which: Select[Any]) -> CTE:
+    return cut_tokens(entries.c.entry_id, entries.c.tokens, entries.c.entry_id.in_(which))
 
 
 def _cut(column: Any) -> tuple[Any, Any]:

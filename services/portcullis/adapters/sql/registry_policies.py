@@ -21,15 +21,34 @@ def present_policy(connection: Connection) -> Policy:
     Raises:
         RegistryUnavailable: another release wrote it, in a form that this one can't read.
     """
+    _, policy = numbered_policy(connection)
+    return policy
+
+
+def numbered_policy(connection: Connection) -> tuple[int, Policy]:
+    """Give the policy in force with its version; an empty one, of version 0, before the first.
+
+    Raises:
+        RegistryUnavailable: another release wrote it, in a form that this one can't read.
+    """
     row = _newest(connection)
     if row is None:
-        return Policy()
+        return 0, Policy()
     try:
-        return _DECODER.decode(row.document)
+        return row.version, _DECODER.decode(row.document)
     except msgspec.MsgspecError:
         raise RegistryUnavailable(
             "the policy in force can't be read by this release; apply it again from its files"
         ) from None
+
+
+def earlier_policy(connection: Connection, version: int) -> Policy:
+    """Give a policy that was in force; an empty one for version 0, and for one that this release can't read."""
+    document = connection.scalar(select(policies.c.document).where(policies.c.version == version))
+    try:
+        return Policy() if document is None else _DECODER.decode(document)
+    except msgspec.MsgspecError:
+        return Policy()
 
 
 def is_present(connection: Connection, policy: Policy) -> bool:

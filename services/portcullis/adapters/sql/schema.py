@@ -1,4 +1,4 @@
-"""The tables of the registry and of the journal, as the newest migration leaves them.
+"""The tables of the registry, as the newest migration leaves them.
 
 Of a subject the registry keeps its tokens and one sealed blob; no identifier or name stands in a column in clear. An
 entry's row is its present version; a version that is superseded is first copied to ``entry_versions``, so nothing is ever
@@ -16,32 +16,23 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-_NAMING = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from portcullis.adapters.sql.naming import NAMING, NUMBER
 
-# SQLite numbers rows by itself only in a column whose type is INTEGER.
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
-
-registry_metadata = MetaData(naming_convention=_NAMING)
+registry_metadata = MetaData(naming_convention=NAMING)
 
 change_log = Table(
     "change_log",
     registry_metadata,
-    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("seq", NUMBER, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
     Column("actor", Text, nullable=False),
     Column("change", Text, nullable=False),
@@ -52,7 +43,7 @@ change_log = Table(
 policies = Table(
     "policies",
     registry_metadata,
-    Column("version", _NUMBER, primary_key=True, autoincrement=False),
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
     Column("document", LargeBinary, nullable=False),
     Column("seq", ForeignKey("change_log.seq"), nullable=False),
 )
@@ -60,9 +51,11 @@ policies = Table(
 lists = Table(
     "lists",
     registry_metadata,
-    Column("list_id", _NUMBER, primary_key=True),
+    Column("list_id", NUMBER, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("in_force", BigInteger, nullable=False),
+    # A segment of the replica has 16 bits for it. Lists are never deleted, so a number is never given to another.
+    CheckConstraint("list_id < 65536", name="list_id_fits_a_segment"),
 )
 
 # What many entries of a list have in common word for word, kept once under the digest of its text.
@@ -77,10 +70,8 @@ wordings = Table(
 )
 
 
-def _version_columns() -> tuple[Column[Any], ...]:
+def _content_columns() -> tuple[Column[Any], ...]:
     return (
-        Column("version", BigInteger, nullable=False),
-        Column("status", Text, nullable=False),
         Column("subject_type", Text, nullable=False),
         Column("wording", ForeignKey("wordings.wording"), nullable=False),
         Column("case_reference", Text, nullable=False),
@@ -90,9 +81,20 @@ def _version_columns() -> tuple[Column[Any], ...]:
         Column("tokens", LargeBinary, nullable=False),
         Column("sealed", LargeBinary, nullable=False),
         Column("digest", LargeBinary, nullable=False),
+    )
+
+
+def _version_columns() -> tuple[Column[Any], ...]:
+    return (
+        Column("version", BigInteger, nullable=False),
+        Column("status", Text, nullable=False),
+        *_content_columns(),
         Column("seq", ForeignKey("change_log.seq"), nullable=False),
     )
 
+
+CONTENT_COLUMNS = tuple(column.name for column in _content_columns())
+"""What an entry's submission says: all of a version but its number, status and change."""
 
 VERSION_COLUMNS = tuple(column.name for column in _version_columns())
 """What an entry's present version and a superseded one both hold."""
@@ -100,12 +102,15 @@ VERSION_COLUMNS = tuple(column.name for column in _version_columns())
 entries = Table(
     "entries",
     registry_metadata,
-    Column("entry_id", _NUMBER, primary_key=True),
+    Column("entry_id", NUMBER, primary_key=True),
     Column("list_id", ForeignKey("lists.list_id"), nullable=False),
     Column("key", Text, nullable=False),
     *_version_columns(),
     UniqueConstraint("list_id", "key"),
     Index(None, "list_id", "entry_id"),
+    # What has changed, and what has ended, since the publisher last looked.
+    Index(None, "seq"),
+    Index(None, "until"),
     # A record of the replica has 32 bits for it.
     CheckConstraint("entry_id < 4294967296", name="entry_id_fits_a_record"),
     # A number is never given twice, not even after the last entry is gone.
@@ -126,7 +131,7 @@ entry_tokens = Table(
     "entry_tokens",
     registry_metadata,
     Column("token", LargeBinary, primary_key=True),
-    Column("entry_id", _NUMBER, primary_key=True, autoincrement=False),
+    Column("entry_id", NUMBER, primary_key=True, autoincrement=False),
     # The table is its own index in the order of tokens.
     sqlite_with_rowid=False,
 )
@@ -134,27 +139,67 @@ entry_tokens = Table(
 entry_looks = Table(
     "entry_looks",
     registry_metadata,
-    Column("number", _NUMBER, primary_key=True),
+    Column("number", NUMBER, primary_key=True),
     Column("entry_id", ForeignKey("entries.entry_id"), nullable=False, index=True),
     Column("at", Float, nullable=False),
     Column("actor", Text, nullable=False),
     Column("purpose", Text, nullable=False),
 )
 
+# An import is applied at once, or held for a second operator: then it stands here as held until it is applied, rejected or
+# void. What was decided, by whom and when stays beside who imported it. ``seq`` is the change that ended it, ``held_seq``
+# the one that held it, ``policy_version`` the policy that its rows were admitted under. ``lost`` of ``in_force`` entries it
+# takes away, ``guard`` may go; 0 ``in_force`` where so few are lost that the others were not counted.
 imports = Table(
     "imports",
     registry_metadata,
-    Column("import_id", _NUMBER, primary_key=True),
+    Column("import_id", NUMBER, primary_key=True),
     Column("list_id", ForeignKey("lists.list_id"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("mode", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("committed_at", Float, nullable=False),
-    Column("mode", Text, nullable=False),
     Column("added", BigInteger, nullable=False),
     Column("amended", BigInteger, nullable=False),
     Column("unchanged", BigInteger, nullable=False),
     Column("withdrawn", BigInteger, nullable=False),
+    Column("lost", BigInteger, nullable=False),
+    Column("in_force", BigInteger, nullable=False),
+    Column("guard", BigInteger, nullable=False),
+    Column("policy_version", BigInteger, nullable=False),
+    Column("held_seq", ForeignKey("change_log.seq"), nullable=True),
+    Column("decided_by", Text, nullable=True),
+    Column("decided_at", Float, nullable=True),
+    Column("purpose", Text, nullable=False),
     Column("seq", ForeignKey("change_log.seq"), nullable=True),
+    # A list has one held import at most: a newer import of it makes the earlier one void.
+    Index(
+        "uq_imports_held",
+        "list_id",
+        unique=True,
+        sqlite_where=text("state = 'held'"),
+        postgresql_where=text("state = 'held'"),
+    ),
+)
+
+# The rows of a held import that would change something, sealed as they will be in ``entries``.
+held_rows = Table(
+    "held_rows",
+    registry_metadata,
+    Column("import_id", ForeignKey("imports.import_id"), primary_key=True),
+    Column("row_no", NUMBER, primary_key=True, autoincrement=False),
+    Column("key", Text, nullable=False),
+    *_content_columns(),
+)
+
+# The entries that a held full import would withdraw.
+held_withdrawals = Table(
+    "held_withdrawals",
+    registry_metadata,
+    Column("import_id", ForeignKey("imports.import_id"), primary_key=True),
+    Column("entry_id", NUMBER, ForeignKey("entries.entry_id"), primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
 )
 
 api_keys = Table(
@@ -168,25 +213,4 @@ api_keys = Table(
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float, nullable=True),
     Column("seq", ForeignKey("change_log.seq"), nullable=False),
-)
-
-journal_metadata = MetaData(naming_convention=_NAMING)
-
-decisions = Table(
-    "decisions",
-    journal_metadata,
-    # Records are added at the end of the table, whatever their ids look like.
-    Column("number", _NUMBER, primary_key=True),
-    Column("decision_id", Text, nullable=False, unique=True),
-    Column("record", LargeBinary, nullable=False),
-)
-
-looks = Table(
-    "looks",
-    journal_metadata,
-    Column("number", _NUMBER, primary_key=True),
-    Column("decision_id", Text, nullable=False, index=True),
-    Column("at", Float, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("purpose", Text, nullable=False),
 )

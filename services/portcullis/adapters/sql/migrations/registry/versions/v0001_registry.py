@@ -22,6 +22,7 @@ def upgrade() -> None:
     _create_entries()
     _create_entry_looks()
     _create_imports()
+    _create_held_imports()
     _create_api_keys()
 
 
@@ -54,6 +55,7 @@ def _create_lists_and_wordings() -> None:
         sa.Column("in_force", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("list_id", name="pk_lists"),
         sa.UniqueConstraint("name", name="uq_lists_name"),
+        sa.CheckConstraint("list_id < 65536", name="ck_lists_list_id_fits_a_segment"),
     )
     op.create_table(
         "wordings",
@@ -70,6 +72,13 @@ def _version_columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        *_content_columns(),
+        sa.Column("seq", _number(), nullable=False),
+    ]
+
+
+def _content_columns() -> list[sa.Column[Any]]:
+    return [
         sa.Column("subject_type", sa.Text(), nullable=False),
         sa.Column("wording", sa.LargeBinary(), nullable=False),
         sa.Column("case_reference", sa.Text(), nullable=False),
@@ -79,7 +88,6 @@ def _version_columns() -> list[sa.Column[Any]]:
         sa.Column("tokens", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column("seq", _number(), nullable=False),
     ]
 
 
@@ -99,6 +107,8 @@ def _create_entries() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_entries_list_id_entry_id", "entries", ["list_id", "entry_id"])
+    op.create_index("ix_entries_seq", "entries", ["seq"])
+    op.create_index("ix_entries_until", "entries", ["until"])
     op.create_table(
         "entry_versions",
         sa.Column("entry_id", _number(), nullable=False),
@@ -136,18 +146,52 @@ def _create_imports() -> None:
         "imports",
         sa.Column("import_id", _number(), nullable=False),
         sa.Column("list_id", _number(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("mode", sa.Text(), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("started_at", sa.Float(), nullable=False),
         sa.Column("committed_at", sa.Float(), nullable=False),
-        sa.Column("mode", sa.Text(), nullable=False),
         sa.Column("added", sa.BigInteger(), nullable=False),
         sa.Column("amended", sa.BigInteger(), nullable=False),
         sa.Column("unchanged", sa.BigInteger(), nullable=False),
         sa.Column("withdrawn", sa.BigInteger(), nullable=False),
+        sa.Column("lost", sa.BigInteger(), nullable=False),
+        sa.Column("in_force", sa.BigInteger(), nullable=False),
+        sa.Column("guard", sa.BigInteger(), nullable=False),
+        sa.Column("policy_version", sa.BigInteger(), nullable=False),
+        sa.Column("held_seq", _number(), nullable=True),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_at", sa.Float(), nullable=True),
+        sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("seq", _number(), nullable=True),
         sa.PrimaryKeyConstraint("import_id", name="pk_imports"),
         sa.ForeignKeyConstraint(["list_id"], ["lists.list_id"], name="fk_imports_list_id"),
+        sa.ForeignKeyConstraint(["held_seq"], ["change_log.seq"], name="fk_imports_held_seq"),
         sa.ForeignKeyConstraint(["seq"], ["change_log.seq"], name="fk_imports_seq"),
+    )
+    held = sa.text("state = 'held'")
+    op.create_index("uq_imports_held", "imports", ["list_id"], unique=True, sqlite_where=held, postgresql_where=held)
+
+
+def _create_held_imports() -> None:
+    op.create_table(
+        "held_rows",
+        sa.Column("import_id", _number(), nullable=False),
+        sa.Column("row_no", _number(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        *_content_columns(),
+        sa.PrimaryKeyConstraint("import_id", "row_no", name="pk_held_rows"),
+        sa.ForeignKeyConstraint(["import_id"], ["imports.import_id"], name="fk_held_rows_import_id"),
+        sa.ForeignKeyConstraint(["wording"], ["wordings.wording"], name="fk_held_rows_wording"),
+    )
+    op.create_table(
+        "held_withdrawals",
+        sa.Column("import_id", _number(), nullable=False),
+        sa.Column("entry_id", _number(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("import_id", "entry_id", name="pk_held_withdrawals"),
+        sa.ForeignKeyConstraint(["import_id"], ["imports.import_id"], name="fk_held_withdrawals_import_id"),
+        sa.ForeignKeyConstraint(["entry_id"], ["entries.entry_id"], name="fk_held_withdrawals_entry_id"),
+        sqlite_with_rowid=False,
     )
 
 

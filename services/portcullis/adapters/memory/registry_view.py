@@ -1,0 +1,125 @@
+"""One consistent reading of a registry in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from portcullis.domain.editions import Credential
+from portcullis.domain.entries import Entry, EntryStatus
+from portcullis.domain.policies import Disclosure, Policy
+from portcullis.domain.tokens import Tokeniser
+from portcullis.ports import ENDED_KEPT_S, IndexedEntry
+
+
+class Version(NamedTuple):
+    """One version of an entry; ``seq`` is the change that made it, ``earlier`` the version before it."""
+
+    entry_id: int
+    number: int
+    status: EntryStatus
+    entry: Entry
+    seq: int
+    earlier: Version | None = None
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it was in force while it was the present one."""
+        return self.status is EntryStatus.IN_FORCE
+
+    def as_of(self, seq: int) -> Version | None:
+        """Give the version that was the present one after a change of the log."""
+        version: Version | None = self
+        while version is not None and version.seq > seq:
+            version = version.earlier
+        return version
+
+
+def tokens_of(entry: Entry, tokeniser: Tokeniser) -> set[bytes]:
+    """Give the tokens that an entry is found by."""
+    return {token for identifier in entry.identifiers for token in tokeniser.index_tokens(identifier)}
+
+
+class MemoryView:
+    """The registry as it stood when the view was opened; ``held`` are the present versions of all entries."""
+
+    def __init__(
+        self,
+        *,
+        seq: int,
+        policy: Policy,
+        credentials: tuple[Credential, ...],
+        list_numbers: Mapping[str, int],
+        held: Sequence[Version],
+        tokeniser: Tokeniser,
+        now: float,
+    ) -> None:
+        self.seq = seq
+        self.policy = policy
+        self.credentials = credentials
+        self.list_numbers = list_numbers
+        self.now = now
+        self._held = held
+        self._tokeniser = tokeniser
+
+    def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
+        """Give every (token, entry in force) pair of these lists in ascending order of token, then of entry."""
+        found = self._index(lists)
+        for token in sorted(found):
+            for version in found[token]:
+                yield token, _indexed(version)
+
+    def touched(self, after: int, now_then: float) -> Iterator[tuple[bytes, str, tuple[IndexedEntry, ...]]]:
+        """Give every token of a list whose entries may be others than at change ``after``: (token, list, entries now)."""
+        span = sorted((now_then - ENDED_KEPT_S, self.now - ENDED_KEPT_S))
+        published = self._published(self.list_numbers)
+        touched = {
+            (token, version.entry.list)
+            for held in self._held
+            if held.entry.list in published
+            for version in _touched_versions(held, after, span)
+            for token in tokens_of(version.entry, self._tokeniser)
+        }
+        found = self._index(self.list_numbers)
+        for token, name in sorted(touched):
+            yield token, name, tuple(_indexed(each) for each in found.get(token, ()) if each.entry.list == name)
+
+    def _index(self, lists: Collection[str]) -> dict[bytes, list[Version]]:
+        """Give what is indexed under each token, in the order of the entries."""
+        published = self._published(lists)
+        found: dict[bytes, list[Version]] = {}
+        for version in self._held:
+            if version.in_force and version.entry.list in published and version.entry.until > self.now - ENDED_KEPT_S:
+                for token in tokens_of(version.entry, self._tokeniser):
+                    found.setdefault(token, []).append(version)
+        return found
+
+    def _published(self, lists: Collection[str]) -> set[str]:
+        """Give those of the lists whose entries may leave the registry."""
+        may_leave = {each.name for each in self.policy.lists if each.disclosure is not Disclosure.AUTHORITY_ONLY}
+        return may_leave.intersection(lists)
+
+
+def _touched_versions(held: Version, after: int, span: Sequence[float]) -> Iterator[Version]:
+    """Give the versions whose tokens a change since ``after``, or an end within the span, touches."""
+    changed = held.seq > after
+    then = held.as_of(after) if changed else None
+    if held.in_force and (changed or span[0] < held.entry.until <= span[1]):
+        yield held
+    if then is not None and then.in_force:
+        yield then
+
+
+def _indexed(version: Version) -> IndexedEntry:
+    entry = version.entry
+    return IndexedEntry(
+        list=entry.list,
+        entry_id=version.entry_id,
+        case_reference=entry.case_reference,
+        legal_basis=entry.legal_basis,
+        redress=entry.redress,
+        valid_from=entry.valid_from,
+        until=entry.until,
+        stayed=False,
+        measures=entry.measures,
+    )

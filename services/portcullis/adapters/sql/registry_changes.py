@@ -1,0 +1,53 @@
+"""What has changed in the index since an earlier change of the log.
+
+An entry that changed is found by ``seq``, one that left the index by age by ``until``; each through an index of its own. A
+changed entry touches its tokens of now, and those of the version that was in force then, which the history keeps: a version
+that came and went in between touched nothing that anybody has seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import ScalarSelect, Select, bindparam, case, select, union_all
+
+from portcullis.adapters.sql.registry_entries import cut_tokens
+from portcullis.adapters.sql.schema import entries, entry_versions
+from portcullis.domain.entries import EntryStatus
+
+_IN_FORCE: Final = EntryStatus.IN_FORCE.value
+
+
+def _touched_pairs() -> Select[Any]:
+    changed = entries.c.seq > bindparam("after")
+    now = select(entries.c.list_id, entries.c.tokens).where(changed, entries.c.status == _IN_FORCE)
+    then = select(entries.c.list_id, _tokens_then().label("tokens")).where(changed, entries.c.version > 1)
+    ended = select(entries.c.list_id, entries.c.tokens).where(
+        entries.c.until > bindparam("ended_after"),
+        entries.c.until <= bindparam("ended_by"),
+        entries.c.status == _IN_FORCE,
+    )
+    touched = union_all(now, then, ended).subquery("touched")
+    pieces = cut_tokens(touched.c.list_id, touched.c.tokens)
+    return select(pieces.c.token, pieces.c.owner.label("list_id")).order_by(pieces.c.token, pieces.c.owner)
+
+
+def _tokens_then() -> ScalarSelect[Any]:
+    """Give the tokens that an entry was indexed under as of a change of the log; null when it was under none.
+
+    A scalar subquery and no join: it is looked up entry by entry in the history's key, whatever a planner expects.
+    """
+    return (
+        select(case((entry_versions.c.status == _IN_FORCE, entry_versions.c.tokens)))
+        .where(entry_versions.c.entry_id == entries.c.entry_id, entry_versions.c.seq <= bindparam("after"))
+        .order_by(entry_versions.c.version.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+TOUCHED_PAIRS: Final = _touched_pairs()
+"""Gives (token, list_id), ascending; a pair may come several times in a row.
+
+Its parameters: what changed later than the change ``after``, and what ended later than ``ended_after`` and up to
+``ended_by`` (Unix seconds)."""

@@ -1,0 +1,1 @@
+"""Trust by The Update Framework (https://theupdateframework.github.io/specification/), with python-tuf."""
