@@ -1,0 +1,1 @@
+"""``python -m benchmarks.snapshots``: how distribution grows with the number of entries."""
