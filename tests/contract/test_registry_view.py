@@ -111,6 +111,17 @@ def test_an_entry_that_has_ended_stays_in_the_index_for_a_day(registry: Registry
             assert (NOW + later, entries) == (view.now, len(list(view.index({"court"}))))
 
 
+# --- the changes ------------------------------------------------------------
+
+
+def test_a_view_says_when_each_change_was_made(registry: RegistryStore, clock: StillClock) -> None:
+    clock.time = NOW + 1.25
+    put(registry, an_entry("one"))
+    with registry.view() as view:
+        told = [view.changed_at(seq) for seq in (view.seq - 1, view.seq, view.seq + 1, 0)]
+    assert [NOW, NOW + 1.25, 0.0, 0.0] == told
+
+
 # --- what is touched ------------------------------------------------------------
 
 

@@ -452,17 +452,6 @@ def test_an_unavailable_server_is_not_named_in_the_error(tmp_path):
     store.close()
 
 
-# --- how targets are cut -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("pieces", [[], [b""], [b"ab"], [b"abcd"], [b"abcdefghi"], [b"a", b"bcde", b"", b"fgh", b"i" * 20]])
-def test_chunks_are_of_one_length_save_the_last_and_none_is_empty(pieces):
-    chunks = list(in_chunks(pieces, 4))
-    assert b"".join(pieces) == b"".join(chunks)
-    assert all(len(chunk) == 4 for chunk in chunks[:-1])
-    assert all(1 <= len(chunk) <= 4 for chunk in chunks[-1:])
-
-
 def test_a_full_valkey_still_gives_the_lease_so_that_who_has_it_can_clear_it(valkey):
     valkey.flush()
     store = RedisSnapshotStore(valkey.url)
@@ -480,3 +469,14 @@ def test_a_full_valkey_still_gives_the_lease_so_that_who_has_it_can_clear_it(val
             client.config_set("maxmemory", 0)
     assert b"1" == store.read_metadata("one.json")
     store.close()
+
+
+# --- how targets are cut -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [[], [b""], [b"ab"], [b"abcd"], [b"abcdefghi"], [b"a", b"bcde", b"", b"fgh", b"i" * 20]])
+def test_chunks_are_of_one_length_save_the_last_and_none_is_empty(pieces):
+    chunks = list(in_chunks(pieces, 4))
+    assert b"".join(pieces) == b"".join(chunks)
+    assert all(len(chunk) == 4 for chunk in chunks[:-1])
+    assert all(1 <= len(chunk) <= 4 for chunk in chunks[-1:])

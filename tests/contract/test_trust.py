@@ -170,7 +170,7 @@ def test_a_publisher_that_lost_its_disk_goes_on_from_the_store(chain):
     chain.repository = chain.new_repository("another disk")
     stamp = chain.store.read_metadata("timestamp.json")
     assert stamp is not None
-    chain.repository.surpass({"timestamp.json": stamp})
+    chain.repository.surpass({"timestamp.json": stamp}.get)
     assert 1000 == chain.repository.version()
     chain.publish(1001, manifest=b"another manifest")
     assert 1001 == chain.trusted.look().version

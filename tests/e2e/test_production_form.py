@@ -1,25 +1,30 @@
 """One Valkey, and the publisher, the follower, the registry and two gateways as plain processes, as in production."""
 
+import threading
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 
 import grpc
 import pytest
 
-from portcullis.client import Client
-from portcullis.mains.children import start_child
+from portcullis.client import Client, ClientError, Identifier
+from portcullis.demo.people import resident_id
 from portcullis.mains.keys import ensure_keys
-from portcullis.mains.store_health import store_fault
-from portcullis.mains.valkey import discard_socket, socket_path, url_of, valkey_spec
 from portcullis.v1 import registry_service_pb2, registry_service_pb2_grpc
 from tests.support.parts import Part
 from tests.support.processes import wait_for
 from tests.support.stack import ROOT, TRANSPORTS, fetch, listed_resident, portcullis
+from tests.support.valkey import running_valkey
 
 pytestmark = pytest.mark.e2e
 
 LIST = "court-judgment-defaulters"
+UNLISTED = Identifier("cn.resident-id", resident_id(900_001).value)
+CHECKS = 300
+"""So many of each kind at each gateway while nothing behind them lives."""
+
 POLICY = ROOT / "services" / "portcullis" / "demo" / "policy"
 
 
@@ -28,29 +33,29 @@ class Production:
 
     def __init__(self, folder, transport, held):
         self.home = folder / "home"
-        run = self.home / "run"
-        run.mkdir(parents=True)
+        self.home.mkdir()
+        self.folder = folder
+        self.held = held
         ensure_keys(self.home / "keys")
-        socket = socket_path(run)
-        held.callback(discard_socket, socket)
-        valkey = start_child(valkey_spec(socket, run))
-        held.callback(valkey.wait, 10)
-        held.callback(valkey.terminate)
-        wait_for(lambda: store_fault(url_of(socket)) is None, what="Valkey's answer")
+        self.valkey = held.enter_context(running_valkey())
         self.environment = {
             "PORTCULLIS_HOME": str(self.home),
-            "PORTCULLIS_REDIS_URL": url_of(socket),
+            "PORTCULLIS_REDIS_URL": self.valkey.url,
             "PORTCULLIS_TRANSPORT": transport,
         }
         self.prepare(folder)
         parts = [("publisher", 0), ("follower", 0), ("registry", 0), ("gateway", 1), ("gateway", 2)]
         self.parts = {}
         for part, number in parts:
-            started = Part(part, folder, number, **self.environment)
-            held.callback(started.clean_up)
-            self.parts[started.name] = started
+            self.start(part, number)
         for part in self.parts.values():
             part.wait_until_ready()
+
+    def start(self, part, number=0):
+        started = Part(part, self.folder, number, **self.environment)
+        self.held.callback(started.clean_up)
+        self.parts[started.name] = started
+        return started
 
     def prepare(self, folder):
         rows = folder / "rows.jsonl"
@@ -68,14 +73,36 @@ class Production:
     def gateways(self):
         return [self.parts["gateway-1"], self.parts["gateway-2"]]
 
-    def outcomes(self):
-        return [self.outcome(gateway) for gateway in self.gateways]
+    def outcomes(self, place=0):
+        return [self.outcome(gateway, place) for gateway in self.gateways]
 
-    def outcome(self, gateway):
+    def outcome(self, gateway, place):
         with Client(gateway.grpc, api_key=self.key, timeout_s=5.0) as client:
-            return client.check(
-                [listed_resident()], action="rail.ticket.purchase", purpose="ticketing", attributes={"train": "G101"}
-            ).outcome
+            return ask(client, listed_resident(place)).outcome
+
+    @contextmanager
+    def under_load(self):
+        """Check at every gateway without a pause; gives what came, by outcome or by error, for each of them."""
+        over, seen = threading.Event(), [Counter() for _ in self.gateways]
+
+        def check(gateway, counted):
+            with Client(gateway.grpc, api_key=self.key, timeout_s=5.0) as client:
+                while not over.is_set():
+                    try:
+                        counted[ask(client, listed_resident(2)).outcome] += 1
+                        counted[ask(client, UNLISTED).outcome] += 1
+                    except ClientError as fault:
+                        counted[type(fault).__name__] += 1
+
+        threads = [threading.Thread(target=check, args=each) for each in zip(self.gateways, seen, strict=True)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(30)
 
     def withdraw(self, key):
         request = registry_service_pb2.WithdrawEntryRequest(list=LIST, key=key, reason="performed")
@@ -83,6 +110,10 @@ class Production:
             registry_service_pb2_grpc.RegistryServiceStub(channel).WithdrawEntry(
                 request, timeout=10, metadata=[("authorization", f"Bearer {self.operator_key}")]
             )
+
+
+def ask(client, identifier):
+    return client.check([identifier], action="rail.ticket.purchase", purpose="ticketing", attributes={"train": "G101"})
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
@@ -117,6 +148,23 @@ def test_a_second_follower_on_the_same_replica_is_refused(production, tmp_path):
         assert 1 == sum("portcullis: follower:" in line for line in second.stderr.read_text().splitlines())
     finally:
         second.clean_up()
+
+
+def test_with_valkey_and_the_publisher_dead_checks_answer_and_after_their_return_a_change_is_seen_within_5_s(production):
+    with production.under_load() as seen:
+        production.valkey.kill()
+        production.parts["publisher-0"].clean_up()
+        production.withdraw("J0001")
+        wait_for(
+            lambda: all(min(each["RESTRICT"], each["ALLOW"]) >= CHECKS for each in seen), within_s=60, what="the checks"
+        )
+        assert ["RESTRICT", "RESTRICT"] == production.outcomes(1)
+        production.valkey.start()
+        production.start("publisher").wait_until_ready()
+        begun = time.monotonic()
+        wait_for(lambda: production.outcomes(1) == ["ALLOW", "ALLOW"], within_s=30, what="the change made meanwhile")
+        assert 5 > time.monotonic() - begun
+    assert [{"RESTRICT", "ALLOW"}] * 2 == [set(each) for each in seen]
 
 
 def test_a_withdrawal_reaches_both_gateways_and_every_part_stops_when_told(production):

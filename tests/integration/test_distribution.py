@@ -11,9 +11,11 @@ import pytest
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.redis.store import METADATA_KEY, TARGET_KEY, RedisSnapshotStore
+from portcullis.adapters.tuf.ceremony import TrustCeremony
 from tests.support.distribution import DictRegistry, entry
-from tests.support.hosts import DAY_S, LISTS, FollowingHost, PublishingHost, kept, keys, listed, policy_of, read
+from tests.support.hosts import DAY_S, LISTS, FollowingHost, PublishingHost, kept, listed, policy_of, read
 from tests.support.processes import wait_for
+from tests.support.signed_snapshots import make_keys
 from tests.support.valkey import ValkeyAt, running_valkey
 
 
@@ -29,8 +31,10 @@ class Running:
         self._stop = threading.Event()
         self._stores: list[RedisSnapshotStore] = []
         self._loops: list[threading.Thread] = []
+        self.trust = home / "keys"
+        self.keys = make_keys(self.trust, *LISTS)
         self.host = PublishingHost(
-            home / "publisher", registry=self.registry, store=self.store(), keys=keys(), clock=self.clock
+            home / "publisher", registry=self.registry, store=self.store(), keys=self.keys, clock=self.clock
         )
         self.followings: list[FollowingHost] = []
         self._run(self.host.publisher.run)
@@ -43,7 +47,7 @@ class Running:
 
     def follow(self, name: str) -> FollowingHost:
         """Start a follower."""
-        following = FollowingHost(self.home / name, store=self.store(), keys=keys(), clock=self.clock)
+        following = FollowingHost(self.home / name, store=self.store(), keys=self.keys, clock=self.clock)
         self.followings.append(following)
         self._run(following.follower.run)
         return following
@@ -219,6 +223,18 @@ def test_valkey_under_repeated_kills_never_shows_a_worker_less_than_it_knew(runn
         running.server.start()
         known = running.stays(known)
     running.arrives()
+
+
+def test_every_key_can_be_exchanged_while_followers_follow(running: Running) -> None:
+    ceremony = TrustCeremony(running.trust, running.clock)
+    for number, role in enumerate(("timestamp", "snapshot", "head", "list:court", "targets", "root", "timestamp")):
+        ceremony.rotate(role)
+        running.list_someone(number)
+        running.arrives()
+    running.follow("third, which begins at the first root")
+    running.arrives()
+    wait_for(running.is_fresh)
+    assert {} == running.refusals()
 
 
 def test_a_follower_that_was_away_for_long_catches_up(running: Running) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
 from portcullis.cli.app import execute
@@ -80,8 +82,15 @@ def make_home(home: Path) -> Path:
     return home
 
 
-def install_snapshot(home: Path, *, version: int, policy: Policy | None = None, published_at: float | None = None) -> None:
-    """Put an empty snapshot into the home's replica."""
+def install_snapshot(
+    home: Path,
+    *,
+    version: int,
+    policy: Policy | None = None,
+    published_at: float | None = None,
+    stalled_at: float | None = None,
+) -> None:
+    """Put an empty snapshot into the home's replica, its lists stalled since then or not at all."""
     clock = SystemClock()
     edition = Edition(
         format=FORMAT,
@@ -89,7 +98,9 @@ def install_snapshot(home: Path, *, version: int, policy: Policy | None = None, 
         published_at=clock.now() if published_at is None else published_at,
         registry_seq=1,
         policy=policy or Policy(),
-        lists=published_lists(policy or Policy(), version),
+        lists=tuple(
+            msgspec.structs.replace(each, stalled_at=stalled_at) for each in published_lists(policy or Policy(), version)
+        ),
         credentials=(),
     )
     with closing(LmdbReplicaWriter(home / "replica", clock)) as writer:

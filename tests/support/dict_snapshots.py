@@ -56,6 +56,9 @@ class DictSnapshots:
         self.refusal = None
         self.down = False
 
+    def root_version(self) -> int:
+        return 1
+
     def look(self) -> Vouched:
         self.looks += 1
         self._demand_up()

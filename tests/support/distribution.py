@@ -100,6 +100,7 @@ class DictRegistry:
         self.seq = 0
         self.down = False
         self._changed: dict[tuple[bytes, str], int] = {}
+        self._changed_at: dict[int, float] = {}
         self._writing = threading.Lock()
         self._number_lists()
 
@@ -135,6 +136,10 @@ class DictRegistry:
     def _note(self, touched: Iterable[tuple[bytes, str]]) -> None:
         self.seq += 1
         self._changed = self._changed | dict.fromkeys(touched, self.seq)
+        self._changed_at = self._changed_at | {self.seq: self.clock.now()}
+
+    def changed_at(self, seq: int) -> float:
+        return self._changed_at.get(seq, 0.0)
 
     def _number_lists(self) -> None:
         numbers = dict(self.list_numbers)

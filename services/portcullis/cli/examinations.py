@@ -16,6 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from portcullis.cli.signing import WARN_DAYS, days_left
 from portcullis.cli.wiring import Wiring
 from portcullis.domain.editions import FORMAT
 from portcullis.domain.errors import PortcullisError, Refusal, SetupFault, SnapshotInvalid
@@ -82,6 +83,27 @@ def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look whether the key files are there, private and whole."""
     for name in KEY_FILES:
         yield _key_file(name, settings.keys_path.absolute() / name)
+
+
+def signing_keys(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look, where snapshots are signed, whether each role can sign and what people have signed holds for a while."""
+    if not (settings.keys_path / "trust" / "targets.json").exists():
+        return
+    try:
+        roles = wiring.key_ceremony(settings, None).roles()
+    except PortcullisError as fault:
+        yield _of(fault, "signing keys")
+        return
+    silent = [each.role for each in roles if each.expires_at is None and all(key.state != "here" for key in each.keys)]
+    late = [each.role for each in roles if (left := days_left(each, wiring.clock.now())) is not None and left < WARN_DAYS]
+    if silent:
+        mend = "the publisher of this host can't sign for them: see `portcullis keys show`"
+        yield Finding("signing keys", State.WARN, f"no usable key of {', '.join(silent)} is here", mend)
+    for role in late:
+        mend = f"sign it anew: `portcullis keys rotate {role} --renew`"
+        yield Finding("signing keys", State.WARN, f"{role} expires within {WARN_DAYS} days, or has expired", mend)
+    if not silent and not late:
+        yield Finding("signing keys", State.OK, f"{len(roles)} roles")
 
 
 def trusted_root(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -178,6 +200,9 @@ def replica(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         yield _of(fault, "replica")
         return
     yield _replica(edition, age_s, settings)
+    if stalled := [each.name for each in edition.lists if each.stalled_at is not None]:
+        mend = "the publisher's log says why; past a list's greatest age its fail mode applies"
+        yield Finding("lists", State.WARN, f"the publisher can't bring {', '.join(stalled)} up to date", mend)
     if edition.published_at > wiring.clock.now() + _TOLERATED_SKEW_S:
         mend = "keep the clocks of both hosts set by NTP: ends are judged by them"
         yield Finding("clock", State.WARN, "the snapshot was published in this host's future", mend)
@@ -202,7 +227,19 @@ def gateway(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         yield Finding("gateway", State.FAIL, f"{target} does not serve", mend)
 
 
-EXAMINATIONS: tuple[Examination, ...] = (home, keys, trusted_root, disk, clock, registry, journal, store, replica, gateway)
+EXAMINATIONS: tuple[Examination, ...] = (
+    home,
+    keys,
+    signing_keys,
+    trusted_root,
+    disk,
+    clock,
+    registry,
+    journal,
+    store,
+    replica,
+    gateway,
+)
 """In the order that a check depends on them."""
 
 

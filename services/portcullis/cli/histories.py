@@ -88,6 +88,12 @@ def told(published: Published, limit: int) -> History:
     return History([_version(published, version, tuple(changes[version])) for version in newest])
 
 
+def why_unlisted(version: Version, before: Version | None) -> str:
+    """Say why there is a version that changed no list, from the one before it: other partners or keys, or new signatures."""
+    seqs = (version.registry_seq, before.registry_seq if before else None)
+    return "signed anew" if None not in seqs and seqs[0] == seqs[1] else "head"
+
+
 def last_lines(file: Path) -> Iterator[bytes]:
     """Give the lines of a file, the last first, reading no more of it than is asked for; empty lines are left out.
 

@@ -33,6 +33,7 @@ HELD = 3
 
 _LABELS_SHOWN = 10
 _REASONS_SHOWN = 5
+_DIGITS = 19
 
 app = typer.Typer(
     help="Import lists, and decide about imports that are held.",
@@ -41,7 +42,14 @@ app = typer.Typer(
     cls=GroupWithDefault,
 )
 
-ImportId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1, help="The import, as `held` shows it.")]
+
+def _import_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and 1 <= int(text) < 1 << 63):
+        raise typer.BadParameter("must be a number as `portcullis import held` shows it")
+    return int(text)
+
+
+ImportId = Annotated[int, typer.Argument(metavar="NUMBER", parser=_import_number, help="The import, as `held` shows it.")]
 Purpose = Annotated[str, typer.Option("--purpose", metavar="TEXT", help="Why; it is written to the change log.")]
 OperatorKey = Annotated[
     str | None,
@@ -69,7 +77,8 @@ def import_list(
     ctx: typer.Context,
     *,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help="The list's files.", exists=True, dir_okay=False, readable=True)
+        list[Path],
+        typer.Argument(metavar="FILE", help="The list's files; '-' reads stdin.", dir_okay=False, show_default=False),
     ],
     list_name: Annotated[str, typer.Option("--list", metavar="NAME", help="The list, as the policy names it.")],
     form: Annotated[Form, typer.Option("--format", help="How the files are written.")],
@@ -196,7 +205,7 @@ def _show_faults(report: ImportReport) -> None:
     hidden = report.rejected - len(report.faults)
     if hidden > 0:
         print_error(f"{hidden:,} more rows were bad; mend these first")
-    if not report.committed:
+    if not report.committed and not report.held:
         print_error("nothing was imported, since a row was bad and --strict was given; mend the rows, or leave --strict out")
     if report.withheld:
         print_error("nothing was withdrawn, since a bad row did not say whose it was; mend the rows and import again")

@@ -69,7 +69,7 @@ def _prove_store(trusted: TrustedSnapshots, meter: _Meter) -> Generator[Finding,
     except SnapshotInvalid as fault:
         yield _refused("metadata", fault)
         return None
-    yield Finding("metadata", f"snapshot {vouched.version}, signed as the trusted root demands")
+    yield Finding("metadata", f"snapshot {vouched.version}, signed as root {trusted.root_version()} demands")
     lists: dict[str, PublishedList] = {}
     for each in head.lists:
         try:

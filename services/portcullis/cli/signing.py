@@ -111,6 +111,11 @@ def rotate_key(
     ceremony = wiring.key_ceremony(wiring.settings(home=home), offline)
     changes = ceremony.renew(role) if renew else ceremony.rotate(role, uri=uri, public_key=public_key)
     _show_changes(changes, as_json=as_json)
+    if public_key and not uri:
+        print_error(
+            f"this publisher can no longer sign {role}: the list stands still until a publisher that holds the new key "
+            "publishes"
+        )
 
 
 @app.command("show")
@@ -132,17 +137,29 @@ def show_keys(
 
 def _show_changes(changes: KeyChanges, *, as_json: bool) -> None:
     if as_json:
-        print_json(changes._asdict())
+        print_json({**changes._asdict(), "replaced": [each._asdict() for each in changes.replaced]})
         return
     if not (changes.made or changes.signed):
         print_fields([("keys", "all there; nothing was changed")], indent=0)
-    print_fields([*(("made", path) for path in changes.made), *(("signed", path) for path in changes.signed)], indent=0)
+    print_fields(
+        [
+            *(("made", path) for path in changes.made),
+            *(("signed", path) for path in changes.signed),
+            *(("replaced", f"{each.role}: {_short(each.old)} -> {_short(each.new)}") for each in changes.replaced),
+            *(("deleted", path) for path in changes.deleted),
+        ],
+        indent=0,
+    )
     if changes.offline:
         print_error("move these away from this host, each to media of its own; name them with --offline when they sign:")
         _list(changes.offline)
     if changes.retired:
-        print_error("these keys are no longer trusted; destroy every copy once the publisher has published:")
+        print_error("these keys are no longer trusted; destroy every copy once the followers trust the new root:")
         _list(changes.retired)
+
+
+def _short(key_ids: tuple[str, ...]) -> str:
+    return ", ".join(key_id[:_SHORT] for key_id in key_ids)
 
 
 def _list(paths: tuple[str, ...]) -> None:
@@ -153,7 +170,7 @@ def _list(paths: tuple[str, ...]) -> None:
 def _rows(role: RoleKeys, now: float) -> list[tuple[str, ...]]:
     rows = [("", "", key.key_id[:_SHORT], _place(key), _date(key.made_at), "", "") for key in role.keys]
     of_the_role = (role.role, f"{role.threshold} of {len(role.keys)}")
-    expires = f"{_date(role.expires_at)}, {_days_left(role, now)} days" if role.expires_at is not None else ""
+    expires = f"{_date(role.expires_at)}, {days_left(role, now)} days" if role.expires_at is not None else ""
     version = str(role.version) if role.version is not None else ""
     return [(*of_the_role, *rows[0][2:5], version, expires), *rows[1:]]
 
@@ -168,13 +185,14 @@ def _warn(role: RoleKeys, now: float) -> None:
     for key in role.keys:
         if key.fault:
             print_error(f"{role.role}: {key.fault}")
-    left = _days_left(role, now)
+    left = days_left(role, now)
     if left is not None and left < WARN_DAYS:
         when = f"expires in {left} days" if left >= 0 else "has expired, and followers refuse it"
         print_error(f"{role.role} {when}; sign it anew with `portcullis keys rotate {role.role} --renew`")
 
 
-def _days_left(role: RoleKeys, now: float) -> int | None:
+def days_left(role: RoleKeys, now: float) -> int | None:
+    """Give the whole days until a role's metadata expires; None where that is not told."""
     return None if role.expires_at is None else int((role.expires_at - now) // _DAY_S)
 
 
@@ -183,4 +201,4 @@ def _date(seconds: float | None) -> str:
 
 
 def _document(role: RoleKeys, now: float) -> dict[str, object]:
-    return {**role._asdict(), "days_left": _days_left(role, now), "keys": [key._asdict() for key in role.keys]}
+    return {**role._asdict(), "days_left": days_left(role, now), "keys": [key._asdict() for key in role.keys]}

@@ -16,7 +16,7 @@ from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from portcullis.cli.contrasts import Contrast
-    from portcullis.cli.histories import History, ListChange
+    from portcullis.cli.histories import History, ListChange, Version
     from portcullis.cli.proving import Finding, Progress
     from portcullis.config import Settings
     from portcullis.domain.editions import Edition, ListEdition
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The snapshots that gateways answer from.", no_args_is_help=True, rich_markup_mode=None)
 
 _DIGITS_SHOWN = 12
-_ENTRIES_SHOWN = 20
+_ENTRIES_SHOWN = 10
 
 _Limit = Annotated[int, typer.Option("--limit", metavar="NUMBER", min=1, help="How many versions, from the newest back.")]
 _Earlier = Annotated[int, typer.Argument(metavar="A", help="The earlier version.", show_default=False)]
@@ -48,16 +48,16 @@ def show(ctx: typer.Context, *, home: options.Home = None, as_json: options.Json
 def log(ctx: typer.Context, *, limit: _Limit = 20, home: options.Home = None, as_json: options.Json = False) -> None:
     """Show the newest versions, and what changed in each.
 
-    On the publisher's host from what it noted; elsewhere from the store, for the versions that it still has files of.
+    On the publisher's host from what it noted; elsewhere from the store, for the versions that it still has files of. A
+    version without a list is for the head (partners, keys), or is the same signed anew.
     """
     wiring = wiring_of(ctx)
-    history = _history(wiring, wiring.settings(home=home), limit)
+    # One more than is shown: the version before says why the last one is.
+    history = _history(wiring, wiring.settings(home=home), limit + 1)
     if as_json:
-        import msgspec  # noqa: PLC0415 - the history has brought it already
-
-        print_json(msgspec.to_builtins(history.versions))
+        print_json([_version_document(version) for version in history.versions[:limit]])
     else:
-        _show_history(history)
+        _show_history(history.versions, limit)
     if history.unreadable:
         print_error(f"{history.unreadable} lines of the publisher's log can't be read; they were left out")
 
@@ -68,6 +68,7 @@ def diff(
 ) -> None:
     """Count what changed in each list from version A to version B, and name the entries by their ids.
 
+    Lists without a change are left out, and no more than ten entries are named; --json has them all.
     Exit 1 where a list of A or B can't be known any more from what the store holds.
     """
     if earlier > later:
@@ -83,8 +84,7 @@ def diff(
     else:
         _show_contrasts(found)
     unknown = [each for each in found if each.difference is None]
-    for each in unknown:
-        print_error(f"{each.name}: not known in {each.unknown}; versions that can be compared: {_ranges(each.known)}")
+    _show_unknown(found)
     if unknown:
         raise typer.Exit(FAILED)
 
@@ -111,10 +111,20 @@ def verify(ctx: typer.Context, *, home: options.Home = None, as_json: options.Js
             findings.append(finding)
             if not as_json:
                 _show_finding(finding)
+        store_root, followed_root = trusted.root_version(), wiring.followed_root(settings)
     if as_json:
-        print_json({"findings": [finding._asdict() for finding in findings]})
-    elif replica is None:
-        print_line("      there is no replica on this host to prove")
+        print_json(
+            {
+                "store_root": store_root,
+                "followed_root": followed_root,
+                "findings": [finding._asdict() for finding in findings],
+            }
+        )
+    else:
+        if replica is None:
+            print_line("      there is no replica on this host to prove")
+        if followed_root is not None:
+            print_line(f"      the follower of this host trusts root {followed_root}")
     if any(finding.refusal for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -216,13 +226,22 @@ def _history(wiring: Wiring, settings: Settings, limit: int) -> History:
         return told(read_published(trusted), limit)
 
 
-def _show_history(history: History) -> None:
+def _version_document(version: Version) -> dict[str, object]:
+    import msgspec  # noqa: PLC0415 - the history has brought it already
+
+    return {**msgspec.to_builtins(version), "version": str(version.version)}
+
+
+def _show_history(versions: Sequence[Version], limit: int) -> None:
+    from portcullis.cli.histories import why_unlisted  # noqa: PLC0415 - it has been brought already
+
     print_table(
         ("version", "published", "list", "kind", "changes", "records", "bytes"),
         [
             (str(version.version), time_text(version.published_at), *cells)
-            for version in history.versions
-            for cells in [_change_cells(change) for change in version.lists] or [("", "", "", "", "")]
+            for version, before in zip(versions[:limit], [*versions[1:], None], strict=False)
+            for cells in [_change_cells(change) for change in version.lists]
+            or [("", why_unlisted(version, before), "", "", "")]
         ],
     )
 
@@ -239,28 +258,49 @@ def _unless_0(number: int) -> str:
 
 
 def _show_contrasts(found: Sequence[Contrast]) -> None:
+    from portcullis.domain.differences import Difference  # noqa: PLC0415 - comparing has brought it already
+
+    differences = [(each.name, each.difference) for each in found if each.difference is not None]
+    changed = [(name, difference) for name, difference in differences if difference != Difference()]
+    if not changed:
+        if differences:
+            print_line("no change" if len(differences) == len(found) else "no change in the other lists")
+        return
     print_table(
-        ("list", "added", "removed", "changed", "entries gained", "entries lost", "entries changed"),
+        (
+            *("list", "tokens added", "tokens removed", "tokens changed"),
+            *("entries gained", "entries lost", "entries changed"),
+        ),
         [
             (
-                each.name,
+                name,
                 *(f"{count:,}" for count in (difference.added, difference.removed, difference.changed)),
                 *(
                     _ids(entries)
                     for entries in (difference.entries_gained, difference.entries_lost, difference.entries_changed)
                 ),
             )
-            for each in found
-            if (difference := each.difference) is not None
+            for name, difference in changed
         ],
     )
+
+
+def _show_unknown(found: Sequence[Contrast]) -> None:
+    """Say what can't be compared, once for all lists of which the same is to be said."""
+    alike: dict[tuple[int, str], list[str]] = {}
+    for each in found:
+        if each.unknown is not None:
+            alike.setdefault((each.unknown, _ranges(each.known)), []).append(each.name)
+    for (version, known), names in alike.items():
+        which = "every list" if len(names) == len(found) > 1 else ", ".join(names)
+        print_error(f"{which}: not known in {version}; versions that can be compared: {known}")
 
 
 def _ids(entries: set[int]) -> str:
     ordered = sorted(entries)
     hidden = len(ordered) - _ENTRIES_SHOWN
     text = " ".join(map(str, ordered[:_ENTRIES_SHOWN])) or "-"
-    return f"{text} and {hidden:,} more; --json lists all" if hidden > 0 else text
+    return f"{text} and {hidden:,} more" if hidden > 0 else text
 
 
 def _contrast_document(each: Contrast) -> dict[str, object]:

@@ -103,6 +103,10 @@ class Wiring(Protocol):
         """
         ...
 
+    def followed_root(self, settings: Settings) -> int | None:
+        """Give the version of root that this host's follower trusts; None where none has trusted any."""
+        ...
+
     def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
         """Open this host's replica for reading.
 

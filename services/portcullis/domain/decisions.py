@@ -9,8 +9,8 @@ The rules, in their order:
    a NOTICE or GRANT is dropped.
 4. A condition that can't be evaluated asks a person: the measure's RESTRICT becomes a REVIEW.
 5. Past a list's greatest age its measures do what ``on_stale`` declares instead, for everyone whose action their condition
-   describes, and the decision is degraded. A list is as old as its snapshot, or older where the publisher has told that it
-   can't bring this list up to date.
+   describes, and the decision is degraded; a NOTICE or GRANT is silent then, whatever it declares. A list is as old as its
+   snapshot, or older where the publisher has told that it can't bring this list up to date.
 6. No measure of any effect speaks about a protected action, whatever a policy says (rule 3).
 7. RESTRICT beats REVIEW beats ALLOW; NOTICE and GRANT ride along. What is in shadow shapes ``shadow_outcome`` only.
 
@@ -125,8 +125,13 @@ def _weigh(
     stale: AbstractSet[int],
 ) -> Verdict:
     hits: dict[tuple[int, int, int], Hit] = {}
+    # A condition looks at the action alone: however many entries a list has on one token, it is asked once.
+    told: dict[tuple[int, int], bool | None] = {}
     for measure, record, weak in _bound(plan, found, now):
-        hit = _hit(measure, record, attributes, weak=weak)
+        place = measure.list_number, measure.bit
+        if place not in told:
+            told[place] = _holds(measure, attributes)
+        hit = _hit(measure, record, told[place], weak=weak)
         if hit is not None:
             key = (measure.list_number, measure.bit, record.entry_id)
             hits[key] = min(hits.get(key, hit), hit, key=_rank)
@@ -147,9 +152,8 @@ def _bound(plan: Plan, found: Iterable[tuple[bytes, bool]], now: float) -> Itera
                     yield measure, record, weak
 
 
-def _hit(measure: BoundMeasure, record: Record, attributes: Mapping[str, AttributeValue], *, weak: bool) -> Hit | None:
+def _hit(measure: BoundMeasure, record: Record, holds: bool | None, *, weak: bool) -> Hit | None:  # noqa: FBT001 - or unknown
     effect = measure.effect
-    holds = _holds(measure, attributes)
     if holds is False:
         return None
     if weak or holds is None:
@@ -174,7 +178,7 @@ def _when_stale(
     kept = list(hits)
     yield from (hit for hit in kept if hit.measure.list_number not in stale)
     for measure in (each for number in sorted(stale) for each in plan.by_list[number]):
-        effect = _STALE_EFFECTS[measure.on_stale]
+        effect = _STALE_EFFECTS[measure.on_stale] if measure.effect in _OUTCOMES else None
         holds = _holds(measure, attributes) if effect else False
         if effect and holds is not False:
             # A condition that can't be evaluated asks a person here too; a weak match is no ground for a refusal.

@@ -20,7 +20,7 @@ the others; one at 99, or without a replica, takes the base and then all three.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -33,6 +33,9 @@ from portcullis.domain.policies import Action, Partner, Policy, RestrictedList
 HEAD_TARGET = "head/head.json"
 MAX_DOCUMENT_BYTES = 64 << 20
 """The longest head, manifest or terms that is read."""
+
+MAX_TERM_CHARACTERS = 1024
+"""The longest text of a list's terms that is given to partners: no rule of the registry lets a longer one in."""
 
 MAX_NUMBER = 0xFFFF
 
@@ -54,12 +57,13 @@ class HeadList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``head/head.json``."""
+    """``head/head.json``. ``registry_at`` is when the change ``registry_seq`` was made: another registry has another."""
 
     format: int
     version: Version
     published_at: Moment
     registry_seq: Count
+    registry_at: Moment = 0.0
     actions: tuple[Action, ...]
     partners: tuple[Partner, ...]
     credentials: tuple[Credential, ...]
@@ -116,6 +120,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     deltas: tuple[Delta, ...] = ()
 
 
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _Document = TypeVar("_Document", Head, Terms, Manifest)
 
@@ -164,10 +169,22 @@ def decode_head(data: bytes) -> Head:
 def decode_terms(data: bytes) -> Terms:
     """Read a list's terms; raises as `decode_head`."""
     terms = _decode(data, Terms, Refusal.TERMS_MALFORMED)
-    names = set(terms.measures)
-    if len(names) != len(terms.measures) or not names.issuperset(each.name for each in terms.definition.measures):
+    names, own = set(terms.measures), [each.name for each in terms.definition.measures]
+    if len(names) != len(terms.measures) or len(set(own)) != len(own) or not names.issuperset(own):
         raise SnapshotInvalid("a list's terms contradict themselves", refusal=Refusal.TERMS_MALFORMED)
+    if any(len(text) > MAX_TERM_CHARACTERS for text in _told(terms)):
+        raise SnapshotInvalid("a list's terms have a text that no answer can carry", refusal=Refusal.TERMS_MALFORMED)
     return terms
+
+
+def _told(terms: Terms) -> Iterator[str]:
+    """Give the texts that go into answers, where they stand beside those of other lists."""
+    definition = terms.definition
+    yield from (definition.authority, definition.legal_basis, definition.redress_url)
+    for measure in definition.measures:
+        yield from (measure.name, measure.message)
+    for row in terms.legal:
+        yield from (row.legal_basis, row.redress)
 
 
 def decode_manifest(data: bytes) -> Manifest:
@@ -242,7 +259,7 @@ def assemble(head: Head, manifests: Mapping[str, Manifest], terms: Mapping[str, 
 def _decode(data: bytes, kind: type[_Document], refusal: Refusal) -> _Document:
     try:
         document = msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         found = _format_of(data)
         if found not in (None, FORMAT):
             raise _other_format(found) from None
@@ -262,7 +279,7 @@ class _Heading(msgspec.Struct, frozen=True):
 def _format_of(data: bytes) -> int | None:
     try:
         return msgspec.json.decode(data, type=_Heading).format
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except _UNREADABLE:
         return None
 
 

@@ -57,6 +57,7 @@ class Follower:
         self._catching_up = CatchingUp(trusted=trusted, replica=replica, clock=clock, counts=counts)
         self._freshness = Freshness(clock)
         self._fault = ""
+        self._following = False
 
     def run(self, stop: threading.Event) -> None:
         """Follow until told to stop; that takes effect within a quarter of a second, or at the end of an install."""
@@ -67,8 +68,15 @@ class Follower:
     def _wait(self, stop: threading.Event) -> None:
         deadline = self._clock.monotonic() + self._follow_interval_s
         while not stop.is_set() and (left := deadline - self._clock.monotonic()) > 0:
-            if self._store.wait(min(left, _STOP_INTERVAL_S)):
+            if self._told(stop, min(left, _STOP_INTERVAL_S)):
                 return
+
+    def _told(self, stop: threading.Event, timeout_s: float) -> bool:
+        try:
+            return self._store.wait(timeout_s)
+        except Exception:  # noqa: BLE001 - rule 6; a look follows in any case, and tells whether the store answers
+            stop.wait(timeout_s)
+            return False
 
     def look(self) -> bool:
         """Look once, and catch up or vouch as needed; False when nothing good was found. Raises nothing.
@@ -90,9 +98,12 @@ class Follower:
             return self._failed("disk", f"the disk refused ({fault.strerror or fault})")
         except Exception as fault:  # noqa: BLE001 - rule 6; the class alone, for a message of others may hold anything
             return self._failed("other", f"unexpected: {type(fault).__name__}")
-        if self._fault:
+        if not self._following:
+            held = self._replica.held()
+            _log.info("following", version=held.version if held else None)
+        elif self._fault:
             _log.info("following again")
-            self._fault = ""
+        self._following, self._fault = True, ""
         return True
 
     def _refused(self, fault: SnapshotInvalid) -> bool:

@@ -6,8 +6,8 @@ Each import stands where it is needed: one command needs gRPC, another SQL, and 
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -44,8 +44,9 @@ class ProcessWiring:
     def actor(self) -> str:
         """Name the operating system's user."""
         try:
-            return getpass.getuser()
-        except (KeyError, OSError):
+            # Not what LOGNAME says: whoever sets that could approve an import of their own.
+            return pwd.getpwuid(os.getuid()).pw_name
+        except KeyError:
             # A container may run under a number that has no name.
             return f"uid-{os.getuid()}"
 
@@ -119,6 +120,13 @@ class ProcessWiring:
         with TemporaryDirectory(prefix="proving-", dir=settings.home.absolute()) as folder:
             yield TufTrustedSnapshots(store, Path(folder), root, self.clock)
 
+    def followed_root(self, settings: Settings) -> int | None:
+        """Give the version of root that this host's follower trusts."""
+        from portcullis.adapters.tuf.expiries import trusted_root_version
+        from portcullis.mains.serve_follower import TRUST_FOLDER
+
+        return trusted_root_version(settings.replica_path / TRUST_FOLDER)
+
     def replica(self, settings: Settings) -> AbstractContextManager[Replica]:
         """Open the replica."""
         from portcullis.adapters.lmdb.replica import LmdbReplica
@@ -165,11 +173,13 @@ class ProcessWiring:
         """Import files into a list."""
         from portcullis.mains.parts import open_registry, open_tokeniser
         from portcullis.registry.imports import Importer
-        from portcullis.registry.readers.sources import FileSource
+        from portcullis.registry.readers.spools import file_sources
 
-        sources = [FileSource(file) for file in files]
         tokeniser = open_tokeniser(settings)
-        with open_registry(settings, tokeniser, self.clock) as registry:
+        with (
+            file_sources(files, settings.home.absolute()) as sources,
+            open_registry(settings, tokeniser, self.clock) as registry,
+        ):
             importer = Importer(registry, index_tokens=tokeniser.index_tokens, clock=self.clock)
             return importer.run(list_name, form, sources, actor=self.actor(), full=full, strict=strict, progress=progress)
 

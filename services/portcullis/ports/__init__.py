@@ -16,7 +16,7 @@ from portcullis.ports.desks import (
 )
 from portcullis.ports.distribution import ReadTransaction, Replica, ReplicaWriter, SnapshotStore, Space
 from portcullis.ports.journal import DecisionRecord, Journal, RecordedReason
-from portcullis.ports.keys import KeyCeremony, KeyChanges, KeyState, RoleKey, RoleKeys
+from portcullis.ports.keys import KeyCeremony, KeyChanges, KeyState, Replacement, RoleKey, RoleKeys
 from portcullis.ports.looks import Look
 from portcullis.ports.registry import (
     ENDED_KEPT_S,
@@ -61,6 +61,7 @@ __all__ = [
     "RegistryReader",
     "RegistryStore",
     "RegistryView",
+    "Replacement",
     "Replica",
     "ReplicaWriter",
     "RoleKey",

@@ -27,12 +27,12 @@ class ImportReport(msgspec.Struct, kw_only=True):
 
     ``faults`` holds the first 100 bad rows, ``rejected`` counts all of them. ``dropped`` counts identifiers of good rows
     that were left out of matching, by reason. ``without_identifier`` counts entries that nothing can match.
-    ``committed`` is False when a strict import met a bad row. ``withheld`` is True when a full import withdrew nothing
-    because a bad row did not say whose it was, or no row was good.
+    ``committed`` is False when a strict import met a bad row, and while the import is ``held``. ``withheld`` is True
+    when a full import withdrew nothing because a bad row did not say whose it was, or no row was good.
 
-    ``import_id`` is the registry's number of it, None when it was not committed. When it is ``held`` for a second operator,
-    nothing has changed, ``counts`` says what it would do and ``shrinkage`` what it would take away. ``voided`` is the held
-    import of the list that it has made void.
+    ``import_id`` is the registry's number of it, None when a strict import met a bad row. When it is ``held`` for a second
+    operator, nothing has changed, ``counts`` says what it would do and ``shrinkage`` what it would take away. ``voided`` is
+    the held import of the list that it has made void.
     """
 
     list_name: str

@@ -48,6 +48,14 @@ class RoleKeys(NamedTuple):
     expires_at: float | None = None
 
 
+class Replacement(NamedTuple):
+    """The keys that a role no longer has, and those that it has instead, by their ids; the role as in `RoleKeys`."""
+
+    role: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
 class KeyChanges(NamedTuple):
     """What a ceremony has done; paths are as this host sees them.
 
@@ -56,12 +64,16 @@ class KeyChanges(NamedTuple):
         signed: the metadata files that were signed and written.
         offline: those of the files made that belong on media of their own, away from this host.
         retired: where keys lie that are no longer trusted, and that were not deleted because they are not the publisher's.
+        replaced: the roles whose keys were exchanged.
+        deleted: the files of old private keys that were the publisher's, and are no longer there.
     """
 
     made: tuple[str, ...] = ()
     signed: tuple[str, ...] = ()
     offline: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    replaced: tuple[Replacement, ...] = ()
+    deleted: tuple[str, ...] = ()
 
 
 class KeyCeremony(Protocol):
@@ -86,7 +98,7 @@ class KeyCeremony(Protocol):
         ...
 
     def rotate(self, role: str, *, uri: str | None = None, public_key: Path | None = None) -> KeyChanges:
-        """Give a role a new key, root as many new ones as it has; a list without a role gets one.
+        """Give a role a new key, root as many new ones as it has.
 
         Args:
             role: as in `RoleKeys`.
@@ -95,7 +107,7 @@ class KeyCeremony(Protocol):
                 is held elsewhere and this host does not sign for the role.
 
         Raises:
-            SetupFault: also where too few of the keys that must sign are at hand.
+            SetupFault: also where too few of the keys that must sign are at hand, and for a list that is not delegated.
         """
         ...
 

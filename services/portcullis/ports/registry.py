@@ -60,6 +60,10 @@ class RegistryView(Protocol):
         """The number of every list of the policy; a number is never given to another list."""
         ...
 
+    def changed_at(self, seq: int) -> float:
+        """Give when a change of the log was made (Unix seconds); 0 where there is none of this number."""
+        ...
+
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         """Give every (token, entry in force) pair of these lists, ascending by token, in bounded memory.
 

@@ -6,7 +6,7 @@ who makes and exchanges them works through `portcullis.ports.keys`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -35,6 +35,10 @@ class TrustedSnapshots(Protocol):
             StoreUnavailable: the store can't be reached.
             OSError: the disk refused.
         """
+        ...
+
+    def root_version(self) -> int:
+        """Give the version of root that proved the state last looked at; before the first look, that of the anchor."""
         ...
 
     def read(self, name: str, longest: int) -> bytes:
@@ -145,10 +149,11 @@ class SnapshotRepository(Protocol):
         """Say whether metadata must be signed anew, by `sign`: before it expires, or since a key was changed."""
         ...
 
-    def surpass(self, metadata: Mapping[str, bytes]) -> None:
+    def surpass(self, read: Callable[[str], bytes | None]) -> None:
         """Take note of versions that a store holds, rightly signed, so that what is signed next is newer than all of it.
 
-        ``version`` gives the greatest version known from then on. The timestamp alone tells it.
+        ``read`` gives the store's metadata files by name, or None. ``version`` gives the greatest version known from then
+        on; it is greater than the one in force here, too, where another has signed something newer under an older one.
         """
         ...
 

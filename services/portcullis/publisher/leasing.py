@@ -10,6 +10,12 @@ from portcullis.ports import Clock, SnapshotStore
 LEASE_TTL_S = 3.0
 """How long a publisher that has died keeps the others waiting."""
 
+TAKEN = (
+    f"the lease is held (by another publisher, or by one that died: then it runs out in {LEASE_TTL_S:.0f} s); "
+    "this one waits until it is free"
+)
+"""Why a publisher waits."""
+
 PROLONG_EVERY_S = 1.0
 ASK_EVERY_S = 0.5
 
@@ -59,7 +65,7 @@ class Lease:
 
     def _demand(self) -> None:
         if not self.ask():
-            raise LeaseLost("another publisher works on this store; this one waits until it ends")
+            raise LeaseLost(TAKEN)
 
     def lost(self) -> None:
         """Take note that another has it."""
@@ -73,5 +79,5 @@ class Lease:
             StoreUnavailable: the store can't be reached; it runs out by itself.
         """
         if self.held:
-            self.held = False
+            self.lost()
             self._store.release(self.holder)

@@ -42,6 +42,7 @@ class ListCompilation:
 
     Attributes:
         failed: the list can't be compiled.
+        fault: why not; "" where it can.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class ListCompilation:
         self.draft = draft
         self.terms = terms
         self.failed = not terms.fits
+        self.fault = "" if terms.fits else "its terms do not fit into a snapshot"
         self._reading = reading
         self._digest = digest
         self._compiler = BodyCompiler(number, terms, reading.now)
@@ -69,6 +71,7 @@ class ListCompilation:
             return self._compiler.body(entries)
         except Exception as fault:  # noqa: BLE001 - one bad list never stops the others; its message may hold anything
             self.failed = True
+            self.fault = f"it can't be compiled ({type(fault).__name__})"
             _log.warning("a list can't be compiled", list=self.definition.name, fault=type(fault).__name__)
             return None
 

@@ -8,7 +8,8 @@ The rules:
 3. A list whose terms are full is compiled anew, with terms begun afresh. If they are full at once again, its entries that
    find no room are left out, and that is tried again with the first change of each day.
 4. A list that can't be compiled or signed stays as it stands and is marked with the time since when. It is tried again
-   after 5 s, and later on each minute; other lists never wait for it. One that never stood is left out.
+   after 5 s, and later on each minute, and at once when its key is here again; other lists never wait for it. One that
+   never stood is left out.
 5. What a list that was behind has missed is read again from its own last reading. After a restart that is not known, and
    the list begins with a base again.
 6. What reworks have made of a list is put in with whatever the version is for.
@@ -63,7 +64,7 @@ class Reviser:
         reworks: what is done of them is put in.
         clock: for when to try a list again.
         counts: where entries that were left out are counted.
-        can_sign: says whether a list can be signed here and now.
+        signing_fault: says why a list can't be signed here and now; "" where it can.
         beat: called now and then.
     """
 
@@ -75,7 +76,7 @@ class Reviser:
         reworks: Reworks,
         clock: Clock,
         counts: PublisherCounts,
-        can_sign: Callable[[str], bool],
+        signing_fault: Callable[[str], str],
         beat: Beat,
     ) -> None:
         self._repository = repository
@@ -83,7 +84,7 @@ class Reviser:
         self._reworks = reworks
         self._clock = clock
         self._counts = counts
-        self._can_sign = can_sign
+        self._signing_fault = signing_fault
         self._beat = beat
         self._full: dict[str, float] = {}
 
@@ -121,7 +122,7 @@ class Reviser:
     def _put_reworks_in(self, work: _Work) -> None:
         for name, state in work.lists.items():
             manifest, folded, compacted = self._reworks.applied(state.manifest)
-            if (folded or compacted) and self._can_sign(name):
+            if (folded or compacted) and not self._signing_fault(name):
                 work.lists[name] = state._replace(manifest=manifest)
                 work.note(name, kind="rework", records=manifest.records, folded=folded, compacted=compacted)
 
@@ -155,8 +156,8 @@ class Reviser:
             if stall is None and name not in work.anew:
                 states[name] = state
             elif stall is not None and stall.included is not None and work.is_due(stall):
-                if not self._can_sign(name):
-                    work.stalls[name] = stall.again(work.now)
+                if fault := self._signing_fault(name):
+                    self._stall(work, name, "keys", fault)
                     continue
                 states[name] = state
                 included = stall.included.earlier(included)
@@ -172,9 +173,10 @@ class Reviser:
             return
         self._report(filled)
         changed = bool(filled.draft.frames) or filled.terms.changed
-        if filled.failed or (changed and not self._can_sign(name)):
+        unsigned = self._signing_fault(name) if changed and not filled.failed else ""
+        if filled.failed or unsigned:
             filled.draft.give_up()
-            work.stall(name)
+            self._stall(work, name, "keys" if unsigned else "other", unsigned or filled.fault)
             return
         if changed:
             state = work.lists[name] = filled.changed_state(self._repository, work.lists[name])
@@ -192,10 +194,11 @@ class Reviser:
 
     def _begin_anew(self, work: _Work) -> None:
         due = [each for name, each in work.definitions.items() if work.begins(name)]
-        signable = [each for each in due if self._can_sign(each.name)]
-        for each in due:
-            if each not in signable:
-                work.stall(each.name)
+        faults = {each.name: self._signing_fault(each.name) for each in due}
+        signable = [each for each in due if not faults[each.name]]
+        for name, fault in faults.items():
+            if fault:
+                self._stall(work, name, "keys", fault)
         for works in compile_bases(work.view, signable, repository=self._repository, reading=work.reading, beat=self._beat):
             try:
                 for name, filled in works.items():
@@ -212,12 +215,16 @@ class Reviser:
             self._full.pop(name, None)
         if filled.failed:
             filled.draft.give_up()
-            work.stall(name)
+            self._stall(work, name, "other", filled.fault)
             return
         state = work.lists[name] = filled.base_state(self._repository)
         base = state.manifest.base
         work.notes[name] = ListNote(list=name, kind="base", records=base.records, changes=base.records, bytes=base.length)
         work.recovered(name)
+
+    def _stall(self, work: _Work, name: str, part: str, fault: str) -> None:
+        self._counts.failed(part)
+        work.stall(name, fault)
 
     def _report(self, filled: ListCompilation) -> None:
         if faults := filled.report():
@@ -249,12 +256,13 @@ class _Work:
             return name in self.anew or name not in self.lists
         return stall.included is None and self.is_due(stall)
 
-    def stall(self, name: str) -> None:
+    def stall(self, name: str, fault: str) -> None:
         stall = self.stalls.get(name)
+        if stall is None or stall.fault != fault:
+            _log.warning("a list can't be brought up to date; it stays as it was published", list=name, fault=fault)
         if stall is None:
-            _log.warning("a list can't be brought up to date; it stays as it was published", list=name)
             stall = Stall(self.reading.now, self.included if name in self.lists else None, self.now)
-        self.stalls[name] = stall.again(self.now)
+        self.stalls[name] = stall.again(self.now, fault)
 
     def recovered(self, name: str) -> None:
         if self.stalls.pop(name, None) is not None:
@@ -275,6 +283,7 @@ class _Work:
             version=self.reading.version,
             published_at=self.reading.now,
             registry_seq=self.view.seq,
+            registry_at=self.view.changed_at(self.view.seq),
             actions=policy.actions,
             partners=policy.partners,
             credentials=self.view.credentials,

@@ -10,8 +10,11 @@ The rules:
    can't be asked, or holds changes that are not published yet. A version is vouched for as of its reading.
 3. What stands in the store is compared every second with what was put there. A store found empty, older or damaged is a
    fault, counted, and is filled again from the repository's files.
-4. A registry that knows fewer changes than were published is another registry or an old copy. It is not published.
-5. One publisher works on a store, the one that has the lease; the others wait. Nothing is signed or sent without it.
+4. A registry that knows fewer changes than were published, or another one under the number of the last that was, is
+   another registry or an old copy that was written to since. It is not published.
+5. One publisher works on a store, the one that has the lease; the others wait. Nothing is signed or sent without it. One
+   that can't publish for want of its own keys or disk gives it back, so that another can: at once where nothing that it
+   signed stands, otherwise after `STEP_ASIDE_S`.
 6. A publisher that takes over after another has published, whose repository was lost, or comes back from a backup, can't
    lead on from its own state. It takes note of the versions in the store and compiles every list anew. That costs a pass
    over the registry, a base for every list, and each follower a base again; checks go on meanwhile from what they have.
@@ -42,17 +45,20 @@ from portcullis.domain.errors import (
 from portcullis.ports import Clock, RegistryReader, ReplicaWriter, SnapshotRepository, SnapshotStore
 from portcullis.publisher.counts import PublisherCounts
 from portcullis.publisher.history import History, Note
-from portcullis.publisher.leasing import Lease
+from portcullis.publisher.leasing import TAKEN, Lease
+from portcullis.publisher.lineage import demand_not_before, demand_same
 from portcullis.publisher.mirroring import Mirror
 from portcullis.publisher.revising import Reviser, Revision, published_lists
 from portcullis.publisher.reworks import Reworks
-from portcullis.publisher.sending import TIMESTAMP_FILE
 from portcullis.publisher.shipping import Shipping
-from portcullis.publisher.stalls import RETRY_S, Stall, Stalls
+from portcullis.publisher.stalls import KEY_NOT_HERE, RETRY_S, Stall, Stalls
 from portcullis.publisher.standing import Standing, load_standing
 
+STEP_ASIDE_S = 10.0
+"""How long a publisher that has published keeps the lease while its keys or its disk fail it."""
+
 _LONGEST_PAUSE_S = 2.0
-_PARTS = {RegistryUnavailable: "registry", StoreUnavailable: "store", SetupFault: "keys", SnapshotInvalid: "disk"}
+_PARTS = {RegistryUnavailable: "registry", StoreUnavailable: "store", SnapshotInvalid: "disk"}
 
 _log = structlog.get_logger("portcullis.publisher")
 
@@ -104,7 +110,7 @@ class Publisher:
             reworks=self._reworks,
             clock=clock,
             counts=counts,
-            can_sign=self._can_sign,
+            signing_fault=self._signing_fault,
             beat=self._beat,
         )
         self._shipping = Shipping(
@@ -119,10 +125,12 @@ class Publisher:
         )
         self._standing: Standing | None = None
         self._adopted = False
+        self._working = False
         self._others_worked = False
         self._stalls: Stalls = {}
-        self._barred: dict[str, float] = {}
+        self._barred: dict[str, tuple[float, str]] = {}
         self._fault = ""
+        self._failing_since: float | None = None
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -154,15 +162,26 @@ class Publisher:
         except _Stopped:
             _log.info("stopping")
         except OSError as fault:
+            self._step_aside()
             return self._failed("disk", fault.strerror or type(fault).__name__)
+        except SetupFault as fault:
+            self._step_aside()
+            return self._failed("keys", fault.message)
         except PortcullisError as fault:
             return self._failed(_PARTS.get(type(fault), "other"), fault.message)
         except Exception as fault:  # noqa: BLE001 - rule 9; the class alone, for a message of others may hold anything
             return self._failed("other", f"unexpected: {type(fault).__name__}")
-        if self._fault:
-            _log.info("publishing again")
-            self._fault = ""
+        self._well()
         return True
+
+    def _well(self) -> None:
+        self._failing_since = None
+        if self._adopted and not self._working and self._standing is not None:
+            self._working = True
+            _log.info("publishing", version=self._standing.head.version)
+        elif self._fault:
+            _log.info("publishing again")
+        self._fault = ""
 
     def _failed(self, part: str, message: str) -> bool:
         self._counts.failed(part)
@@ -171,6 +190,20 @@ class Publisher:
             self._fault = message
         return False
 
+    def _step_aside(self) -> None:
+        """Let another publish what this one can't; the pause after a fault soon grows longer than others wait to ask."""
+        now = self._clock.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        if not self._lease.held or (self._standing is not None and now < self._failing_since + STEP_ASIDE_S):
+            return
+        self._failing_since = None
+        self._adopted = self._working = False
+        self._reworks.give_up()
+        self._counts.leased(held=False)
+        with suppress(PortcullisError):
+            self._lease.release()
+
     def _look(self) -> None:
         if not self._takes_lease():
             return
@@ -178,7 +211,7 @@ class Publisher:
         head = self._registry.head()
         if not self._adopted:
             self._adopt(head)
-        _demand_not_before(head, self._standing)
+        demand_not_before(head, self._standing)
         if not (self._is_behind(head) and self._publish()) and self._must_vouch():
             self._shipping.renew(asked_at)
         self._follow()
@@ -194,13 +227,13 @@ class Publisher:
         self._counts.leased(held=False)
         if not self._others_worked:
             self._others_worked = True
-            self._pause("another publisher works on this store; this one waits until it ends")
+            self._pause(TAKEN)
         return False
 
     def _pause(self, reason: str) -> None:
         """Stop working; whatever stands is looked at anew before this publisher goes on."""
         _log.warning("waiting for the lease", reason=reason)
-        self._adopted = False
+        self._adopted = self._working = False
         self._reworks.give_up()
         self._counts.leased(held=False)
 
@@ -230,13 +263,15 @@ class Publisher:
         """Take over what was signed last, here or by another."""
         stamp = self._shipping.begin()
         if stamp is not None:
-            self._repository.surpass({TIMESTAMP_FILE: stamp})
+            self._repository.surpass(self._shipping.read_metadata)
         standing = load_standing(self._repository)
-        _demand_not_before(head, standing)
+        demand_not_before(head, standing)
         if standing is not None and self._was_surpassed(standing, stamp):
             _log.warning("another has published since; compiling every list anew", version=self._repository.version())
             standing = None
         if standing is not None:
+            with self._registry.view() as view:
+                demand_same(view, standing)
             self._shipping.compare(stamp)
             if not self._mirror.is_of(standing):
                 _log.warning("the mirror is of another state; building it anew")
@@ -265,6 +300,7 @@ class Publisher:
         standing, now = self._standing, self._clock.monotonic()
         if standing is None or head != standing.head.registry_seq or self._reworks.broken:
             return True
+        self._wake_stalls()
         if any(now >= stall.retry_at for stall in self._stalls.values()):
             return True
         return self._shipping.is_due and (self._reworks.ready or self._repository.due(now=self._clock.now()))
@@ -304,6 +340,8 @@ class Publisher:
             self._demand_keys()
         version = max(int(self._clock.now() * 1000), self._repository.version() + 1)
         with self._registry.view() as view:
+            if stood is not None:
+                demand_same(view, stood)
             revision = self._reviser.revise(view, stood, self._stalls, version)
         if self._repository.due(now=self._clock.now()):
             revision = revision._replace(changed=True)
@@ -319,36 +357,35 @@ class Publisher:
         except SetupFault as fault:
             if name := fault.metadata.get("list"):
                 # Tried again in a while; until then the others go on without it.
-                self._barred[name] = self._clock.monotonic() + RETRY_S
+                self._barred[name] = (self._clock.monotonic() + RETRY_S, fault.message)
             raise
 
     def _demand_keys(self) -> None:
         """Rule 6."""
         with self._registry.view() as view:
-            names = [name for name in published_lists(view.policy) if not self._can_sign(name)]
+            names = [name for name in published_lists(view.policy) if self._signing_fault(name)]
         if names:
             raise SetupFault(
                 f"lists were published before, here or elsewhere, and the keys of {', '.join(names)} are not here; "
                 "put them in the key directory, or take the lists out of the policy"
             )
 
-    def _can_sign(self, name: str) -> bool:
-        if self._clock.monotonic() < self._barred.get(name, 0.0):
-            return False
+    def _signing_fault(self, name: str) -> str:
         try:
-            return self._repository.can_sign(name)
+            if not self._repository.can_sign(name):
+                return KEY_NOT_HERE
         except SetupFault as fault:
-            _log.warning("the key of a list can't be looked for", list=name, fault=fault.message)
-            return False
+            return fault.message
+        until, reason = self._barred.get(name, (0.0, ""))
+        return reason if self._clock.monotonic() < until else ""
 
-
-def _demand_not_before(head: int, standing: Standing | None) -> None:
-    """Rule 4."""
-    if standing is not None and head < standing.head.registry_seq:
-        raise SetupFault(
-            "the registry knows fewer changes than were published: restore the registry, or, if it shall be published as it "
-            "is, stop the publisher and remove the folder publisher of its home"
-        )
+    def _wake_stalls(self) -> None:
+        """Try lists whose keys have come back at once."""
+        for name, stall in self._stalls.items():
+            # A disk that refuses is met, and counted, by the next try.
+            with suppress(OSError):
+                if stall.fault == KEY_NOT_HERE and not self._signing_fault(name):
+                    self._stalls = {**self._stalls, name: stall.at_once(self._clock.monotonic())}
 
 
 def _known_stalls(standing: Standing | None, now: float) -> Stalls:

@@ -64,6 +64,7 @@ class Shipping:
         self._collector = Collector(store, clock, holder)
         self._unsent: _Signed | None = None
         self._clogged = False
+        self._refilling = False
         self._vouch_due = 0.0
         self._inspection_due = 0.0
 
@@ -85,7 +86,15 @@ class Shipping:
         """
         self._copy.forget()
         self._collector.begin(self._repository.publication())
-        return self._store.read_metadata(TIMESTAMP_FILE)
+        return self.read_metadata(TIMESTAMP_FILE)
+
+    def read_metadata(self, name: str) -> bytes | None:
+        """Give a metadata file that stands in the store, or None.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        return self._store.read_metadata(name)
 
     def compare(self, stamp: bytes | None) -> None:
         """Compare what stands in the store, ``stamp`` among it, with what was signed, and fill it at once if it is empty.
@@ -150,7 +159,7 @@ class Shipping:
             self._collect(at_once=True)
         self._clogged = True
         sent = self._copy.send(publication, self._beat)
-        self._clogged = False
+        self._clogged = self._refilling = False
         self._collector.replace(old, publication, self._copy.sizes)
         if self._unsent is not None:
             self._note(self._unsent, sent)
@@ -171,6 +180,10 @@ class Shipping:
             self._history.note(note)
 
     def _count_refill(self) -> None:
+        # A store that lost everything lost the lease too, and is met again once that is taken anew.
+        if self._refilling:
+            return
+        self._refilling = True
         self._counts.refilled()
         _log.warning("the store does not hold what was published; filling it again")
 

@@ -173,8 +173,9 @@ class ImportRun:
         report.identifiers = dict(self._kinds.most_common())
         report.labels = dict(self._labels.most_common())
         report.dropped = dict(self._dropped.most_common())
-        report.committed = not (self._strict and report.rejected)
-        if report.committed:
+        if self._strict and report.rejected:
+            report.committed = False
+        else:
             report.withheld = self._full and (self._ownerless or not self._good)
             self._commit(full=self._full and not report.withheld)
         return report
@@ -183,6 +184,7 @@ class ImportRun:
         outcome, report = self._session.commit(full=full), self._report
         report.import_id, report.voided, report.counts = outcome.import_id, outcome.voided, outcome.counts
         report.held, report.shrinkage = outcome.held is not None, outcome.held
+        report.committed = not report.held
 
     def _stage(self) -> None:
         earlier = self._seen.earlier({key: _place(row) for key, (row, _) in self._waiting.items()})

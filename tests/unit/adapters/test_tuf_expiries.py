@@ -6,7 +6,7 @@ from pathlib import Path
 from tuf.api.metadata import Metadata
 
 from portcullis.adapters.memory.store import MemorySnapshotStore
-from portcullis.adapters.tuf.expiries import trusted_expiries
+from portcullis.adapters.tuf.expiries import trusted_expiries, trusted_root_version
 from portcullis.adapters.tuf.repository import TufRepository
 from tests.support.clocks import HandClock
 from tests.support.signed_snapshots import make_keys, make_trusted, publish_snapshot
@@ -28,6 +28,7 @@ def test_the_expiry_of_every_role_is_read_from_what_a_follower_trusts(tmp_path: 
 
     assert {"root", "targets", "snapshot", "timestamp", "head", "list-court"} == signed.keys()
     assert signed == trusted_expiries(folder)
+    assert (1, 1) == (trusted_root_version(folder), trusted.root_version())
 
 
 def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
@@ -39,3 +40,4 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 
     assert {"head": 1_796_083_200.0} == trusted_expiries(tmp_path)
     assert {} == trusted_expiries(tmp_path / "not-there")
+    assert trusted_root_version(tmp_path) is None

@@ -13,7 +13,7 @@ from portcullis.adapters.tuf import key_files
 from portcullis.adapters.tuf.key_files import KeyFiles
 from portcullis.adapters.tuf.key_roles import read_root, set_root_keys, sign_root, tuf_role
 from portcullis.domain.errors import InvalidRequest, SetupFault
-from portcullis.ports import KeyCeremony, KeyState
+from portcullis.ports import KeyCeremony, KeyChanges, KeyState
 from tests.support.trust_folders import Ceremonies, follow_roots, sign_as, trusted_delegations
 
 ONLINE = ("timestamp", "snapshot", "head", "list-court")
@@ -66,7 +66,7 @@ def test_establishing_tells_what_was_made_and_what_belongs_elsewhere(tmp_path):
 
 def test_establishing_again_changes_nothing(trust):
     before = contents(trust.folder)
-    assert ((), (), (), ()) == trust.work.establish(["court"])
+    assert KeyChanges() == trust.work.establish(["court"])
     assert before == contents(trust.folder)
 
 
@@ -301,6 +301,40 @@ def pem_of(signer):
     return private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
+def test_a_list_that_has_no_key_is_not_rotated_but_added(trust, tmp_path):
+    before = contents(trust.folder)
+    for given in ({}, {"public_key": public_file(tmp_path, CryptoSigner.generate_ed25519())}):
+        with pytest.raises(SetupFault, match="add it with `portcullis keys init --list cuort`"):
+            trust.work.rotate("list:cuort", **given)
+    assert before == contents(trust.folder)
+
+
+def test_a_rotation_tells_which_key_was_replaced_and_which_file_deleted(trust):
+    (old,) = trust.keys("list:court")
+    changes = trust.work.rotate("list:court")
+    (new,) = trust.keys("list:court")
+    assert (("list:court", (old,), (new,)),) == changes.replaced
+    assert (str(trust.folder / "online" / "lists" / "court.pem"),) == changes.deleted
+
+
+@pytest.mark.parametrize(("role", "mend"), [("list:court", "the role of a list is list-NAME"), ("heads", "leave it out")])
+def test_a_role_that_does_not_exist_in_the_list_of_keys_is_named_and_nothing_dropped(trust, role, mend):
+    signers = trust.folder / "signers.json"
+    signers.write_text(signers.read_text().replace('"list-court"', f'"{role}"'))
+    before = contents(trust.folder)
+    for work in (trust.work.roles, lambda: trust.work.rotate("head")):
+        with pytest.raises(SetupFault, match=rf"signers\.json names {role}, which is no role; {mend}"):
+            work()
+    assert before == contents(trust.folder)
+
+
+def test_a_missing_list_of_keys_is_named(trust):
+    (trust.folder / "signers.json").unlink()
+    for work in (trust.work.roles, lambda: trust.work.renew("root")):
+        with pytest.raises(SetupFault, match=r"signers\.json is missing, so no key can sign"):
+            work()
+
+
 def test_a_list_may_be_given_to_a_key_that_is_held_elsewhere(trust, tmp_path):
     authority = CryptoSigner.generate_ed25519()
     trust.work.rotate("list:court", public_key=public_file(tmp_path, authority))
@@ -312,6 +346,7 @@ def test_a_list_may_be_given_to_a_key_that_is_held_elsewhere(trust, tmp_path):
 
 def test_a_new_list_may_begin_with_its_authoritys_key(trust, tmp_path):
     authority = CryptoSigner.generate_ecdsa()
+    trust.work.establish(["own"])
     trust.work.rotate("list:own", public_key=public_file(tmp_path, authority))
     metadata = Metadata(trusted_delegations(trust.directory))
     metadata.sign(authority)

@@ -646,6 +646,7 @@ def test_the_same_meaning_in_other_bytes_is_refused(follower, file, spoil):
     [
         (lambda chunks: [*chunks, b"x"], Refusal.TARGET_LENGTH),
         (lambda chunks: [], Refusal.TARGET_LENGTH),
+        (lambda chunks: [b"", *chunks], Refusal.TARGET_LENGTH),
         (lambda chunks: [chunks[0][:-1]], Refusal.TARGET_LENGTH),
         (lambda chunks: [chunks[0][:-1] + b"!"], Refusal.TARGET_DIGEST),
     ],

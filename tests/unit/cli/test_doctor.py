@@ -13,6 +13,7 @@ from portcullis.cli import examinations
 from portcullis.cli.examinations import Finding, State
 from portcullis.config import Settings
 from portcullis.mains.wiring import ProcessWiring
+from portcullis.registry.policy_files import load_policy
 from tests.support.command_homes import install_snapshot, make_home, portcullis, record_decision, write_policy
 from tests.support.scripted_gateway import ScriptedGateway, serving
 
@@ -161,6 +162,34 @@ def test_a_replica_tells_its_version_and_age(home: Path) -> None:
 
     assert State.OK == finding.state
     assert "snapshot 7, format 2" in finding.what
+
+
+def test_lists_that_the_publisher_cannot_bring_up_to_date_are_named(home: Path, tmp_path: Path) -> None:
+    policy = load_policy(write_policy(tmp_path / "policy"))
+    install_snapshot(home, version=7, policy=policy, stalled_at=SystemClock().now())
+
+    found = look(examinations.replica, home)
+
+    assert {"replica": "ok", "lists": "warn"} == states(found)
+    assert "court" in found[1].what
+
+
+def test_signing_keys_that_are_missing_and_what_expires_are_told(home: Path) -> None:
+    assert {"signing keys": "ok"} == states(look(examinations.signing_keys, home))
+    (home / "keys" / "trust" / "online" / "head.pem").unlink()
+
+    (missing,) = look(examinations.signing_keys, home)
+    late = ProcessWiring(StoppedClock(SystemClock().now() + 700 * 86_400))
+    _, root, targets = look(examinations.signing_keys, home, late)
+
+    assert (State.WARN, "no usable key of head is here") == (missing.state, missing.what)
+    assert ["root expires", "targets expires"] == [each.what.partition(" within")[0] for each in (root, targets)]
+
+
+def test_a_host_that_signs_nothing_has_no_signing_keys_to_look_at(home: Path) -> None:
+    shutil.rmtree(home / "keys" / "trust")
+
+    assert [] == look(examinations.signing_keys, home)
 
 
 def test_a_snapshot_of_the_future_means_that_a_clock_is_wrong(home: Path) -> None:

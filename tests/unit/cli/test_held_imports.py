@@ -38,7 +38,7 @@ def held(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iter
     capsys.readouterr()
     assert 3 == import_rows(home, tmp_path, 1, "--json")
     document = json.loads(capsys.readouterr().out)
-    assert document["held"]
+    assert (True, False) == (document["held"], document["committed"])
     yield document["import_id"]
     import_rows(home, tmp_path, 5)
     capsys.readouterr()
@@ -73,6 +73,12 @@ def in_force(home: Path) -> int:
     wiring = ProcessWiring()
     with wiring.registry(Settings(home=home)) as registry:
         return registry.count_in_force("court")
+
+
+def test_a_number_that_is_none_is_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("x", "0", "9" * 19, "1.5"):
+        assert 2 == portcullis("import", "approve", given, "--home", str(home))
+        assert "'NUMBER': must be a number as `portcullis import held` shows it" in capsys.readouterr().err
 
 
 def test_a_held_import_says_why_and_what_to_do(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,31 @@ def test_an_import_is_counted_and_again_changes_nothing(
 
     counts = json.loads(capsys.readouterr().out)["counts"]
     assert {"added": 0, "amended": 0, "unchanged": 2, "withdrawn": 0, "superseded": 0} == counts
+
+
+def test_a_pipe_is_imported_like_a_file_and_leaves_nothing_behind(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe:
+        pipe.write("{}\n" + row("piped-1") + "\n")
+    try:
+        arguments = ("import", "--list", "court", "--format", "jsonl", f"/dev/fd/{reading}", "--home", str(home))
+        assert 1 == portcullis(*arguments)
+    finally:
+        os.close(reading)
+
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"/dev/fd/{reading}:1: ")
+    assert "rows         2" in captured.out
+    assert not list(home.glob("importing-*"))
+
+
+def test_standard_input_is_imported_as_a_dash(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(row("dash-1").encode())))
+
+    assert 0 == portcullis("import", "--list", "court", "--format", "jsonl", "-", "--home", str(home))
+    assert "rows         1" in capsys.readouterr().out
 
 
 def test_a_bad_row_is_named_without_its_identifier_and_the_others_go_in(

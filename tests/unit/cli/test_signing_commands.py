@@ -109,7 +109,7 @@ def test_init_answers_with_one_document(home: Home, capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     document = json.loads(said.out)
     assert "" == said.err
-    assert ["made", "offline", "retired", "signed"] == sorted(document)
+    assert ["deleted", "made", "offline", "replaced", "retired", "signed"] == sorted(document)
     assert [str(home.file("offline/root-1.pem")), str(home.file("offline/targets.pem"))] == document["offline"]
 
 
@@ -137,11 +137,15 @@ def test_what_can_not_be_done_says_why_in_one_line(
 
 
 def test_rotate_gives_a_new_key(made: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    (old,) = made.trust.keys("list:court")
     assert 0 == made.run("rotate", "list:court")
+    (new,) = made.trust.keys("list:court")
     said = capsys.readouterr()
     assert [
-        f"made    {made.file('online/lists/court.2.pem')}",
-        f"signed  {made.file('targets.json')}",
+        f"made      {made.file('online/lists/court.2.pem')}",
+        f"signed    {made.file('targets.json')}",
+        f"replaced  list:court: {old[:8]} -> {new[:8]}",
+        f"deleted   {made.file('online/lists/court.pem')}",
     ] == said.out.splitlines()
     assert "" == said.err
     sign_as(made.trust.directory, "list-court")
@@ -173,15 +177,22 @@ def test_rotate_renews_what_expires(made: Home, capsys: pytest.CaptureFixture[st
     assert {made.clock.now() + 730 * DAY_S} == set(made.trust.directory.expiries().values())
 
 
-def test_rotate_gives_a_list_to_its_authority(made: Home, tmp_path: Path) -> None:
+def test_rotate_refuses_a_list_that_has_no_key(made: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == made.run("rotate", "list:cuort")
+    assert "`portcullis keys init --list cuort`" in capsys.readouterr().err
+
+
+def test_rotate_gives_a_list_to_its_authority(made: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == made.run("rotate", "list:court", "--public-key", str(public_half(tmp_path)))
     assert () == made.trust.directory.signers("list-court")
+    assert "can no longer sign list:court: the list stands still" in capsys.readouterr().err
 
 
 def test_show_tells_where_each_key_is_and_never_a_byte_of_it(
     made: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made.file("offline/root-2.pem").unlink()
+    assert 0 == made.run("init", "--list", "own")
     assert 0 == made.run("rotate", "list:own", "--public-key", str(public_half(tmp_path)))
     private = [line for path in made.folder.rglob("*.pem") for line in path.read_text().splitlines()[1:-1]]
     capsys.readouterr()

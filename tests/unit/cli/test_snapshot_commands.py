@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ def test_the_log_goes_back_no_farther_than_it_is_asked(noted: Path, capsys: Capt
     assert 0 == portcullis("snapshot", "log", "--limit", "2", "--home", str(noted), "--json")
     told = json.loads(capsys.readouterr().out)
 
-    assert [130, 120] == [each["version"] for each in told]
+    assert ["130", "120"] == [each["version"] for each in told]
     assert {
         "list": "court",
         "kind": "rework",
@@ -149,6 +150,18 @@ def test_the_log_goes_back_no_farther_than_it_is_asked(noted: Path, capsys: Capt
         "folded": 64,
         "compacted": True,
     } == (told[0]["lists"][0])
+
+
+def test_a_version_without_a_list_says_why_it_is(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "publisher" / "repository"
+    folder.mkdir(parents=True)
+    history = History(folder)
+    for version, seq in ((100, 1), (110, 2), (120, 2)):
+        history.note(Note(version=version, published_at=1_780_000_000.0, registry_seq=seq, lists=()))
+
+    assert 0 == portcullis("snapshot", "log", "--limit", "2", "--home", str(tmp_path))
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [["120", "signed anew"], ["110", "head"]] == [[line.split()[0], line.split("UTC")[1].strip()] for line in lines]
 
 
 def test_a_torn_line_of_the_log_hides_no_other(noted: Path, capsys: Capture) -> None:
@@ -172,7 +185,7 @@ def test_the_last_lines_of_a_long_file_come_first(tmp_path: Path) -> None:
 def test_the_log_of_a_host_that_only_follows_is_what_the_store_tells(published: PublishedHome, capsys: Capture) -> None:
     told = document(published, capsys, "log")
 
-    assert [140, 130, 120, 110, 100] == [each["version"] for each in told]
+    assert ["140", "130", "120", "110", "100"] == [each["version"] for each in told]
     assert [["court"], ["court"], ["carriers"], ["court"], ["court", "carriers"]] == [
         [change["list"] for change in each["lists"]] for each in told
     ]
@@ -244,7 +257,7 @@ def test_many_entries_are_named_in_json_alone(published: PublishedHome, capsys: 
     published.publish(150, {"court": {number: body(number) for number in range(50, 150)}})
 
     assert 0 == run(published, "diff", "140", "150")
-    assert "68 69 and 80 more; --json lists all" in capsys.readouterr().out
+    assert "58 59 and 90 more  -" in capsys.readouterr().out
     assert list(range(50, 150)) == document(published, capsys, "diff", "140", "150")["lists"][0]["entries"]["gained"]
 
 
@@ -270,7 +283,26 @@ def test_a_version_before_the_base_or_after_the_present_is_not_known(
     published: PublishedHome, capsys: Capture, earlier: str, later: str, unknown: str
 ) -> None:
     assert 1 == run(published, "diff", earlier, later)
-    assert f"court: not known in {unknown}; versions that can be compared: 100 to 140" in capsys.readouterr().err
+    assert f"not known in {unknown}; versions that can be compared: 100 to 140" in capsys.readouterr().err
+
+
+def test_what_is_unknown_of_every_list_alike_is_said_once_and_without_a_table(
+    published: PublishedHome, capsys: Capture
+) -> None:
+    assert 1 == run(published, "diff", "99", "140")
+    captured = capsys.readouterr()
+    assert "" == captured.out
+    assert "portcullis: every list: not known in 99; versions that can be compared: 100 to 140\n" == captured.err
+
+
+def test_lists_without_a_change_are_left_out(published: PublishedHome, capsys: Capture) -> None:
+    assert 0 == run(published, "diff", "130", "140")
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "tokens added" in head
+    assert ["court"] == [line.split()[0] for line in lines]
+
+    assert 0 == run(published, "diff", "140", "140")
+    assert "no change\n" == capsys.readouterr().out
 
 
 def test_the_later_version_first_is_wrong_usage(published: PublishedHome, capsys: Capture) -> None:
@@ -283,6 +315,20 @@ def test_the_later_version_first_is_wrong_usage(published: PublishedHome, capsys
 
 def refusals(told: dict[str, Any]) -> dict[str, str]:
     return {each["name"]: each["refusal"] for each in told["findings"]}
+
+
+def test_the_roots_of_the_store_and_of_the_follower_are_told(published: PublishedHome, capsys: Capture) -> None:
+    assert (1, None) == tuple(document(published, capsys, "verify")[name] for name in ("store_root", "followed_root"))
+    published.install()
+    trust = published.home / "replica" / "trust"
+    trust.mkdir()
+    shutil.copy(published.home / "keys" / "trust" / "1.root.json", trust / "root.json")
+
+    assert (1, 1) == tuple(document(published, capsys, "verify")[name] for name in ("store_root", "followed_root"))
+    assert 0 == run(published, "verify")
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert "ok    metadata: snapshot 140, signed as root 1 demands" == first
+    assert "      the follower of this host trusts root 1" == last
 
 
 def test_everything_that_is_right_is_proven(published: PublishedHome, capsys: Capture) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portcullis.domain.conditions import Condition
 from portcullis.domain.decisions import ALLOWED, Outcome, Verdict, decide, stale_lists
 from portcullis.domain.editions import FORMAT, Edition
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
@@ -143,6 +144,16 @@ def test_restrict_beats_review_beats_allow_and_the_others_ride_along() -> None:
     assert [Effect.RESTRICT, Effect.REVIEW, Effect.NOTICE, Effect.GRANT] == [hit.effect for hit in verdict.hits]
 
 
+def test_a_condition_is_asked_once_however_many_entries_a_list_has_on_one_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    holds = Condition.holds
+    monkeypatch.setattr(Condition, "holds", lambda self, values: asked.append(self.text) or holds(self, values))
+    lists = (a_list("court", measure(when="amount > 1.0"), measure("more", when="amount > 2.0")),)
+    verdict = ask(policy(*lists), {TOKEN: [a_record(entry_id=number) for number in range(50)]}, attributes={"amount": 5.0})
+    assert 100 == len(verdict.hits)
+    assert ["amount > 1.0", "amount > 2.0"] == sorted(asked)
+
+
 def test_a_condition_that_does_not_hold_leaves_the_customer_alone() -> None:
     big = policy(a_list("court", measure(when="amount > 1000.0")))
     assert Outcome.ALLOW == ask(big, {TOKEN: [a_record()]}, attributes={"amount": 1000.0}).outcome
@@ -171,6 +182,15 @@ def test_past_the_greatest_age_the_declared_fail_mode_applies_to_everyone(on_sta
         verdict = ask(stale, index, age_s=60.1)
         assert (outcome, True) == (verdict.outcome, verdict.degraded)
     assert ALLOWED is ask(stale, {}, age_s=60.0)
+
+
+@pytest.mark.parametrize("effect", [Effect.NOTICE, Effect.GRANT])
+@pytest.mark.parametrize("on_stale", [OnStale.RESTRICT, OnStale.REVIEW])
+def test_a_label_or_benefit_never_turns_into_a_refusal_of_everyone(effect: Effect, on_stale: OnStale) -> None:
+    stale = policy(a_list("court", measure(effect=effect, on_stale=on_stale), max_age_s=-1))
+    for index in ({}, {TOKEN: [a_record()]}):
+        verdict = ask(stale, index)
+        assert (Outcome.ALLOW, (), True) == (verdict.outcome, verdict.hits, verdict.degraded)
 
 
 def test_a_stale_list_leaves_the_fresh_ones_their_say() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from portcullis.domain.editions import FORMAT, Credential, Legal
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.manifests import (
+    MAX_TERM_CHARACTERS,
     Base,
     Delta,
     Head,
@@ -243,6 +244,35 @@ def test_a_head_that_no_gateway_could_serve_from_is_refused(changes: dict[str, A
 @pytest.mark.parametrize("measures", [("loans", "more", "loans"), ("loans",), ()], ids=["twice", "one missing", "none"])
 def test_terms_whose_bits_do_not_name_every_measure_once_are_refused(measures: tuple[str, ...]) -> None:
     assert Refusal.TERMS_MALFORMED == refusal_of(decode_terms, encode_document(some_terms(measures=measures)))
+
+
+def test_terms_that_define_a_measure_twice_are_refused() -> None:
+    twice = some_terms(definition=a_list("court", *[measure()] * 40), measures=("loans",))
+    assert Refusal.TERMS_MALFORMED == refusal_of(decode_terms, encode_document(twice))
+
+
+LONG = "x" * (MAX_TERM_CHARACTERS + 1)
+OVERLONG: list[dict[str, Any]] = [
+    {"definition": a_list("court", measure(message=LONG))},
+    {"definition": a_list("court", measure(LONG)), "measures": (LONG,)},
+    *({"definition": a_list("court", measure(), **{field: LONG})} for field in ("authority", "legal_basis", "redress_url")),
+    {"legal": (*LEGAL, Legal(LONG, "https://court.example"))},
+    {"legal": (*LEGAL, Legal("An Act", LONG))},
+]
+
+
+@pytest.mark.parametrize("changes", OVERLONG, ids=range(len(OVERLONG)))
+def test_terms_whose_texts_could_make_any_answer_too_long_are_refused(changes: dict[str, Any]) -> None:
+    terms = some_terms(**({"measures": ("loans",)} | changes))
+    assert Refusal.TERMS_MALFORMED == refusal_of(decode_terms, encode_document(terms))
+
+
+@pytest.mark.parametrize("decode", [decode_head, decode_terms, decode_manifest])
+@pytest.mark.parametrize("nest", [(b"[", b"]"), (b'{"a":', b"}")], ids=["arrays", "objects"])
+def test_a_document_nested_without_end_is_refused(decode: Callable[[bytes], Any], nest: tuple[bytes, bytes]) -> None:
+    opened, closed = nest
+    data = b'{"a":' + opened * 50_000 + b"1" + closed * 50_000 + b"}"
+    assert "malformed" in refusal_of(decode, data)
 
 
 def test_terms_have_a_bit_for_32_measures_and_no_more() -> None:

@@ -755,6 +755,15 @@ def test_a_lasting_fault_is_logged_once_and_once_when_it_is_over(held):
     assert ["not following; the replica stays as it is", "installed", "following again"] == [each["event"] for each in logs]
 
 
+def test_a_follower_says_once_what_it_follows_from(world):
+    with structlog.testing.capture_logs() as logs:
+        world.look()
+        world.publish(5, [50])
+        world.look()
+        world.look()
+    assert [("following", 5)] == [(each["event"], each["version"]) for each in logs if "following" == each["event"]]
+
+
 def test_the_loop_follows_publishes_until_it_is_told_to_stop():
     clock = SystemClock()
     store, writer, tally, snapshots = MemorySnapshotStore(), MemoryReplicaWriter(clock), FollowerTally(), DictSnapshots()
@@ -773,3 +782,33 @@ def test_the_loop_follows_publishes_until_it_is_told_to_stop():
         stop.set()
         loop.join(10)
     assert not loop.is_alive()
+
+
+def test_a_store_whose_answers_make_no_sense_does_not_end_the_loop():
+    class Senseless(MemorySnapshotStore):
+        waits = 0
+
+        def wait(self, timeout_s):
+            self.waits += 1
+            raise TypeError("'int' object is not subscriptable")
+
+    clock, store, snapshots = SystemClock(), Senseless(), DictSnapshots()
+    follower = Follower(
+        store=store,
+        trusted=snapshots,
+        replica=MemoryReplicaWriter(clock),
+        clock=clock,
+        counts=FollowerTally(),
+        follow_interval_s=0.05,
+    )
+    stop = threading.Event()
+    loop = threading.Thread(target=follower.run, args=(stop,))
+    loop.start()
+    try:
+        wait_for(lambda: snapshots.looks >= 3)
+    finally:
+        stop.set()
+        loop.join(10)
+    assert not loop.is_alive()
+    # It waits in the store's stead, and does not turn round and round.
+    assert store.waits <= 3 * snapshots.looks

@@ -80,3 +80,52 @@ def test_the_same_one_seen_again_bounds_the_next(looking):
     looking.clock.advance(1)
     looking.see(ago_s=7200)
     assert 1 == looking.age_s
+
+
+def test_a_store_that_plays_back_what_it_withheld_makes_nothing_fresh(looking):
+    looking.see()
+    looking.clock.advance(3600)
+    looking.see(ago_s=3600, again=True)
+    for second in range(1, 50):
+        looking.clock.advance(1)
+        looking.see(ago_s=3600)
+        assert 3590 < looking.age_s <= 3600, second
+
+
+@pytest.mark.parametrize("skew", [7200.0, -7200.0])
+def test_a_store_that_plays_back_makes_nothing_fresh_where_this_hosts_clock_is_wrong(looking, skew):
+    looking.see(ago_s=skew)
+    looking.clock.advance(1)
+    looking.see(ago_s=skew)
+    looking.clock.advance(3600)
+    looking.see(ago_s=skew + 3599)
+    assert 3590 < looking.age_s <= max(3600, skew + 3600)
+
+
+def test_what_is_played_back_bears_no_witness_to_the_time(looking, monkeypatch):
+    heard = []
+    looking.see()
+    looking.clock.advance(3600)
+    looking.see(ago_s=3600, again=True)
+    monkeypatch.setattr(looking.clock, "hear", lambda *said: heard.append(said))
+    looking.clock.advance(1)
+    looking.see(ago_s=3600)
+    assert [] == heard
+
+
+def test_a_publisher_whose_clock_was_set_is_believed_from_then_on(looking):
+    looking.see()
+    for ago_s in (-7200, -7200, 0, 0, 7200, 7200):
+        looking.clock.advance(1)
+        looking.see(ago_s=ago_s)
+        assert looking.age_s <= 1
+
+
+def test_a_publisher_whose_clock_goes_slower_grows_no_older(looking):
+    for hour in range(200):
+        looking.see(ago_s=hour * 1.5)
+        looking.clock.advance(3599)
+        looking.see(ago_s=hour * 1.5 + 3599, again=True)
+        looking.clock.advance(1)
+    looking.see(ago_s=300)
+    assert looking.age_s <= 2

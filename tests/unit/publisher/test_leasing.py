@@ -7,8 +7,9 @@ import pytest
 from portcullis.adapters.memory.replica import MemoryReplicaWriter
 from portcullis.domain.policies import Policy
 from portcullis.publisher.leasing import LEASE_TTL_S
+from portcullis.publisher.service import STEP_ASIDE_S
 from tests.support.distribution import token
-from tests.support.publishers import POLICY, World
+from tests.support.publishers import POLICY, Killed, World
 from tests.support.signed_snapshots import make_trusted
 
 
@@ -37,6 +38,15 @@ def test_the_one_that_came_second_waits_and_says_so_once(pair, logs):
     assert (1, 0) == (len(first.tally.versions), len(second.tally.versions))
     assert (True, False) == (first.tally.has_lease, second.tally.has_lease)
     assert ["waiting for the lease"] == [each["event"] for each in logs if "lease" in each["event"]]
+
+
+def test_one_that_takes_over_says_that_it_publishes_once(pair, logs):
+    first, second = pair
+    look(first, second)
+    first.publisher.close()
+    look(second, times=3)
+    told = [each["version"] for each in logs if each["event"] == "publishing"]
+    assert [first.tally.versions[0], second.tally.versions[0]] == told
 
 
 def test_a_clean_stop_hands_over_at_once(pair):
@@ -142,6 +152,7 @@ def test_a_lease_that_the_store_forgot_is_taken_again_and_nothing_is_compiled_an
     look(first, times=3)
     assert version == first.snapshot().version
     assert first.tally.has_lease
+    assert 1 == first.tally.refills
 
 
 def test_one_that_takes_over_without_the_key_of_a_list_publishes_nothing(pair, logs):
@@ -157,6 +168,64 @@ def test_one_that_takes_over_without_the_key_of_a_list_publishes_nothing(pair, l
     second.unsignable = set()
     assert second.look()
     assert version < first.snapshot().version
+
+
+def test_one_that_took_over_without_the_key_of_a_list_gives_way_to_one_that_has_it(pair):
+    first, second = pair
+    first.registry.put(1)
+    look(first)
+    version = first.snapshot().version
+    second.unsignable = {"bikes"}
+    second.clock.advance(LEASE_TTL_S + 1)
+    assert not second.look()
+    first.registry.put(2)
+    look(first, times=2, seconds=0.5)
+    assert (True, False) == (first.tally.has_lease, second.tally.has_lease)
+    assert version < first.snapshot().version
+    assert {token(1), token(2)} == first.snapshot().bodies("court").keys()
+    assert version == first.snapshot().manifests["court"].base.version, "led on, not compiled anew"
+
+
+def test_one_whose_disk_refuses_for_long_gives_way_to_another(pair):
+    first, second = pair
+    first.registry.put(1)
+    look(first, second)
+    first.registry.put(2)
+    for _ in range(int(STEP_ASIDE_S)):
+        first.repository.before["sign"] = OSError(28, "No space left on device")
+        first.clock.advance(1)
+        assert not first.look()
+        assert second.look()
+        assert not second.tally.has_lease
+    first.repository.before["sign"] = OSError(28, "No space left on device")
+    first.clock.advance(1)
+    assert not first.look()
+    look(second)
+    assert second.tally.has_lease
+    assert {token(1), token(2)} == first.snapshot().bodies("court").keys()
+
+
+def test_one_that_died_before_it_sent_what_it_had_signed_goes_on_above_what_a_clock_behind_its_own_has_published(
+    pair, tmp_path
+):
+    first, second = pair
+    first.registry.put(1)
+    look(first)
+    trusted = make_trusted(tmp_path / "follower", first.transport.store, first.keys, first.clock)
+    first.registry.put(2)
+    first.repository.after["sign"] = Killed()
+    first.clock.advance(30)
+    with pytest.raises(Killed):
+        first.look()
+    first.clock.set_wall(-20)
+    look(second, seconds=LEASE_TTL_S + 1)
+    between = trusted.look().version
+    assert between == first.snapshot().version < first.repository.version()
+    second.publisher.close()
+    first.crash()
+    look(first, times=2)
+    assert between < trusted.look().version == first.snapshot().version
+    assert {token(1), token(2)} == first.snapshot().bodies("court").keys()
 
 
 def test_a_follower_takes_what_one_publishes_that_took_over_with_fewer_lists(pair, tmp_path):

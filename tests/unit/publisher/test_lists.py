@@ -122,6 +122,18 @@ def test_a_list_that_can_be_signed_again_catches_up_with_one_delta(listed):
     assert set() == listed.tally.stalled_lists
 
 
+def test_a_list_whose_key_comes_back_is_tried_at_once_however_long_it_was_away(listed, logs):
+    listed.unsignable = {"bikes"}
+    listed.registry.put(3, entry(3, "bikes"))
+    for _ in range(100):
+        listed.tick(1)
+    listed.unsignable = set()
+    listed.tick(0.001)
+    assert {token(2), token(3)} == listed.snapshot().bodies("bikes").keys()
+    assert ["its key is not here"] == [each["fault"] for each in logs if "can't be brought up" in each["event"]]
+    assert listed.tally.failures["keys"] > 1
+
+
 def test_a_list_without_its_key_is_up_to_date_as_long_as_nothing_of_it_changes(listed):
     listed.unsignable = {"bikes"}
     listed.registry.put(3)
@@ -197,6 +209,10 @@ def test_a_list_with_an_entry_that_breaks_compiling_stalls_alone_and_recovers(li
     assert ({token(1), token(4)}, {token(2)}) == (found.bodies("court").keys(), found.bodies("bikes").keys())
     assert {"bikes"} == listed.tally.stalled_lists
     assert not any("\ud800" in repr(each) for each in logs)
+    assert ["it can't be compiled (UnicodeEncodeError)"] == [
+        each["fault"] for each in logs if "can't be brought up" in each["event"]
+    ]
+    assert 1 == listed.tally.failures["other"]
     listed.registry.withdraw(3)
     listed.registry.put(5, entry(5, "bikes"))
     for _ in range(8):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 
@@ -179,6 +180,42 @@ def test_a_registry_that_knows_fewer_changes_than_were_published_is_not_publishe
         assert not world.tick()
         world.crash()
     assert before == world.snapshot().timestamp
+
+
+def restore_a_backup(world, changes_since):
+    """Publish two entries, put the registry back to when there was one, and write to it since."""
+    world.registry.put(1)
+    backup = copy.copy(world.registry)
+    world.clock.advance(1)
+    world.registry.put(2)
+    world.look()
+    world.clock.advance(1)
+    for number in range(changes_since):
+        backup.put(3 + number)
+    vars(world.registry).update(vars(backup))
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_registry_from_a_backup_that_was_written_to_since_is_not_published(world, restarted):
+    restore_a_backup(world, changes_since=2)
+    before = world.snapshot().timestamp
+    if restarted:
+        world.crash()
+    for _ in range(2):
+        assert not world.tick()
+    assert before == world.snapshot().timestamp
+    assert {"keys": 2} == world.tally.failures
+
+
+def test_a_registry_from_a_backup_with_as_many_changes_is_found_out_at_a_start_or_the_next_change(world):
+    restore_a_backup(world, changes_since=1)
+    before = world.snapshot().head
+    world.registry.put(9)
+    assert not world.tick()
+    world.registry.seq -= 1
+    world.crash()
+    assert not world.look()
+    assert before == world.snapshot().head
 
 
 def test_metadata_that_is_due_is_signed_anew_under_a_version_of_its_own(world):

@@ -61,6 +61,7 @@ class MemoryRegistry:
         self._held: dict[int, Held] = {}
         self._keys: dict[str, tuple[ApiKey, str]] = {}
         self._log: list[Change] = []
+        self._changed_at: list[float] = []
         self._looks: defaultdict[tuple[str, str], list[Look]] = defaultdict(list)
 
     def head(self) -> int:
@@ -81,6 +82,7 @@ class MemoryRegistry:
                 ),
                 tokeniser=self._tokeniser,
                 now=self._clock.now(),
+                changed_at=self._changed_at,
             )
         yield view
 
@@ -256,6 +258,7 @@ class MemoryRegistry:
 
     def _note(self, actor: str, change: str, subject: str, detail: str = "") -> int:
         self._log.append(Change(actor, change, subject, detail))
+        self._changed_at.append(self._clock.now())
         return len(self._log)
 
     def _find(self, list_name: str, key: str) -> Version:

@@ -53,14 +53,20 @@ class MemoryView:
         held: Sequence[Version],
         tokeniser: Tokeniser,
         now: float,
+        changed_at: Sequence[float],
     ) -> None:
         self.seq = seq
+        self._changed_at = changed_at
         self.policy = policy
         self.credentials = credentials
         self.list_numbers = list_numbers
         self.now = now
         self._held = held
         self._tokeniser = tokeniser
+
+    def changed_at(self, seq: int) -> float:
+        """Give when a change of the log was made (Unix seconds); 0 where there is none of this number."""
+        return self._changed_at[seq - 1] if 0 < seq <= self.seq else 0.0
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         """Give every (token, entry in force) pair of these lists in ascending order of token, then of entry."""

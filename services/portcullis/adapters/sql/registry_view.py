@@ -15,7 +15,7 @@ from portcullis.adapters.sql.registry_database import guarded, head
 from portcullis.adapters.sql.registry_entries import cut_tokens
 from portcullis.adapters.sql.registry_policies import present_policy
 from portcullis.adapters.sql.rows import read_measures
-from portcullis.adapters.sql.schema import api_keys, entries, entry_tokens, lists, wordings
+from portcullis.adapters.sql.schema import api_keys, change_log, entries, entry_tokens, lists, wordings
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.policies import Disclosure
@@ -80,6 +80,15 @@ class SqlView:
         self.credentials = _credentials(connection)
         self.list_numbers: Mapping[str, int] = _numbers(connection, {each.name for each in self.policy.lists})
         self._words = lru_cache(_WORDINGS_HELD)(self._read_words)
+
+    def changed_at(self, seq: int) -> float:
+        """Give when a change of the log was made (Unix seconds); 0 where there is none of this number.
+
+        Raises:
+            RegistryUnavailable: the database failed.
+        """
+        with guarded():
+            return self._connection.scalar(select(change_log.c.at).where(change_log.c.seq == seq)) or 0.0
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         """Give every (token, entry in force) pair of these lists, ascending by token, then by entry.

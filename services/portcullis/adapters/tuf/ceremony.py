@@ -103,6 +103,7 @@ class TrustCeremony:
             before = Standing(self._files)
             own = tuf_role(role)
             self._demand_signers(ROOT if own in TOP_ROLES else TARGETS)
+            self._demand_delegated(own)
             if own == ROOT:
                 self._demand_no_given_key(uri or public_key)
                 signed = self._rotate_root()
@@ -153,7 +154,7 @@ class TrustCeremony:
             set_delegation(targets, role, keys[role])
         self._files.write_targets(sign_targets(targets, signers[TARGETS], [root], now=self._clock.now()))
         self._files.write_root(1, root_data)
-        return before.changes([str(self._files.targets_file), str(self._files.root_file(1))], ())
+        return before.changes([str(self._files.targets_file), str(self._files.root_file(1))])
 
     def _present_or_new(self, uri: str) -> Signer:
         path = self._files.path_of(uri)
@@ -287,6 +288,14 @@ class TrustCeremony:
                 "or name the folder that they are in with --offline; `portcullis keys show` tells which are here"
             )
         return held
+
+    def _demand_delegated(self, role: str) -> None:
+        name = list_of(role)
+        if name is not None and not keys_of(role, self._newest_root(), self._directory.copy_of_targets()):
+            raise SetupFault(
+                f"the list {name} has no key that could be exchanged; `portcullis keys show` tells which have one; "
+                f"add it with `portcullis keys init --list {name}`"
+            )
 
     def _demand_numbers(self, root_keys: int | None, root_threshold: int | None) -> None:
         role = self._newest_root().roles[ROOT]

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from portcullis.adapters.tuf.key_roles import ROOT, TARGETS, list_of
+from portcullis.adapters.tuf.key_roles import ROOT, TARGETS, is_role, list_of, list_role
 from portcullis.domain.errors import SetupFault
 
 FILE_SCHEME = "file:"
@@ -86,6 +86,24 @@ class KeyFiles:
             raise SetupFault(
                 f"{self.signers_file} is not what it should be (role -> key id -> URI); restore it from its backup"
             ) from fault
+
+    def checked_signers(self) -> dict[str, dict[str, str]]:
+        """Read where the private keys are, for whoever is told of them or changes them.
+
+        Raises:
+            SetupFault: as `signers`; also where the file is missing beside a root, or names a role that does not exist.
+        """
+        if not self.signers_file.exists() and self.root_file(1).exists():
+            raise SetupFault(
+                f"{self.signers_file} is missing, so no key can sign; restore it from its backup, or write it anew: "
+                '{"ROLE": {"KEY_ID": "file:PATH"}}, a list\'s role being list-NAME'
+            )
+        places = self.signers()
+        for role in places:
+            if not is_role(role):
+                right = f"the role of a list is {list_role('NAME')}" if role.startswith("list") else "leave it out"
+                raise SetupFault(f"{self.signers_file} names {role}, which is no role; {right}")
+        return places
 
     def path_of(self, uri: str) -> Path | None:
         """Give the file that a URI means; None where it means a service.

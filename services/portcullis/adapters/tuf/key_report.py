@@ -15,10 +15,11 @@ def report(directory: KeyDirectory) -> tuple[RoleKeys, ...]:
     """Tell of every role: root and what it names, then the delegations, the lists by name.
 
     Raises:
-        SetupFault: there is no trust in the folder, or it is damaged.
+        SetupFault: there is no trust in the folder, it is damaged, or ``signers.json`` is not what it should be.
     """
     trust = directory.trust()
     targets = trust.targets.signed
+    directory.files.checked_signers()
     delegated = tuple((targets.delegations.roles if targets.delegations else None) or {})
     versions, expiries = {ROOT: trust.root.version, TARGETS: targets.version}, directory.expiries()
     return tuple(

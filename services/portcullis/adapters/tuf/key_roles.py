@@ -45,6 +45,12 @@ def list_of(role: str) -> str | None:
     return role.removeprefix(_LIST_PREFIX) if role.startswith(_LIST_PREFIX) else None
 
 
+def is_role(role: str) -> bool:
+    """Say whether metadata can have a role of this name."""
+    name = list_of(role)
+    return role in (*TOP_ROLES, HEAD) if name is None else NAME.fullmatch(name) is not None
+
+
 def tuf_role(given: str) -> str:
     """Give the role that a command calls "root", "targets", "snapshot", "timestamp", "head" or "list:NAME".
 

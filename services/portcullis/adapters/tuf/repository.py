@@ -17,20 +17,20 @@ One process at a time works in a folder. A publisher that waits for the lease op
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from tuf.api.metadata import TargetFile, Timestamp
+from tuf.api.metadata import Snapshot, TargetFile, Timestamp
 from tuf.api.serialization import DeserializationError
 
 from portcullis.adapters.tuf.drafting import TIMESTAMP_LIFETIME_S, draft, is_half_over, is_signed_by
 from portcullis.adapters.tuf.issue import Issue, parse, read_issue, stored_name
 from portcullis.adapters.tuf.key_directory import KeyDirectory
-from portcullis.adapters.tuf.key_roles import HEAD, TIMESTAMP, list_of, list_role, read_root
+from portcullis.adapters.tuf.key_roles import HEAD, SNAPSHOT, TIMESTAMP, list_of, list_role, read_root
 from portcullis.adapters.tuf.keyset import Keyset
-from portcullis.adapters.tuf.names import HASH, TIMESTAMP_FILE, role_of_target
+from portcullis.adapters.tuf.names import HASH, TIMESTAMP_FILE, metadata_file, role_of_target
 from portcullis.adapters.tuf.shelf import Shelf
 from portcullis.adapters.tuf.vouching import make_timestamp, milliseconds, vouched_of
 from portcullis.domain.errors import SetupFault
@@ -200,14 +200,23 @@ class TufRepository:
             self._under = keyset if is_signed_by(self._issue, keyset) else None
         return self._under is None or is_half_over(self._issue, keyset, now)
 
-    def surpass(self, metadata: Mapping[str, bytes]) -> None:
-        """Take note of the versions of a store's timestamp, if the present key has signed it."""
-        data = metadata.get(TIMESTAMP_FILE)
+    def surpass(self, read: Callable[[str], bytes | None]) -> None:
+        """Take note of the versions of a store's timestamp, if the present key has signed it, and of its snapshot.
+
+        What was signed here and never sent may be greater than what another signed since, whose clock is behind this one;
+        what that holds of the roles is newer all the same, and no follower that has it goes back.
+        """
+        data = read(TIMESTAMP_FILE)
         timestamp = _read_timestamp(data)
         if data is None or timestamp is None or not self._keyset.verifies(TIMESTAMP, data):
             return
         self._serial = max(self._serial, _plausible(timestamp.version))
         self._version = max(self._version, _plausible(timestamp.snapshot_meta.version))
+        if self._issue is None or self._version > self._issue.snapshot.version:
+            return
+        snapshot = read(metadata_file(SNAPSHOT, timestamp.snapshot_meta.version))
+        if snapshot is not None and self._keyset.verifies(SNAPSHOT, snapshot) and _is_ahead(snapshot, self._issue):
+            self._version += 1
 
     def publication(self) -> Publication:
         """Give everything that a store must hold; nothing before the first version."""
@@ -289,6 +298,12 @@ def _read_timestamp(data: bytes | None) -> Timestamp | None:
         return None if data is None else parse(data, Timestamp)
     except DeserializationError:
         return None
+
+
+def _is_ahead(snapshot: bytes, issue: Issue) -> bool:
+    """Say whether a snapshot names a newer version of a role than an issue, or a role that this lacks."""
+    held = {f"{each.role}.json": each.version for each in (issue.delegations, *issue.roles.values())}
+    return any(meta.version > held.get(file, 0) for file, meta in parse(snapshot, Snapshot).meta.items())
 
 
 def _plausible(version: int) -> int:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from portcullis.adapters.tuf.key_files import KeyFiles
-from portcullis.adapters.tuf.key_roles import TOP_ROLES, read_root, read_targets
-from portcullis.ports.keys import KeyChanges
+from portcullis.adapters.tuf.key_roles import TOP_ROLES, command_role, read_root, read_targets
+from portcullis.ports.keys import KeyChanges, Replacement
+
+
+class Dropped(NamedTuple):
+    """The paths of old private keys: of those that were deleted, and where those lie that were not."""
+
+    deleted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+NOTHING_DROPPED = Dropped()
 
 
 class Standing:
@@ -14,25 +25,42 @@ class Standing:
 
     Attributes:
         trusted: (role, key id) of every key that the metadata names, whoever has signed that.
+
+    Raises:
+        SetupFault: a file is damaged, or ``signers.json`` is missing or names a role that does not exist.
     """
 
     def __init__(self, files: KeyFiles) -> None:
         self._files = files
-        self._listed = {uri for _, _, uri in _each(files.signers())}
+        self._listed = {uri for _, _, uri in _each(files.checked_signers())}
         self.trusted = _trusted(files)
 
-    def changes(self, signed: Sequence[str], retired: Sequence[str]) -> KeyChanges:
+    def changes(self, signed: Sequence[str], dropped: Dropped = NOTHING_DROPPED) -> KeyChanges:
         """Tell what has changed since."""
         files = self._files
         new = sorted({uri for _, _, uri in _each(files.signers())} - self._listed)
         made = [path for path in map(files.path_of, new) if path is not None]
         ours = [path for path in made if path.parent == files.offline or path.is_relative_to(files.folder)]
         offline = [] if files.offline_moved else [path for path in ours if path.parent == files.offline]
-        return KeyChanges(tuple(map(str, ours)), tuple(signed), tuple(map(str, offline)), tuple(retired))
+        return KeyChanges(
+            made=tuple(map(str, ours)),
+            signed=tuple(signed),
+            offline=tuple(map(str, offline)),
+            retired=dropped.left,
+            replaced=self._replaced(),
+            deleted=dropped.deleted,
+        )
+
+    def _replaced(self) -> tuple[Replacement, ...]:
+        now = _trusted(self._files)
+        gone, new = self.trusted - now, now - self.trusted
+        return tuple(
+            Replacement(command_role(role), _ids(gone, role), _ids(new, role)) for role in sorted({role for role, _ in gone})
+        )
 
 
-def drop_untrusted(files: KeyFiles, before: Standing) -> tuple[str, ...]:
-    """Drop from ``signers.json`` the keys that are no longer trusted; gives where those lie that were not deleted.
+def drop_untrusted(files: KeyFiles, before: Standing) -> Dropped:
+    """Drop from ``signers.json`` the keys that are no longer trusted; gives which were deleted, and where the others lie.
 
     Deleted are the publisher's own whose trust has ended since ``before``, and nothing else: what someone put here, or has
     on other media, is theirs to destroy.
@@ -50,18 +78,23 @@ def drop_untrusted(files: KeyFiles, before: Standing) -> tuple[str, ...]:
         else:
             dropped.append((role, key_id, uri))
     in_use = {uri for _, _, uri in _each(kept)}
-    left = []
+    deleted, left = [], []
     for role, key_id, uri in dropped:
         path = files.path_of(uri)
         if uri in in_use:
             continue
         if path is not None and files.owns(uri) and (role, key_id) in before.trusted:
             path.unlink(missing_ok=True)
+            deleted.append(str(path))
         else:
             left.append(uri if path is None else str(path))
     if dropped:
         files.write_signers(kept)
-    return tuple(sorted(left))
+    return Dropped(tuple(sorted(deleted)), tuple(sorted(left)))
+
+
+def _ids(keys: set[tuple[str, str]], role: str) -> tuple[str, ...]:
+    return tuple(sorted(key_id for each, key_id in keys if each == role))
 
 
 def _trusted(files: KeyFiles) -> set[tuple[str, str]]:

@@ -112,6 +112,10 @@ class TufTrustedSnapshots:
                     raise
         raise AssertionError("unreachable: the last try raises or returns")
 
+    def root_version(self) -> int:
+        """Give the version of root that proved the state last looked at; before the first look, that of the anchor."""
+        return parse(self._root, Root).version
+
     def read(self, name: str, longest: int) -> bytes:
         """Give a small target of the state last looked at.
 
@@ -210,7 +214,8 @@ class TufTrustedSnapshots:
         received, digest = 0, hashlib.sha256()
         for chunk in self._store.read_target(stored):
             received += len(chunk)
-            if received > target.length:
+            # A store may claim any number of empty chunks; they would lead nowhere.
+            if not chunk or received > target.length:
                 break
             digest.update(chunk)
             yield chunk

@@ -34,15 +34,15 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A file of the disk.
+    """A file of the disk; reports call it ``name``, or by its path where that is empty.
 
     Raises:
         SetupFault: it is not there or can't be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "") -> None:
         self._path = path
-        self.name = str(path)
+        self.name = name or str(path)
         with self.open() as stream:
             self.size = stream.seek(0, 2)
 
