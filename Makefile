@@ -26,10 +26,12 @@ $(BIN)/uv:
 # --inexact keeps uv itself, which is not in the lock.
 $(VENV)/.runtime: pyproject.toml uv.lock | $(BIN)/uv
 	@$(BIN)/uv sync --quiet --compile-bytecode --frozen --inexact --no-dev --extra native --python $(BIN)/python
+	@$(BIN)/python -m compileall -q services/portcullis
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml uv.lock | $(BIN)/uv
 	@$(BIN)/uv sync --quiet --compile-bytecode --frozen --inexact --all-extras --python $(BIN)/python
+	@$(BIN)/python -m compileall -q services/portcullis
 	@touch $@ $(VENV)/.runtime
 
 run: $(VENV)/.runtime ## Start the whole stack on this machine, with demonstration data
