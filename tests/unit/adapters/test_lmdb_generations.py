@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
+from queue import SimpleQueue
+
+import lmdb
 import msgspec
 import pytest
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb import parts
 from portcullis.adapters.lmdb.bloom import BLOOM_FILE
-from portcullis.adapters.lmdb.generations import Generation
+from portcullis.adapters.lmdb.generations import LOCK_FILE, TABLE_BYTES, Generation, open_environment
 from portcullis.adapters.lmdb.pointer import CURRENT_FILE, VOUCHED_FILE
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
@@ -183,3 +188,30 @@ def test_where_there_is_little_address_space_less_of_it_is_taken(home):
     writer.close()
     with running("read-in-little-space", home) as child:
         assert "read 1\n" == child.stdout.readline()
+
+
+def test_an_environment_opens_while_another_thread_closes_a_deleted_one_whose_inode_it_got(tmp_path):
+    deleted = SimpleQueue()
+    closing = threading.Thread(target=lambda: all(iter(deleted.get, None)))
+    closing.start()
+    try:
+        for turn in range(300):
+            folder = tmp_path / str(turn)
+            folder.mkdir()
+            (folder / LOCK_FILE).write_bytes(bytes(TABLE_BYTES))
+            environment = open_environment(folder, sync=False)
+            shutil.rmtree(folder)
+            deleted.put(environment)
+            del environment
+    finally:
+        deleted.put(None)
+        closing.join(20)
+    assert not closing.is_alive()
+
+
+def test_an_environment_that_stays_open_elsewhere_in_the_process_is_refused_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("portcullis.adapters.lmdb.generations._CLOSING_S", 0.05)
+    first = open_environment(tmp_path)
+    with pytest.raises(lmdb.Error, match="already open"):
+        open_environment(tmp_path)
+    first.close()

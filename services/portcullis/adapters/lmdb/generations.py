@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ TABLE_BYTES = 64 * (MAX_READERS + 15)
 # same for all, so that no reader meets a file larger than its map.
 _MAP_BYTES = 64 << 30
 _LEAST_MAP_BYTES = 64 << 20
+
+_OPEN_ALREADY = "already open in this process"
+_CLOSING_S = 5.0
+_CLOSING_LOOK_S = 0.001
 
 ENTRY_BYTES = 10.5
 """What LMDB adds to each entry: a head of 8 bytes and a place of 2, and one more every other time."""
@@ -163,6 +168,7 @@ def open_environment(folder: Path, *, readonly: bool = False, create: bool = Tru
         lmdb.Error: it can't be opened.
     """
     path, map_bytes = str(folder.absolute()), _MAP_BYTES
+    deadline = time.monotonic() + _CLOSING_S
     while True:
         try:
             return lmdb.open(
@@ -179,6 +185,12 @@ def open_environment(folder: Path, *, readonly: bool = False, create: bool = Tru
             map_bytes //= 2
             if map_bytes < _LEAST_MAP_BYTES:
                 raise
+        except lmdb.Error as fault:
+            # Another thread is closing an environment that was deleted: the disk has given its inode to this one already,
+            # and py-lmdb will strike it off the open ones when that thread goes on.
+            if _OPEN_ALREADY not in str(fault) or time.monotonic() > deadline:
+                raise
+            time.sleep(_CLOSING_LOOK_S)
 
 
 @contextmanager
