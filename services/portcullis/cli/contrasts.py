@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from portcullis.cli.published import ListFiles, PublishedList, read_published
+from portcullis.cli.published import ListFiles, read_published
 from portcullis.domain.differences import Difference, compare, joined, latest, spans, steps_between, version_at
+from portcullis.domain.documents import ListDocuments
 from portcullis.domain.manifests import Base, Delta
 from portcullis.ports import TrustedSnapshots
 
@@ -42,7 +43,7 @@ def contrasts(trusted: TrustedSnapshots, earlier: int, later: int) -> list[Contr
 
 
 def _contrast(
-    trusted: TrustedSnapshots, name: str, documents: PublishedList, versions: tuple[int, int], present: int
+    trusted: TrustedSnapshots, name: str, documents: ListDocuments, versions: tuple[int, int], present: int
 ) -> Contrast:
     known = spans(documents.manifest, present)
     ranges = joined(known)
@@ -52,7 +53,7 @@ def _contrast(
     return Contrast(name, ranges, difference=_difference(trusted, documents, first, last))
 
 
-def _difference(trusted: TrustedSnapshots, documents: PublishedList, first: int, last: int) -> Difference:
+def _difference(trusted: TrustedSnapshots, documents: ListDocuments, first: int, last: int) -> Difference:
     """Compare two versions of a list that are both known."""
     if first == last:
         return Difference()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from portcullis.cli.published import Published
+from portcullis.domain.documents import Documents
 from portcullis.domain.manifests import Manifest
 
 PUBLISHER_LOGS = (Path("publisher", "repository", "log.jsonl"), Path("publisher", "repository", "log.1.jsonl"))
@@ -78,7 +78,7 @@ def noted(logs: Sequence[Path], limit: int) -> History:
     return History(versions, unreadable)
 
 
-def told(published: Published, limit: int) -> History:
+def told(published: Documents, limit: int) -> History:
     """Give the newest versions that the manifests in a store tell of."""
     changes: dict[int, list[ListChange]] = {published.head.version: []}
     for manifest, _ in published.lists.values():
@@ -135,7 +135,7 @@ def _changes(manifest: Manifest) -> dict[int, ListChange]:
     return changes
 
 
-def _version(published: Published, version: int, lists: tuple[ListChange, ...]) -> Version:
+def _version(published: Documents, version: int, lists: tuple[ListChange, ...]) -> Version:
     head = published.head
     if version != head.version:
         return Version(version=version, lists=lists)

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import NamedTuple
 
-from portcullis.cli.published import Advance, ListFiles, Published, PublishedList, read_head, read_list
+from portcullis.cli.published import Advance, ListFiles, reader_of
 from portcullis.domain.differences import latest
+from portcullis.domain.documents import Documents, ListDocuments, read_head, read_list
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.manifests import Delta, Manifest, steps_from
@@ -62,18 +63,19 @@ def prove(trusted: TrustedSnapshots, replica: HeldReplica | None, progress: Prog
         yield from _prove_replica(replica, published, meter)
 
 
-def _prove_store(trusted: TrustedSnapshots, meter: _Meter) -> Generator[Finding, None, Published | None]:
+def _prove_store(trusted: TrustedSnapshots, meter: _Meter) -> Generator[Finding, None, Documents | None]:
+    read = reader_of(trusted)
     try:
         vouched = trusted.look()
-        head = read_head(trusted, vouched)
+        head = read_head(read, vouched.version)
     except SnapshotInvalid as fault:
         yield _refused("metadata", fault)
         return None
     yield Finding("metadata", f"snapshot {vouched.version}, signed as root {trusted.root_version()} demands")
-    lists: dict[str, PublishedList] = {}
+    lists: dict[str, ListDocuments] = {}
     for each in head.lists:
         try:
-            lists[each.name] = read_list(trusted, each.name)
+            lists[each.name] = read_list(read, each.name)
         except SnapshotInvalid as fault:
             yield _refused(each.name, fault)
     meter.expect(sum(_frames(each.manifest) for each in lists.values()))
@@ -84,7 +86,7 @@ def _prove_store(trusted: TrustedSnapshots, meter: _Meter) -> Generator[Finding,
             yield _refused(name, fault)
     if len(lists) < len(head.lists):
         return None
-    published = Published(vouched, head, lists)
+    published = Documents(head, lists)
     try:
         published.edition()
     except SnapshotInvalid as fault:
@@ -96,7 +98,7 @@ def _prove_store(trusted: TrustedSnapshots, meter: _Meter) -> Generator[Finding,
     return published
 
 
-def _prove_list(trusted: TrustedSnapshots, name: str, published: PublishedList, advance: Advance) -> Finding:
+def _prove_list(trusted: TrustedSnapshots, name: str, published: ListDocuments, advance: Advance) -> Finding:
     manifest = published.manifest
     files = ListFiles(trusted, published, advance)
     steps = _steps(manifest)
@@ -120,7 +122,7 @@ def _prove_list(trusted: TrustedSnapshots, name: str, published: PublishedList, 
     )
 
 
-def _prove_replica(replica: HeldReplica, published: Published | None, meter: _Meter) -> Iterator[Finding]:
+def _prove_replica(replica: HeldReplica, published: Documents | None, meter: _Meter) -> Iterator[Finding]:
     edition = replica.edition
     try:
         _recompute(replica, meter)
@@ -151,12 +153,12 @@ def _recompute(replica: HeldReplica, meter: _Meter) -> None:
             )
 
 
-def _compare_to_store(edition: Edition, published: Published) -> None:
-    if edition.version > published.vouched.version:
+def _compare_to_store(edition: Edition, published: Documents) -> None:
+    if edition.version > published.head.version:
         raise SnapshotInvalid(
             f"it holds snapshot {edition.version}, which is newer than the store's", refusal=Refusal.ROLLBACK
         )
-    if edition.version == published.vouched.version and edition != published.edition():
+    if edition.version == published.head.version and edition != published.edition():
         raise SnapshotInvalid("it holds another snapshot of the same version as the store", refusal=Refusal.EQUIVOCATION)
 
 

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
-from portcullis.domain.editions import Edition
+from portcullis.domain.documents import Documents, ListDocuments, Read, read_documents
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.frames import BASE_MAGIC, DELTA_MAGIC, Bodies, read_frames
-from portcullis.domain.manifests import (
-    HEAD_TARGET,
-    MAX_DOCUMENT_BYTES,
-    Base,
-    Delta,
-    Head,
-    Manifest,
-    Terms,
-    assemble,
-    decode_head,
-    decode_manifest,
-    decode_terms,
-    manifest_target,
-)
+from portcullis.domain.manifests import MAX_DOCUMENT_BYTES, Base, Delta
 from portcullis.domain.records import is_body
-from portcullis.ports import TrustedSnapshots, Vouched
+from portcullis.ports import TrustedSnapshots
 
 Advance = Callable[[int], None]
 """Told how many frames were read since it was told last."""
@@ -32,62 +18,27 @@ Advance = Callable[[int], None]
 _ADVANCE_EVERY = 10_000
 
 
-class PublishedList(NamedTuple):
-    """One list's documents."""
-
-    manifest: Manifest
-    terms: Terms
+def reader_of(trusted: TrustedSnapshots) -> Read:
+    """Give what reads a document of the snapshot last looked at."""
+    return lambda name: trusted.read(name, MAX_DOCUMENT_BYTES)
 
 
-class Published(NamedTuple):
-    """The snapshot in force: what the timestamp says, the head and each list by its name in the head's order."""
-
-    vouched: Vouched
-    head: Head
-    lists: dict[str, PublishedList]
-
-    def edition(self) -> Edition:
-        """Put the edition together.
-
-        Raises:
-            SnapshotInvalid: the documents are not of one snapshot.
-        """
-        manifests = {name: each.manifest for name, each in self.lists.items()}
-        return assemble(self.head, manifests, {name: each.terms for name, each in self.lists.items()})
-
-
-def read_head(trusted: TrustedSnapshots, vouched: Vouched) -> Head:
-    """Read the head of the snapshot that the metadata vouches for.
+def read_published(trusted: TrustedSnapshots) -> Documents:
+    """Look at the store, and read every document of the snapshot in force.
 
     Raises:
-        SnapshotInvalid: it is missing, malformed or of another version.
+        SnapshotInvalid: one is missing, malformed or of another version.
         StoreUnavailable: the store can't be reached.
     """
-    head = decode_head(trusted.read(HEAD_TARGET, MAX_DOCUMENT_BYTES))
-    if head.version != vouched.version:
-        raise SnapshotInvalid("the head is of another version than the metadata", refusal=Refusal.MIXED_VERSIONS)
-    return head
-
-
-def read_list(trusted: TrustedSnapshots, name: str) -> PublishedList:
-    """Read a list's documents; raises as `read_head`."""
-    manifest = decode_manifest(trusted.read(manifest_target(name), MAX_DOCUMENT_BYTES))
-    return PublishedList(manifest, decode_terms(trusted.read(manifest.terms, MAX_DOCUMENT_BYTES)))
-
-
-def read_published(trusted: TrustedSnapshots) -> Published:
-    """Look at the store, and read every document of the snapshot in force; raises as `read_head`."""
-    vouched = trusted.look()
-    head = read_head(trusted, vouched)
-    return Published(vouched, head, {each.name: read_list(trusted, each.name) for each in head.lists})
+    return read_documents(reader_of(trusted), trusted.look().version)
 
 
 class ListFiles:
     """The base and deltas of one list. Those opened are proven whole, and stay for as long as the block that opened them."""
 
-    def __init__(self, trusted: TrustedSnapshots, published: PublishedList, advance: Advance = lambda _: None) -> None:
+    def __init__(self, trusted: TrustedSnapshots, documents: ListDocuments, advance: Advance = lambda _: None) -> None:
         self._trusted = trusted
-        self._legal_rows = len(published.terms.legal)
+        self._legal_rows = len(documents.terms.legal)
         self._advance = advance
 
     @contextmanager

@@ -6,12 +6,12 @@ backup and written to since has other changes under the same numbers, so the tim
 
 from __future__ import annotations
 
+from portcullis.domain.documents import Documents
 from portcullis.domain.errors import SetupFault
 from portcullis.ports import RegistryView
-from portcullis.publisher.standing import Standing
 
 
-def demand_not_before(head: int, standing: Standing | None) -> None:
+def demand_not_before(head: int, standing: Documents | None) -> None:
     """Have a registry know every change that was published; ``head`` is its last.
 
     Raises:
@@ -21,7 +21,7 @@ def demand_not_before(head: int, standing: Standing | None) -> None:
         raise _other_registry("knows fewer changes than were published")
 
 
-def demand_same(view: RegistryView, standing: Standing) -> None:
+def demand_same(view: RegistryView, standing: Documents) -> None:
     """Have the last change that was published be the registry's own.
 
     Raises:

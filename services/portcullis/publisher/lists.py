@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from portcullis.domain.documents import ListDocuments
 from portcullis.domain.editions import FORMAT
 from portcullis.domain.frames import BASE_MAGIC, DELTA_MAGIC
 from portcullis.domain.manifests import (
@@ -24,7 +25,6 @@ from portcullis.domain.policies import RestrictedList
 from portcullis.ports import IndexedEntry, SnapshotRepository
 from portcullis.publisher.compiling import BodyCompiler
 from portcullis.publisher.drafts import Draft, put_document
-from portcullis.publisher.standing import ListState
 from portcullis.publisher.terms import TermsBuilder
 
 _log = structlog.get_logger("portcullis.publisher")
@@ -91,7 +91,7 @@ class ListCompilation:
             _log.warning("entries of a list were left out or cut", list=self.definition.name, reason=reason, entries=count)
         return faults.total()
 
-    def base_state(self, repository: SnapshotRepository) -> ListState:
+    def base_state(self, repository: SnapshotRepository) -> ListDocuments:
         """Finish the base, write its terms, and give the list as it is with them; its manifest is not written yet.
 
         Raises:
@@ -109,9 +109,9 @@ class ListCompilation:
             terms=terms_target(self.definition.name, version),
             base=Base(target=self.draft.target, version=version, records=self.draft.frames, length=self.draft.length),
         )
-        return ListState(manifest, self._put_terms_down(repository, manifest))
+        return ListDocuments(manifest, self._put_terms_down(repository, manifest))
 
-    def changed_state(self, repository: SnapshotRepository, earlier: ListState) -> ListState:
+    def changed_state(self, repository: SnapshotRepository, earlier: ListDocuments) -> ListDocuments:
         """Finish the delta, write the terms, where there are any, and give the list as it is with them.
 
         Raises:
@@ -137,7 +137,7 @@ class ListCompilation:
         if self.terms.changed:
             manifest = msgspec.structs.replace(manifest, terms=terms_target(manifest.list, version))
             terms = self._put_terms_down(repository, manifest)
-        return ListState(manifest, terms)
+        return ListDocuments(manifest, terms)
 
     def _put_terms_down(self, repository: SnapshotRepository, manifest: Manifest) -> Terms:
         terms = self.terms.terms()
@@ -158,7 +158,7 @@ def begin_base(repository: SnapshotRepository, definition: RestrictedList, numbe
 
 
 def begin_delta(
-    repository: SnapshotRepository, definition: RestrictedList, earlier: ListState, reading: Reading
+    repository: SnapshotRepository, definition: RestrictedList, earlier: ListDocuments, reading: Reading
 ) -> ListCompilation:
     """Begin a delta that leads on from a list's present state."""
     manifest = earlier.manifest

@@ -11,10 +11,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
+from portcullis.domain.documents import ListDocuments
 from portcullis.domain.policies import RestrictedList
 from portcullis.ports import IndexedEntry, RegistryView, ReplicaWriter, SnapshotRepository
 from portcullis.publisher.lists import ListCompilation, Reading, begin_base, begin_delta
-from portcullis.publisher.standing import ListState
 
 LISTS_A_PASS = 64
 """How many bases are filled at once, each with an open file."""
@@ -87,7 +87,7 @@ def _fill_bases(view: RegistryView, works: Mapping[str, ListCompilation], beat: 
 def compile_changes(
     view: RegistryView,
     definitions: Mapping[str, RestrictedList],
-    states: Mapping[str, ListState],
+    states: Mapping[str, ListDocuments],
     *,
     included: Included,
     mirror: ReplicaWriter,

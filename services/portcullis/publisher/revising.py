@@ -27,6 +27,7 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
+from portcullis.domain.documents import Documents, ListDocuments
 from portcullis.domain.editions import FORMAT
 from portcullis.domain.manifests import HEAD_TARGET, Head, HeadList, manifest_target
 from portcullis.domain.policies import Disclosure, Policy, RestrictedList
@@ -38,7 +39,6 @@ from portcullis.publisher.lists import ListCompilation, Reading
 from portcullis.publisher.passes import Beat, Included, compile_bases, compile_changes, give_up
 from portcullis.publisher.reworks import Reworks
 from portcullis.publisher.stalls import Stall, Stalls
-from portcullis.publisher.standing import ListState, Standing
 
 FULL_AGAIN_S = 86_400.0
 """How long a list whose terms are full, although they were begun afresh, is led on without a base."""
@@ -49,7 +49,7 @@ _log = structlog.get_logger("portcullis.publisher")
 class Revision(NamedTuple):
     """What the next version is; ``changed`` is false where nothing of it is other than what stands."""
 
-    standing: Standing
+    standing: Documents
     notes: tuple[ListNote, ...]
     stalls: Stalls
     changed: bool
@@ -88,7 +88,7 @@ class Reviser:
         self._beat = beat
         self._full: dict[str, float] = {}
 
-    def revise(self, view: RegistryView, stood: Standing | None, stalls: Stalls, version: int) -> Revision:
+    def revise(self, view: RegistryView, stood: Documents | None, stalls: Stalls, version: int) -> Revision:
         """Make the revision that leads from what stood to this reading of the registry; its head is not written yet.
 
         Raises:
@@ -105,7 +105,7 @@ class Reviser:
         standing = work.standing()
         return Revision(standing, tuple(work.notes.values()), work.stalls, _differs(standing, stood))
 
-    def put_down(self, revision: Revision, stood: Standing | None) -> None:
+    def put_down(self, revision: Revision, stood: Documents | None) -> None:
         """Write the documents of a revision: its head, and the manifests that are others than what stood.
 
         Raises:
@@ -147,9 +147,9 @@ class Reviser:
             give_up(works.values())
             raise
 
-    def _states_to_lead_on(self, work: _Work) -> tuple[dict[str, ListState], Included | None]:
+    def _states_to_lead_on(self, work: _Work) -> tuple[dict[str, ListDocuments], Included | None]:
         """Give the lists that deltas may lead on, and what the one farthest behind includes."""
-        states: dict[str, ListState] = {}
+        states: dict[str, ListDocuments] = {}
         included = work.included
         for name, state in work.lists.items():
             stall = work.stalls.get(name)
@@ -234,12 +234,12 @@ class Reviser:
 class _Work:
     """One revision in the making. ``now`` is monotonic; ``anew`` names lists that stand and begin with a base again."""
 
-    def __init__(self, view: RegistryView, stood: Standing | None, stalls: Stalls, reading: Reading, now: float) -> None:
+    def __init__(self, view: RegistryView, stood: Documents | None, stalls: Stalls, reading: Reading, now: float) -> None:
         self.view = view
         self.reading = reading
         self.now = now
         self.definitions = published_lists(view.policy)
-        lists: Mapping[str, ListState] = stood.lists if stood else {}
+        lists: Mapping[str, ListDocuments] = stood.lists if stood else {}
         self.included = Included(stood.head.registry_seq, stood.head.published_at) if stood else None
         self.lists = {name: state for name, state in lists.items() if name in self.definitions}
         self.stalls = {name: stall for name, stall in stalls.items() if name in self.definitions}
@@ -274,7 +274,7 @@ class _Work:
         before = {"list": name} if earlier is None else msgspec.structs.asdict(earlier)
         self.notes[name] = msgspec.convert({**before, **facts}, ListNote)
 
-    def standing(self) -> Standing:
+    def standing(self) -> Documents:
         """Give what stands when this is done, in the order of the policy."""
         names = [name for name in self.definitions if name in self.lists]
         policy = self.view.policy
@@ -289,7 +289,7 @@ class _Work:
             credentials=self.view.credentials,
             lists=tuple(self._head_list(name) for name in names),
         )
-        return Standing(head, {name: self.lists[name] for name in names})
+        return Documents(head, {name: self.lists[name] for name in names})
 
     def _head_list(self, name: str) -> HeadList:
         stall = self.stalls.get(name)
@@ -301,7 +301,7 @@ def published_lists(policy: Policy) -> dict[str, RestrictedList]:
     return {each.name: each for each in policy.lists if each.disclosure is not Disclosure.AUTHORITY_ONLY}
 
 
-def _differs(standing: Standing, stood: Standing | None) -> bool:
+def _differs(standing: Documents, stood: Documents | None) -> bool:
     if stood is None or standing.lists != stood.lists:
         return True
     before = msgspec.structs.replace(stood.head, version=standing.head.version, published_at=standing.head.published_at)

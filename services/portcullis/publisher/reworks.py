@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import structlog
 
+from portcullis.domain.documents import Documents
 from portcullis.domain.errors import SnapshotInvalid, StoreUnavailable
 from portcullis.domain.manifests import Manifest
 from portcullis.ports import Clock, SnapshotRepository, SnapshotStore
@@ -23,7 +24,6 @@ from portcullis.publisher.compaction import Compaction, is_due
 from portcullis.publisher.drafts import pieces
 from portcullis.publisher.folding import FOLD_AT, Fold, singles
 from portcullis.publisher.sending import SMALL_BYTES
-from portcullis.publisher.standing import Standing
 
 STEP_S = 0.02
 """How long a look works on reworks: seconds."""
@@ -75,7 +75,7 @@ class Reworks:
         self._clock = clock
         self._under_way: dict[type, _UnderWay] = {}
         self._paused_until = 0.0
-        self._looked_at: Standing | None = None
+        self._looked_at: Documents | None = None
         self.broken: set[str] = set()
 
     @property
@@ -91,7 +91,7 @@ class Reworks:
         """Name the same as the store does, where they are sent already or being sent."""
         return {each.stored for each in self._under_way.values() if each.stored}
 
-    def step(self, standing: Standing) -> None:
+    def step(self, standing: Documents) -> None:
         """Work for `STEP_S`. Faults are logged, and end the rework that has them."""
         deadline = self._clock.monotonic() + STEP_S
         self._begin(standing)
@@ -117,7 +117,7 @@ class Reworks:
                 manifest = amended
         return Applied(manifest, folded, compacted)
 
-    def settle(self, standing: Standing) -> None:
+    def settle(self, standing: Documents) -> None:
         """Take note of a version that was signed: what is in force, or can't be any more, is done with."""
         self.broken.clear()
         targets = standing.targets()
@@ -132,7 +132,7 @@ class Reworks:
             self._drop(kind)
         self.broken.clear()
 
-    def _begin(self, standing: Standing) -> None:
+    def _begin(self, standing: Documents) -> None:
         if standing is self._looked_at or self._clock.monotonic() < self._paused_until:
             return
         self._looked_at = standing

@@ -34,6 +34,7 @@ from pathlib import Path
 
 import structlog
 
+from portcullis.domain.documents import Documents
 from portcullis.domain.errors import (
     LeaseLost,
     PortcullisError,
@@ -52,7 +53,7 @@ from portcullis.publisher.revising import Reviser, Revision, published_lists
 from portcullis.publisher.reworks import Reworks
 from portcullis.publisher.shipping import Shipping
 from portcullis.publisher.stalls import KEY_NOT_HERE, RETRY_S, Stall, Stalls
-from portcullis.publisher.standing import Standing, load_standing
+from portcullis.publisher.standing import load_standing
 
 STEP_ASIDE_S = 10.0
 """How long a publisher that has published keeps the lease while its keys or its disk fail it."""
@@ -123,7 +124,7 @@ class Publisher:
             holder=holder,
             beat=self._beat,
         )
-        self._standing: Standing | None = None
+        self._standing: Documents | None = None
         self._adopted = False
         self._working = False
         self._others_worked = False
@@ -281,7 +282,7 @@ class Publisher:
         self._adopted = True
         self._others_worked = False
 
-    def _was_surpassed(self, standing: Standing, stamp: bytes | None) -> bool:
+    def _was_surpassed(self, standing: Documents, stamp: bytes | None) -> bool:
         return self._repository.version() > standing.head.version or (stamp is None and self._others_worked)
 
     def _follow(self) -> None:
@@ -351,7 +352,7 @@ class Publisher:
             self._sign(revision.standing)
         return revision
 
-    def _sign(self, standing: Standing) -> None:
+    def _sign(self, standing: Documents) -> None:
         try:
             self._repository.sign(standing.head.version, now=standing.head.published_at, targets=standing.targets())
         except SetupFault as fault:
@@ -388,6 +389,6 @@ class Publisher:
                     self._stalls = {**self._stalls, name: stall.at_once(self._clock.monotonic())}
 
 
-def _known_stalls(standing: Standing | None, now: float) -> Stalls:
+def _known_stalls(standing: Documents | None, now: float) -> Stalls:
     lists = standing.head.lists if standing else ()
     return {each.name: Stall(each.stalled_at, None, now) for each in lists if each.stalled_at is not None}

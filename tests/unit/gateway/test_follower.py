@@ -12,11 +12,11 @@ import structlog
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
 from portcullis.adapters.memory.store import MemorySnapshotStore
+from portcullis.domain import routes
 from portcullis.domain.editions import Credential, Legal
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.manifests import HEAD_TARGET, Delta, decode_manifest, encode_document, manifest_target
 from portcullis.gateway.follower import Follower
-from portcullis.gateway.following import routes
 from tests.support.clocks import HandClock
 from tests.support.dict_snapshots import DictPublisher, DictSnapshots
 from tests.support.distribution import BANK, CARRIERS, COURT, NAMES, FollowerTally, token

@@ -10,8 +10,9 @@ import pytest
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
 from portcullis.adapters.memory.store import MemorySnapshotStore
+from portcullis.domain import routes
 from portcullis.gateway.follower import Follower
-from portcullis.gateway.following import catching_up, routes
+from portcullis.gateway.following import catching_up
 from tests.support.clocks import HandClock
 from tests.support.dict_snapshots import DictPublisher, DictSnapshots
 from tests.support.distribution import BANK, CARRIERS, COURT, FollowerTally

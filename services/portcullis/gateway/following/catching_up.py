@@ -2,8 +2,8 @@
 
 The rules:
 
-1. The documents are read, the way is chosen (`portcullis.gateway.following.routes`), and the replica's writer takes it: as
-   one transaction, or as a replica built beside. Either proves every list's digest before it counts.
+1. The documents are read, the way is chosen (`portcullis.domain.routes`), and the replica's writer takes it: as one
+   transaction, or as a replica built beside. Either proves every list's digest before it counts.
 2. A way by deltas that goes wrong is given up for the bases, in the same look and counted: what a lagging follower finds
    missing, and what a list's digest finds other than published, is mended by itself. It is not where the bases need the
    very file that was wrong, nor where something newer stands in the store meanwhile: that comes first.
@@ -13,7 +13,7 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 
 import structlog
@@ -22,12 +22,12 @@ from portcullis.domain.editions import Edition
 from portcullis.domain.errors import Refusal, SnapshotInvalid, StoreUnavailable
 from portcullis.domain.frames import BASE_MAGIC, DELTA_MAGIC, read_frames
 from portcullis.domain.manifests import Base, Delta
+from portcullis.domain.routes import Route, route_from_bases, route_to
 from portcullis.domain.segments import Change
+from portcullis.domain.streams import building, in_turn
 from portcullis.gateway.following.counts import FollowerCounts
-from portcullis.gateway.following.documents import Described, Documents
+from portcullis.gateway.following.documents import Described, DocumentReader
 from portcullis.gateway.following.pauses import Pause
-from portcullis.gateway.following.routes import ListRoute, Route, is_large, route_from_bases, route_to
-from portcullis.gateway.following.streams import merged, overlaid
 from portcullis.ports import Clock, ReplicaWriter, TrustedSnapshots
 
 REPLACED_MEANWHILE = frozenset(
@@ -59,7 +59,7 @@ class CatchingUp:
         self._replica = replica
         self._clock = clock
         self._counts = counts
-        self._documents = Documents(trusted)
+        self._documents = DocumentReader(trusted)
         self._versions = Pause(clock)
         self._bases = Pause(clock)
         self._tidy_due = 0.0
@@ -123,7 +123,7 @@ class CatchingUp:
         _log.info("installed", version=edition.version, records=edition.records, seconds=round(seconds, 3))
 
     def _tidy(self, edition: Edition, attempt: _Attempt) -> None:
-        """Rule 4. Where the disk has no room for it, the version is in place all the same."""
+        """Write a replica of much dead room anew; where the disk has no room for that, the version stands all the same."""
         space = self._replica.space()
         if space is None or space.file_bytes <= 2 * space.needed_bytes + _SPARE_BYTES:
             return
@@ -151,46 +151,24 @@ class _Attempt:
     def apply(self, edition: Edition, route: Route) -> None:
         """Lead the replica on in one transaction."""
         with self._open:
-            self._replica.apply(edition, self._in_turn(route.lists))
+            self._replica.apply(edition, in_turn(route.lists, self._file))
 
     def install(self, edition: Edition, route: Route) -> None:
         """Build a replica beside the one held."""
         with self._open:
-            records = merged(self._bodies(route))
-            rest: list[ListRoute] = []
-            for each in route.lists:
-                large = _until_last_large(each.deltas, edition.records)
-                for delta in each.deltas[:large]:
-                    records = overlaid(records, self._delta(each.number, delta))
-                rest.append(ListRoute(each.number, None, each.deltas[large:]))
-            self._replica.install(edition, records, self._in_turn(rest))
+            bodies, changes = building(route, edition.records, self._held, self._file)
+            self._replica.install(edition, bodies, changes)
 
     def build_anew(self, edition: Edition) -> None:
         """Build the same version beside the one held."""
         with self._open:
             self._replica.install(edition, self._kept(change for change in self._replica.records()))
 
-    def _bodies(self, route: Route) -> Iterator[Iterator[Change]]:
-        """Give the bodies to begin with: those held of the lists that take no base, and each base."""
-        kept = frozenset(each.number for each in route.lists if each.base is None)
-        if kept:
-            yield self._kept(change for change in self._replica.records() if change[1] in kept)
-        for each in route.lists:
-            if each.base is not None:
-                yield self._base(each.number, each.base)
+    def _held(self, numbers: frozenset[int]) -> Iterator[Change]:
+        return self._kept(change for change in self._replica.records() if change[1] in numbers)
 
-    def _in_turn(self, lists: Iterable[ListRoute]) -> Iterator[Change]:
-        for each in lists:
-            if each.base is not None:
-                yield from self._base(each.number, each.base)
-            for delta in each.deltas:
-                yield from self._delta(each.number, delta)
-
-    def _base(self, number: int, base: Base) -> Iterator[Change]:
-        return self._kept(self._read(number, base, BASE_MAGIC))
-
-    def _delta(self, number: int, delta: Delta) -> Iterator[Change]:
-        return self._kept(self._read(number, delta, DELTA_MAGIC))
+    def _file(self, number: int, file: Base | Delta) -> Iterator[Change]:
+        return self._kept(self._read(number, file, BASE_MAGIC if isinstance(file, Base) else DELTA_MAGIC))
 
     def _kept(self, changes: Generator[Change]) -> Iterator[Change]:
         """See that what is read is closed at the end of the attempt, however far it was read."""
@@ -205,11 +183,6 @@ class _Attempt:
         except SnapshotInvalid:
             self.spoiled = file.target
             raise
-
-
-def _until_last_large(deltas: tuple[Delta, ...], records: int) -> int:
-    """Count the deltas up to the last one that is large: they go in order over the records, before the rest."""
-    return max((place + 1 for place, delta in enumerate(deltas) if is_large(delta.changes, records)), default=0)
 
 
 def _demand_unpaused(fault: Exception | None) -> None:

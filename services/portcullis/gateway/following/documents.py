@@ -6,26 +6,15 @@ decoded again. So a version that changed one list of twenty costs the decoding o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
+from portcullis.domain.documents import read_documents
 from portcullis.domain.editions import Edition
-from portcullis.domain.errors import Refusal, SnapshotInvalid
-from portcullis.domain.manifests import (
-    HEAD_TARGET,
-    MAX_DOCUMENT_BYTES,
-    Head,
-    Manifest,
-    Terms,
-    assemble,
-    decode_head,
-    decode_manifest,
-    decode_terms,
-    manifest_target,
-)
+from portcullis.domain.manifests import MAX_DOCUMENT_BYTES, Manifest, Terms, decode_manifest, decode_terms
 from portcullis.ports import TrustedSnapshots
 
-_Document = TypeVar("_Document", Head, Manifest, Terms)
+_Document = TypeVar("_Document", bound=Manifest | Terms)
 
 
 class Described(NamedTuple):
@@ -35,13 +24,13 @@ class Described(NamedTuple):
     manifests: tuple[Manifest, ...]
 
 
-class Documents:
+class DocumentReader:
     """Reads the documents of one publisher."""
 
     def __init__(self, trusted: TrustedSnapshots) -> None:
         self._trusted = trusted
-        self._manifests: dict[str, tuple[bytes, Manifest]] = {}
-        self._terms: dict[str, tuple[bytes, Terms]] = {}
+        self._manifests: Mapping[bytes, Manifest] = {}
+        self._terms: Mapping[bytes, Terms] = {}
 
     def describe(self, version: int) -> Described:
         """Read the version that the trusted metadata names.
@@ -50,26 +39,24 @@ class Documents:
             SnapshotInvalid: a document is missing or malformed, or they are not of one version.
             StoreUnavailable: the store can't be reached.
         """
-        head = decode_head(self._trusted.read(HEAD_TARGET, MAX_DOCUMENT_BYTES))
-        if head.version != version:
-            raise SnapshotInvalid("the head is of another version than the metadata", refusal=Refusal.MIXED_VERSIONS)
-        manifests: dict[str, tuple[bytes, Manifest]] = {}
-        terms: dict[str, tuple[bytes, Terms]] = {}
-        for each in head.lists:
-            read = manifests[each.name] = self._read(
-                manifest_target(each.name), decode_manifest, self._manifests.get(each.name)
-            )
-            terms[each.name] = self._read(read[1].terms, decode_terms, self._terms.get(each.name))
-        self._manifests, self._terms = manifests, terms
-        edition = assemble(
-            head,
-            {name: manifest for name, (_, manifest) in manifests.items()},
-            {name: own for name, (_, own) in terms.items()},
-        )
-        return Described(edition, tuple(manifests[each.name][1] for each in head.lists))
+        manifests = _Decoder(decode_manifest, self._manifests)
+        terms = _Decoder(decode_terms, self._terms)
+        documents = read_documents(self._read, version, manifests, terms)
+        self._manifests, self._terms = manifests.decoded, terms.decoded
+        return Described(documents.edition(), documents.manifests)
 
-    def _read(
-        self, name: str, decode: Callable[[bytes], _Document], known: tuple[bytes, _Document] | None
-    ) -> tuple[bytes, _Document]:
-        data = self._trusted.read(name, MAX_DOCUMENT_BYTES)
-        return known if known is not None and known[0] == data else (data, decode(data))
+    def _read(self, name: str) -> bytes:
+        return self._trusted.read(name, MAX_DOCUMENT_BYTES)
+
+
+class _Decoder(Generic[_Document]):
+    """Decodes what is not known already; ``decoded`` is what it was asked for, by the bytes."""
+
+    def __init__(self, decode: Callable[[bytes], _Document], known: Mapping[bytes, _Document]) -> None:
+        self._decode = decode
+        self._known = known
+        self.decoded: dict[bytes, _Document] = {}
+
+    def __call__(self, data: bytes) -> _Document:
+        document = self.decoded[data] = self._known.get(data) or self._decode(data)
+        return document

@@ -7,7 +7,7 @@ import pytest
 from portcullis.domain.editions import FORMAT, Legal
 from portcullis.domain.manifests import Base, Delta, Manifest, base_target, delta_target, terms_target
 from portcullis.domain.multisets import EMPTY
-from portcullis.gateway.following.routes import MANY_CHANGES, is_large, route_from_bases, route_to
+from portcullis.domain.routes import MANY_CHANGES, is_large, route_from_bases, route_to
 from tests.support.distribution import BANK, CARRIERS, COURT, LEGAL, NAMES, edition, list_edition
 
 MANY = 10_000_000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.errors import Refusal, SnapshotInvalid
-from portcullis.gateway.following.streams import merged, overlaid
+from portcullis.domain.streams import merged, overlaid
 from tests.support.distribution import BANK, COURT, records, token
 
 KEYS = st.tuples(st.integers(0, 15).map(token), st.integers(1, 3))
