@@ -14,43 +14,13 @@ from typing import NamedTuple
 import msgspec
 
 from portcullis.domain.documents import Documents
+from portcullis.domain.history import LOG_FILES, ListChange, Version
 from portcullis.domain.manifests import Manifest
 
-PUBLISHER_LOGS = (Path("publisher", "repository", "log.jsonl"), Path("publisher", "repository", "log.1.jsonl"))
+PUBLISHER_LOGS = tuple(Path("publisher", "repository", name) for name in LOG_FILES)
 """Where a home's publisher notes what it publishes, the newer lines first."""
 
 _BLOCK_BYTES = 1 << 16
-
-
-class ListChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version changed of one list.
-
-    Attributes:
-        list: its name.
-        kind: what came with it: base, delta, terms, rework (nothing that changes an answer) or removed.
-        records: how many tokens have a body of the list; None where that is not known any more.
-        changes: how many tokens the base or delta holds.
-        bytes: how long it is.
-        folded: how many deltas were folded to one.
-        compacted: a new base of the same state was put in force.
-    """
-
-    list: str
-    kind: str
-    records: int | None = None
-    changes: int = 0
-    bytes: int = 0
-    folded: int = 0
-    compacted: bool = False
-
-
-class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One version with the lists that changed in it. ``published_at`` is Unix seconds; None is not known any more."""
-
-    version: int
-    published_at: float | None = None
-    registry_seq: int | None = None
-    lists: tuple[ListChange, ...]
 
 
 class History(NamedTuple):

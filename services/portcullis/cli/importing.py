@@ -23,7 +23,8 @@ from portcullis.cli.output import (
     printable,
     time_text,
 )
-from portcullis.cli.wiring import Progress, Wiring, wiring_of
+from portcullis.cli.progress import byte_bar
+from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from portcullis.ports import HeldImport, ImportCounts, ImportReport, RegistryStore
@@ -95,7 +96,7 @@ def import_list(
     away more of the list than its guard is held for a second operator: nothing changes, and the exit code is 3.
     """
     wiring = wiring_of(ctx)
-    with _progress() as progress, _known_list():
+    with byte_bar() as progress, _known_list():
         report = wiring.import_files(
             wiring.settings(home=home),
             list_name=list_name,
@@ -266,20 +267,3 @@ def _known_list() -> Iterator[None]:
         yield
     except NotFound as fault:
         raise typer.BadParameter(fault.message, param_hint="--list") from None
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a bar on stderr when it is a terminal; a log needs none."""
-    from rich.console import Console  # noqa: PLC0415 - only an import shows a bar
-    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("import", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

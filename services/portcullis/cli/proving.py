@@ -12,9 +12,10 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
+from portcullis.cli.progress import Progress
 from portcullis.cli.published import Advance, ListFiles, reader_of
 from portcullis.domain.differences import latest
 from portcullis.domain.documents import Documents, ListDocuments, read_head, read_list
@@ -30,9 +31,6 @@ DIGEST_SHOWN = 12
 """How many digits of a digest are shown to a reader."""
 
 _METER_EVERY = 10_000
-
-Progress = Callable[[int, int], None]
-"""Told (frames read, frames in all)."""
 
 
 class Finding(NamedTuple):
@@ -52,6 +50,8 @@ class HeldReplica(NamedTuple):
 
 def prove(trusted: TrustedSnapshots, replica: HeldReplica | None, progress: Progress | None) -> Iterator[Finding]:
     """Prove a store, and a replica where there is one; gives a finding as soon as it is made.
+
+    ``progress`` is told how many frames were read, of how many.
 
     Raises:
         StoreUnavailable: the store can't be reached.

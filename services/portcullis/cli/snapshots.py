@@ -12,14 +12,16 @@ import typer
 from portcullis.cli import options
 from portcullis.cli.faults import FAILED
 from portcullis.cli.output import print_error, print_fields, print_json, print_line, print_table, time_text
+from portcullis.cli.progress import count_bar
 from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from portcullis.cli.contrasts import Contrast
-    from portcullis.cli.histories import History, ListChange, Version
-    from portcullis.cli.proving import Finding, Progress
+    from portcullis.cli.histories import History
+    from portcullis.cli.proving import Finding
     from portcullis.config import Settings
     from portcullis.domain.editions import Edition, ListEdition
+    from portcullis.domain.history import ListChange, Version
     from portcullis.ports import ReadTransaction, Replica
 
 app = typer.Typer(help="The snapshots that gateways answer from.", no_args_is_help=True, rich_markup_mode=None)
@@ -104,7 +106,7 @@ def verify(ctx: typer.Context, *, home: options.Home = None, as_json: options.Js
         wiring.store(settings) as store,
         wiring.trusted(settings, store) as trusted,
         _reading(wiring, settings) as transaction,
-        _progress() as progress,
+        count_bar() as progress,
     ):
         replica = HeldReplica(transaction.edition, transaction.records()) if transaction else None
         for finding in prove(trusted, replica, progress):
@@ -229,7 +231,9 @@ def _history(wiring: Wiring, settings: Settings, limit: int) -> History:
 def _version_document(version: Version) -> dict[str, object]:
     import msgspec  # noqa: PLC0415 - the history has brought it already
 
-    return {**msgspec.to_builtins(version), "version": str(version.version)}
+    # A reader of the document is told everything; only the publisher's file leaves out what says nothing.
+    lists = [msgspec.structs.asdict(change) for change in version.lists]
+    return {**msgspec.structs.asdict(version), "version": str(version.version), "lists": lists}
 
 
 def _show_history(versions: Sequence[Version], limit: int) -> None:
@@ -346,20 +350,3 @@ def _show_finding(finding: Finding) -> None:
         print_line(("fail", "bold red"), f"  {finding.name}: {finding.what} ({finding.refusal})")
     else:
         print_line(("ok  ", "green"), f"  {finding.name}: {finding.what}")
-
-
-@contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """Show a bar on stderr when it is a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - only proving shows a bar
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TimeRemainingColumn  # noqa: PLC0415
-    from rich.progress import Progress as Bar  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("verify", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

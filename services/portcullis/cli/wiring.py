@@ -5,7 +5,7 @@ Whatever is costly to import is imported by the wiring when a command asks for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import typer
 
 if TYPE_CHECKING:
+    from portcullis.cli.progress import Progress
     from portcullis.client import Client
     from portcullis.config import Settings
     from portcullis.domain.errors import PolicyProblem
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
         SnapshotStore,
         TrustedSnapshots,
     )
-
-Progress = Callable[[int, int], None]
-"""Told (bytes read, bytes in all) while an import runs."""
 
 
 class Wiring(Protocol):

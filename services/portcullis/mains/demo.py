@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from portcullis import demo
+from portcullis.adapters.durable_files import write_durably
 from portcullis.demo import lists
 from portcullis.domain.errors import SetupFault
 from portcullis.domain.policies import Policy
-from portcullis.mains.files import write_private
 from portcullis.mains.homes import run_folder
 from portcullis.ports import ApiKeyDesk, Clock, ImportReport, RegistryStore
 from portcullis.registry.policy_files import load_policy
@@ -70,7 +70,7 @@ def load_demonstration(home: Path, store: RegistryStore, keys: ApiKeyDesk, impor
     for name in lists.list_files():
         _load_list(name, today, import_rows)
     made = {partner: _fresh_key(keys, partner, "partner") for partner in PARTNERS}
-    write_private(home / _KEY_FILE, msgspec.json.format(msgspec.json.encode(made)).decode() + "\n")
+    write_durably(home / _KEY_FILE, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     marker.unlink()
     return True
 
@@ -79,7 +79,7 @@ def ensure_operator_key(home: Path, keys: ApiKeyDesk) -> None:
     """Make the operator's key file where there is none."""
     path = home / _OPERATOR_KEY_FILE
     if not path.exists():
-        write_private(path, _fresh_key(keys, _OPERATOR, "operator") + "\n")
+        write_durably(path, f"{_fresh_key(keys, _OPERATOR, 'operator')}\n".encode())
 
 
 def demonstration_keys(home: Path) -> Mapping[str, str]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.durable_files import create_durably
 from portcullis.domain.errors import SetupFault
-from portcullis.mains.files import write_private
 from portcullis.ports import Clock
 
 KEY_BYTES = 32
@@ -48,16 +48,13 @@ def ensure_secrets(directory: Path, randomness: Callable[[int], bytes] = os.uran
     Raises:
         SetupFault: the folder can't be written.
     """
-    made = []
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (directory / TOKEN_KEY, directory / SEAL_KEY):
-            if not path.exists():
-                write_private(path, randomness(KEY_BYTES).hex() + "\n")
-                made.append(path)
+        missing = [path for path in (directory / TOKEN_KEY, directory / SEAL_KEY) if not path.exists()]
+        # One of several first starts on one folder makes it, and all read the same.
+        return [path for path in missing if create_durably(path, f"{randomness(KEY_BYTES).hex()}\n".encode())]
     except OSError as fault:
         raise _unwritable(directory, fault) from fault
-    return made
 
 
 def trust_folder(directory: Path) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from portcullis.adapters.durable_files import write_durably
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
-from portcullis.mains.files import write_private
 from portcullis.mains.homes import is_held, run_folder
 
 _NAME = "stack.json"
@@ -31,7 +31,7 @@ class StackFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_stack_file(home: Path, stack: StackFile) -> None:
     """Put the file in place, mode 0600: the store's URL may hold a password."""
-    write_private(run_folder(home) / _NAME, msgspec.json.format(msgspec.json.encode(stack)).decode() + "\n")
+    write_durably(run_folder(home) / _NAME, msgspec.json.format(msgspec.json.encode(stack)) + b"\n")
 
 
 def remove_stack_file(home: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from portcullis.adapters.clock import SystemClock
 
 if TYPE_CHECKING:
-    from portcullis.cli.wiring import Progress
+    from portcullis.cli.progress import Progress
     from portcullis.client import Client
     from portcullis.config import Settings
     from portcullis.domain.errors import PolicyProblem

@@ -29,12 +29,12 @@ import structlog
 
 from portcullis.domain.documents import Documents, ListDocuments
 from portcullis.domain.editions import FORMAT
+from portcullis.domain.history import ListChange
 from portcullis.domain.manifests import HEAD_TARGET, Head, HeadList, manifest_target
 from portcullis.domain.policies import Disclosure, Policy, RestrictedList
 from portcullis.ports import Clock, RegistryView, ReplicaWriter, SnapshotRepository
 from portcullis.publisher.counts import PublisherCounts
 from portcullis.publisher.drafts import put_document
-from portcullis.publisher.history import ListNote
 from portcullis.publisher.lists import ListCompilation, Reading
 from portcullis.publisher.passes import Beat, Included, compile_bases, compile_changes, give_up
 from portcullis.publisher.reworks import Reworks
@@ -50,7 +50,7 @@ class Revision(NamedTuple):
     """What the next version is; ``changed`` is false where nothing of it is other than what stands."""
 
     standing: Documents
-    notes: tuple[ListNote, ...]
+    notes: tuple[ListChange, ...]
     stalls: Stalls
     changed: bool
 
@@ -219,7 +219,7 @@ class Reviser:
             return
         state = work.lists[name] = filled.base_state(self._repository)
         base = state.manifest.base
-        work.notes[name] = ListNote(list=name, kind="base", records=base.records, changes=base.records, bytes=base.length)
+        work.notes[name] = ListChange(list=name, kind="base", records=base.records, changes=base.records, bytes=base.length)
         work.recovered(name)
 
     def _stall(self, work: _Work, name: str, part: str, fault: str) -> None:
@@ -243,7 +243,7 @@ class _Work:
         self.included = Included(stood.head.registry_seq, stood.head.published_at) if stood else None
         self.lists = {name: state for name, state in lists.items() if name in self.definitions}
         self.stalls = {name: stall for name, stall in stalls.items() if name in self.definitions}
-        self.notes = {name: ListNote(list=name, kind="removed", records=0) for name in lists if name not in self.lists}
+        self.notes = {name: ListChange(list=name, kind="removed", records=0) for name in lists if name not in self.lists}
         self.anew: set[str] = set()
 
     def is_due(self, stall: Stall) -> bool:
@@ -272,7 +272,7 @@ class _Work:
         """Note more of what is done to a list."""
         earlier = self.notes.get(name)
         before = {"list": name} if earlier is None else msgspec.structs.asdict(earlier)
-        self.notes[name] = msgspec.convert({**before, **facts}, ListNote)
+        self.notes[name] = msgspec.convert({**before, **facts}, ListChange)
 
     def standing(self) -> Documents:
         """Give what stands when this is done, in the order of the policy."""

@@ -43,9 +43,10 @@ from portcullis.domain.errors import (
     SnapshotInvalid,
     StoreUnavailable,
 )
+from portcullis.domain.history import Version
 from portcullis.ports import Clock, RegistryReader, ReplicaWriter, SnapshotRepository, SnapshotStore
 from portcullis.publisher.counts import PublisherCounts
-from portcullis.publisher.history import History, Note
+from portcullis.publisher.history import History
 from portcullis.publisher.leasing import TAKEN, Lease
 from portcullis.publisher.lineage import demand_not_before, demand_same
 from portcullis.publisher.mirroring import Mirror
@@ -325,7 +326,7 @@ class Publisher:
             return False
         self._standing, head = revision.standing, revision.standing.head
         self._reworks.settle(revision.standing)
-        note = Note(
+        note = Version(
             version=head.version,
             published_at=head.published_at,
             registry_seq=head.registry_seq,

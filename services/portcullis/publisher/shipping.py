@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import structlog
 
+from portcullis.domain.history import Version
 from portcullis.ports import Clock, SnapshotRepository, SnapshotStore
 from portcullis.publisher.collecting import Collector
 from portcullis.publisher.counts import PublisherCounts
-from portcullis.publisher.history import History, Note
+from portcullis.publisher.history import History
 from portcullis.publisher.passes import Beat
 from portcullis.publisher.reworks import Reworks
 from portcullis.publisher.sending import TIMESTAMP_FILE, StoreCopy
@@ -24,7 +25,7 @@ class _Signed(NamedTuple):
     """A version that was signed and is not known to stand in the store yet; ``begun`` is monotonic."""
 
     begun: float
-    note: Note
+    note: Version
 
 
 class Shipping:
@@ -109,7 +110,7 @@ class Shipping:
             self.send()
         self._vouch_due = 0.0
 
-    def ship(self, begun: float, note: Note) -> None:
+    def ship(self, begun: float, note: Version) -> None:
         """Send a version just signed; ``begun`` is when it was begun, monotonic.
 
         Raises:

@@ -328,13 +328,13 @@ def test_a_writer_whose_files_vanish_holds_nothing_and_leads_nothing_on(home, cl
 def test_a_disk_that_refuses_the_pointer_leaves_the_present_version(home, clock):
     install(home, clock, 4)
     writer = LmdbReplicaWriter(home, clock)
-    (home / "current.new").mkdir()
+    (home / ".current.json.new").mkdir()
     with pytest.raises(OSError, match="directory"):
         writer.install(edition(5, records(range(1))), records(range(1)))
     assert 4 == writer.held().version
     assert 1 == len(generations(home))
     grow(writer, 5, 6)
-    (home / "current.new").rmdir()
+    (home / ".current.json.new").rmdir()
     writer.install(edition(6, records(range(1))), records(range(1)))
     writer.close()
     assert 6 == LmdbReplica(home, clock).begin().edition.version

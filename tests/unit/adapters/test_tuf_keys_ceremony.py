@@ -9,7 +9,7 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, Targets
 
-from portcullis.adapters.tuf import key_files
+from portcullis.adapters import durable_files
 from portcullis.adapters.tuf.key_files import KeyFiles
 from portcullis.adapters.tuf.key_roles import read_root, set_root_keys, sign_root, tuf_role
 from portcullis.domain.errors import InvalidRequest, SetupFault
@@ -428,7 +428,7 @@ class Crash(BaseException):
 def crash_at(monkeypatch, step):
     """Let the process die before its ``step``-th write is in place, or after it where the step is half way to the next."""
     count = itertools.count(1)
-    write = key_files.write_durably
+    write = durable_files.write_durably
 
     def dying(path, data):
         number = next(count)
@@ -530,7 +530,7 @@ def test_a_full_disk_leaves_what_was(trust, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(key_files.os, "fsync", full)
+        patched.setattr(durable_files.os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             trust.work.rotate("head")
     assert before == contents(trust.folder)

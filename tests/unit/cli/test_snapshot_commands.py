@@ -15,8 +15,9 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.generations import open_environment
 from portcullis.adapters.redis.store import TARGET_KEY
 from portcullis.cli.histories import last_lines
+from portcullis.domain.history import ListChange, Version
 from portcullis.domain.multisets import EMPTY
-from portcullis.publisher.history import History, ListNote, Note
+from portcullis.publisher.history import History
 from portcullis.registry.policy_files import load_policy
 from tests.support.command_homes import install_snapshot, make_home, portcullis, write_policy
 from tests.support.published_homes import PublishedHome, body, token
@@ -107,8 +108,8 @@ def test_an_empty_replica_says_so(tmp_path: Path, capsys: Capture) -> None:
 # --- log ----------------------------------------------------------------------------------------------------------------
 
 
-def note(version: int, *lists: ListNote) -> Note:
-    return Note(version=version, published_at=1_780_000_000.0 + version, registry_seq=version, lists=lists)
+def note(version: int, *lists: ListChange) -> Version:
+    return Version(version=version, published_at=1_780_000_000.0 + version, registry_seq=version, lists=lists)
 
 
 @pytest.fixture
@@ -117,12 +118,12 @@ def noted(tmp_path: Path) -> Path:
     folder = tmp_path / "publisher" / "repository"
     folder.mkdir(parents=True)
     history = History(folder)
-    history.note(note(100, ListNote(list="court", kind="base", records=40_000, changes=40_000, bytes=1_720_004)))
+    history.note(note(100, ListChange(list="court", kind="base", records=40_000, changes=40_000, bytes=1_720_004)))
     (folder / "log.jsonl").rename(folder / "log.1.jsonl")
     history = History(folder)
-    history.note(note(110, ListNote(list="court", kind="delta", records=40_001, changes=2, bytes=90)))
+    history.note(note(110, ListChange(list="court", kind="delta", records=40_001, changes=2, bytes=90)))
     history.note(note(120))
-    history.note(note(130, ListNote(list="court", kind="rework", records=40_001, folded=64, compacted=True)))
+    history.note(note(130, ListChange(list="court", kind="rework", records=40_001, folded=64, compacted=True)))
     return tmp_path
 
 
@@ -157,7 +158,7 @@ def test_a_version_without_a_list_says_why_it_is(tmp_path: Path, capsys: Capture
     folder.mkdir(parents=True)
     history = History(folder)
     for version, seq in ((100, 1), (110, 2), (120, 2)):
-        history.note(Note(version=version, published_at=1_780_000_000.0, registry_seq=seq, lists=()))
+        history.note(Version(version=version, published_at=1_780_000_000.0, registry_seq=seq, lists=()))
 
     assert 0 == portcullis("snapshot", "log", "--limit", "2", "--home", str(tmp_path))
     lines = capsys.readouterr().out.splitlines()[1:]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 
-from portcullis.publisher.history import History, ListNote, Note
+from portcullis.domain.history import ListChange, Version
+from portcullis.publisher.history import History
 
 
 def note(version):
-    changed = ListNote(list="court", kind="delta", records=9, changes=2, bytes=80)
-    return Note(version=version, published_at=5.0, registry_seq=version, lists=(changed,))
+    changed = ListChange(list="court", kind="delta", records=9, changes=2, bytes=80)
+    return Version(version=version, published_at=5.0, registry_seq=version, lists=(changed,))
 
 
 def lines(file):

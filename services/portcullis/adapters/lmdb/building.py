@@ -10,6 +10,7 @@ from pathlib import Path
 
 import lmdb
 
+from portcullis.adapters.durable_files import sync_folder
 from portcullis.adapters.lmdb.bloom import BloomBuilder
 from portcullis.adapters.lmdb.generations import (
     DATA_FILE,
@@ -21,7 +22,6 @@ from portcullis.adapters.lmdb.generations import (
     open_environment,
 )
 from portcullis.adapters.lmdb.parts import save_edition
-from portcullis.adapters.lmdb.pointer import sync_folder
 from portcullis.adapters.proving import ListProofs, whole_tokens
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import Refusal, SnapshotInvalid

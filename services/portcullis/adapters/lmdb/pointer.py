@@ -8,11 +8,11 @@ older than it is and nothing worse.
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import msgspec
 
+from portcullis.adapters.durable_files import write_durably, write_whole
 from portcullis.domain.editions import FORMAT, Edition
 from portcullis.ports import Clock, TimeKeeper
 
@@ -71,8 +71,7 @@ def write_pointer(home: Path, pointer: Pointer) -> None:
     Raises:
         OSError: the disk refused; the old one stands.
     """
-    _replace(home / CURRENT_FILE, msgspec.json.encode(pointer), durable=True)
-    sync_folder(home)
+    write_durably(home / CURRENT_FILE, msgspec.json.encode(pointer), mode=_FILE_MODE)
 
 
 def read_vouching(home: Path) -> Vouching | None:
@@ -89,7 +88,7 @@ def write_vouching(home: Path, vouching: Vouching) -> None:
     Raises:
         OSError: the disk refused; the old one stands.
     """
-    _replace(home / VOUCHED_FILE, msgspec.json.encode(vouching), durable=False)
+    write_whole(home / VOUCHED_FILE, msgspec.json.encode(vouching), mode=_FILE_MODE)
 
 
 def share_time(vouching: Vouching | None, clock: TimeKeeper, boot_id: str) -> None:
@@ -112,28 +111,8 @@ def vouched_monotonic(edition: Edition, vouching: Vouching | None, clock: Clock,
     return now - max(0.0, clock.now() - vouching.wall)
 
 
-def sync_folder(folder: Path) -> None:
-    """Force a folder's entries to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:
         return b""
-
-
-def _replace(file: Path, data: bytes, *, durable: bool) -> None:
-    beside = file.with_suffix(".new")
-    with beside.open("wb") as out:
-        os.fchmod(out.fileno(), _FILE_MODE)
-        out.write(data)
-        if durable:
-            out.flush()
-            os.fsync(out.fileno())
-    beside.replace(file)

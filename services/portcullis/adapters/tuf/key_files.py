@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from portcullis.adapters.durable_files import make_private_folder, write_durably
 from portcullis.adapters.tuf.key_roles import ROOT, TARGETS, is_role, list_of, list_role
 from portcullis.domain.errors import SetupFault
 
@@ -214,47 +215,6 @@ def key_uri(role: str, number: int) -> str:
         return f"{FILE_SCHEME}{_OFFLINE}{role}{end}"
     name = list_of(role)
     return f"{FILE_SCHEME}online/{role}{end}" if name is None else f"{FILE_SCHEME}online/lists/{name}{end}"
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Put a file in place in one step, mode 0600: a crash leaves the old file or the new one.
-
-    Raises:
-        OSError: the disk refused; the old file stays.
-    """
-    make_private_folder(path.parent)
-    beside = path.with_name(f".{path.name}.new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner alone; one that stands is left as it is.
-
-    Raises:
-        OSError: the disk refused.
-    """
-    if not folder.is_dir():
-        make_private_folder(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes | None:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from portcullis.adapters.tuf.key_files import make_private_folder, write_durably
+from portcullis.adapters.durable_files import make_private_folder, sync_folder, write_durably, write_whole
 from portcullis.adapters.tuf.names import stored_target
 
 _BUFFER_BYTES = 1 << 20
@@ -132,7 +132,7 @@ class Shelf:
             OSError: the disk refused; the last one stays.
         """
         for folder in list(self._unsynced):
-            _sync_folder(folder)
+            sync_folder(folder)
             self._unsynced.discard(folder)
         write_durably(self._folder / _METADATA_FILE, msgspec.msgpack.encode(metadata))
 
@@ -145,10 +145,8 @@ class Shelf:
         path = self._folder / _VOUCHED_FILE
         if durable:
             write_durably(path, timestamp)
-            return
-        beside = path.with_name(f".{_VOUCHED_FILE}.new")
-        beside.write_bytes(timestamp)
-        beside.replace(path)
+        else:
+            write_whole(path, timestamp)
 
     def remove(self, targets: Collection[str]) -> None:
         """Remove targets that nothing leads to any more; what can't be removed now is left for `sweep`."""
@@ -167,14 +165,6 @@ class Shelf:
         for path in [each for each in self._targets.rglob("*") if each.is_file()]:
             if path.relative_to(self._targets).as_posix() not in kept:
                 path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes | None:

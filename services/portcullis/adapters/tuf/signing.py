@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from securesystemslib.exceptions import Error as SecuresystemslibError
 from securesystemslib.signer import CryptoSigner, Key, Signer, SSlibKey
 
-from portcullis.adapters.tuf.key_files import FILE_SCHEME, KeyFiles, write_durably
+from portcullis.adapters.durable_files import write_durably
+from portcullis.adapters.tuf.key_files import FILE_SCHEME, KeyFiles
 from portcullis.domain.errors import SetupFault
 
 Randomness = Callable[[int], bytes]

@@ -36,9 +36,9 @@ from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Time
 from tuf.api.serialization import DeserializationError
 from tuf.ngclient import Updater
 
+from portcullis.adapters.durable_files import make_private_folder
 from portcullis.adapters.tuf.fetcher import BASE_URL, StoreFetcher
 from portcullis.adapters.tuf.issue import parse
-from portcullis.adapters.tuf.key_files import make_private_folder
 from portcullis.adapters.tuf.key_roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from portcullis.adapters.tuf.names import HASH, TIMESTAMP_FILE, role_of_target, stored_target
 from portcullis.adapters.tuf.refusing import refused
