@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help run test check bench bench-snapshot fuzz-snapshot proto clean format
+.PHONY: help run test check bench bench-snapshot bench-exchange fuzz-snapshot fuzz-journal kill-exchange proto clean format
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -59,11 +59,20 @@ proto: $(VENV)/.dev ## Generate the stubs from protos/
 bench: $(VENV)/.dev ## Measure, each figure against a baseline of the same run
 	$(BIN)/python -m benchmarks
 
+bench-exchange: $(VENV)/.dev ## Measure durable events, recorded refusals and changes to 1,000 watchers (three minutes)
+	$(BIN)/python -m benchmarks.exchange
+
 bench-snapshot: $(VENV)/.dev ## Measure distribution at 1, 10 and 15 million entries (an hour and a half, 25 GB of disk)
 	$(BIN)/python -m benchmarks.snapshots
 
 fuzz-snapshot: $(VENV)/.dev ## Change ten thousand metadata and target files, and see each refused (two minutes)
 	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s tests/unit/adapters/test_tuf_mutations.py
+
+fuzz-journal: $(VENV)/.dev ## Change ten thousand places of a journal, and see each found (five minutes)
+	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s --timeout 3600 tests/integration/test_journal_tampering.py
+
+kill-exchange: $(VENV)/.dev ## Kill the exchange's parts 200 times under load, and see nothing lost (ten minutes)
+	PORTCULLIS_KILLS=200 $(BIN)/python -m pytest -q -s tests/e2e/test_exchange_kills.py
 
 clean: ## Remove the environment, caches and local state
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .portcullis dist build

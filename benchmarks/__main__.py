@@ -62,7 +62,7 @@ def measure(folder: Path, pace: Pace, *, profile: bool, quick: bool) -> report.R
             profiled += profiles(made, transport, seconds=pace.load_s, load_batches=_batches(made, pace))
     _say("deciding and looking up, within one process")
     figures += rounds.in_process(made, pace)
-    _say("the journal")
+    _say("the spool")
     figures += rounds.durable(folder, pace)
     _say("checks while the replica changes")
     checks = changing.QUICK_CHECKS if quick else changing.CHECKS
@@ -87,6 +87,8 @@ def over_the_network(made: world.World, transport: Transport, pace: Pace) -> lis
             figures += rounds.throughput(found, transport, pace)
             _say(f"latency on {transport}")
             figures += rounds.latency(found, transport, rounds.peak_of(figures), pace)
+        _say(f"refusals on the record on {transport}")
+        figures += rounds.recording(found, transport, made.home, pace)
         _say(f"batches on {transport}")
         return figures + rounds.batch(made, found[-1].address, transport, pace)
 

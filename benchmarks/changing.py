@@ -135,8 +135,9 @@ async def ask(made: World, checks: int) -> Seen:
         gateway = Gateway(
             settings=Settings(home=made.home),
             replica=replica,
-            journal=_Forgetful(),
+            spool=_Forgetful(),
             tokeniser=made.tokeniser(),
+            subjects=made.subjects(),
             clock=clock,
             tally=CheckTally(CollectorRegistry()),
         )
@@ -268,18 +269,10 @@ class _Call:
 
 
 class _Forgetful:
-    """A journal that keeps nothing: a million records are not what is measured."""
+    """A spool that keeps nothing: a million records are not what is measured."""
 
     async def append(self, records: Sequence[DecisionRecord]) -> None:
         """Keep nothing."""
-
-    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
-        """Give nothing."""
-        raise NotImplementedError
-
-    def looks(self, decision_id: str) -> Sequence[object]:
-        """Give nothing."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Nothing to give up."""

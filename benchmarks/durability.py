@@ -1,14 +1,13 @@
-"""What durability costs: the journal beside a raw fsync and beside raw group commits, on the same disk.
+"""What durability costs: the spool beside a raw fsync and beside raw group commits, on the same disk.
 
-The raw group commit is SQLite with the journal's own guarantees (WAL, ``synchronous=FULL``) and nothing around it: a hundred
-rows of a record's size, one ``executemany``, one COMMIT.
+The raw group commit has the spool's own guarantee and nothing around it: the JSON of a hundred records, one write to the end
+of a file, one ``fdatasync``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from statistics import median
 import msgspec
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.journal import SqlJournal
-from portcullis.adapters.sql.migrating import migrate_journal
+from portcullis.adapters.spool import FileSpool
 from portcullis.ports import DecisionRecord, RecordedReason
 
 GROUP = 100
@@ -52,6 +50,8 @@ def record() -> DecisionRecord:
         degraded=False,
         dry_run=False,
         snapshot_version=1,
+        registry_seq=1,
+        stale=(),
         partner_reference="",
         tokens=("00" * 16,),
         attributes={"train": "G101"},
@@ -60,18 +60,13 @@ def record() -> DecisionRecord:
 
 
 @contextmanager
-def journal(folder: Path) -> Iterator[SqlJournal]:
-    """Open a fresh journal, as a gateway has it."""
-    url = f"sqlite:///{folder / 'measured-journal.db'}"
-    migrate_journal(url)
-    opened = SqlJournal(url, clock=SystemClock())
-    try:
+def spool(folder: Path) -> Iterator[FileSpool]:
+    """Open a fresh spool, as a gateway has it."""
+    with closing(FileSpool(folder / "measured-spool", clock=SystemClock())) as opened:
         yield opened
-    finally:
-        opened.close()
 
 
-async def single_append_us(measured: SqlJournal, appends: int) -> float:
+async def single_append_us(measured: FileSpool, appends: int) -> float:
     """Give the median microseconds of one append when nobody else appends."""
     times = []
     for _ in range(appends):
@@ -82,17 +77,17 @@ async def single_append_us(measured: SqlJournal, appends: int) -> float:
     return median(times) * 1e6
 
 
-async def concurrent_rate(measured: SqlJournal, seconds: float) -> float:
+async def concurrent_rate(measured: FileSpool, seconds: float) -> float:
     """Give records a second from `GROUP` callers at a time, each appending one record: they share commits."""
     return await _rate(measured, seconds, callers=GROUP, size=1)
 
 
-async def batch_rate(measured: SqlJournal, seconds: float) -> float:
+async def batch_rate(measured: FileSpool, seconds: float) -> float:
     """Give records a second when each append brings `GROUP`, from a few callers at a time."""
     return await _rate(measured, seconds, callers=_UNDER_WAY, size=GROUP)
 
 
-async def _rate(measured: SqlJournal, seconds: float, *, callers: int, size: int) -> float:
+async def _rate(measured: FileSpool, seconds: float, *, callers: int, size: int) -> float:
     begin = time.perf_counter()
     count = 0
 
@@ -106,12 +101,13 @@ async def _rate(measured: SqlJournal, seconds: float, *, callers: int, size: int
     return count / (time.perf_counter() - begin)
 
 
-def raw_fsync_us(folder: Path, writes: int) -> float:
+def raw_fsync_us(folder: Path, writes: int, *, pause_s: float = 0.0) -> float:
     """Give the median microseconds of writing a record's bytes to the end of a file and forcing them to the disk."""
     body = msgspec.json.encode(record())
     times = []
     with (folder / "raw.log").open("ab", buffering=0) as file:
         for _ in range(writes):
+            time.sleep(pause_s)
             begin = time.perf_counter()
             file.write(body)
             os.fdatasync(file.fileno())
@@ -120,17 +116,12 @@ def raw_fsync_us(folder: Path, writes: int) -> float:
 
 
 def raw_group_commit_rate(folder: Path, seconds: float) -> float:
-    """Give rows a second of raw group commits; making the rows is part of it, as it is for the journal."""
-    with closing(sqlite3.connect(folder / "raw.db", isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE IF NOT EXISTS rows (id TEXT PRIMARY KEY, record BLOB NOT NULL)")
+    """Give records a second of raw group commits; making the records is part of it, as it is for the spool."""
+    with (folder / "raw-groups.log").open("ab", buffering=0) as file:
         begin = time.perf_counter()
         count = 0
         while (elapsed := time.perf_counter() - begin) < seconds:
-            rows = [(each.decision_id, msgspec.json.encode(each)) for each in (record() for _ in range(GROUP))]
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT INTO rows VALUES (?, ?)", rows)
-            connection.execute("COMMIT")
+            file.write(b"".join(msgspec.json.encode(record()) for _ in range(GROUP)))
+            os.fdatasync(file.fileno())
             count += GROUP
         return count / elapsed

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.world import ACTION, KIND, PARTNER, PURPOSE, World
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb import LmdbReplica
-from portcullis.adapters.memory.journal import MemoryJournal
+from portcullis.adapters.memory.spool import MemorySpool
 from portcullis.config import Settings
 from portcullis.domain.decisions import ALLOWED, Probe, decide
 from portcullis.domain.plans import Plans
@@ -93,8 +93,9 @@ def _handler(world: World, replica: LmdbReplica, tokeniser: Tokeniser) -> Callab
     gateway = Gateway(
         settings=Settings(home=world.home),
         replica=replica,
-        journal=MemoryJournal(clock=clock),
+        spool=MemorySpool(),
         tokeniser=tokeniser,
+        subjects=world.subjects(),
         clock=clock,
         tally=CheckTally(CollectorRegistry()),
     )

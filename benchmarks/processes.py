@@ -36,12 +36,21 @@ def pinned(cpu: int) -> Iterator[None]:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], *, cpu: int, log: Path, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    cpu: int,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    stdin: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a Python module (``-m`` and what follows) on one processor; its standard error goes to ``log``."""
+    """Run a Python module (``-m`` and what follows) on one processor; its standard error goes to ``log``.
+
+    ``stdin`` is what `subprocess.Popen` takes; the same as this process's where it is not given.
+    """
     with log.open("ab") as errors, pinned(cpu):
         process = subprocess.Popen(
             [sys.executable, *arguments],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=REPOSITORY,

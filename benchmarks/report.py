@@ -26,7 +26,11 @@ class Profile(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything of one run. ``notes`` say what was left out, and why."""
+    """Everything of one run. ``notes`` say what was left out, and why.
+
+    ``part`` is the part of the system that it measured, "" for checks. ``method`` is what the page says of it;
+    ``{entries}`` in it is the number of entries.
+    """
 
     at: datetime
     quick: bool
@@ -35,6 +39,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Figure, ...]
     notes: tuple[str, ...] = ()
     profiles: tuple[Profile, ...] = ()
+    part: str = ""
+    method: str = _METHOD
 
     @property
     def missed(self) -> tuple[Figure, ...]:
@@ -48,9 +54,12 @@ def now() -> datetime:
 
 
 def write(run: Run, folder: Path) -> tuple[Path, Path]:
-    """Write ``<date>-<machine>.json`` and ``.md``; a second run of a day replaces the first. A quick run is named so."""
+    """Write ``<date>-<machine>.json`` and ``.md``; a second run of a day replaces the first.
+
+    The part that was measured is in the name, and that the run was a quick one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{run.at:%Y-%m-%d}-{run.machine.slug}" + ("-quick" if run.quick else "")
+    name = "-".join(filter(None, (f"{run.at:%Y-%m-%d}", run.machine.slug, run.part, "quick" if run.quick else "")))
     data, page = folder / f"{name}.json", folder / f"{name}.md"
     data.write_bytes(msgspec.json.format(msgspec.json.encode(_plain(run)), indent=1) + b"\n")
     page.write_text(markdown(run))
@@ -75,7 +84,7 @@ def markdown(run: Run) -> str:
     parts = [
         f"# Benchmark of {run.at:%Y-%m-%d %H:%M} UTC" + (", a quick run: not for judging" if run.quick else ""),
         f"{hardware}; {machine.python}; {versions}.",
-        _METHOD.format(entries=run.entries),
+        run.method.format(entries=run.entries),
         _markdown_table([_HEADINGS, *rows(run)]),
     ]
     if run.missed:

@@ -23,8 +23,12 @@ THROUGHPUT = Floor("ratio", "at least", 0.75)
 LATENCY = Floor("ratio", "at most", 1.3)
 BATCHED = Floor("value", "at least", 100_000)
 DECIDED = Floor("value", "at most", 10.0)
+RECORDED = Floor("value", "at most", 3_000)
 DURABLE = Floor("value", "at least", 10_000)
 DURABLE_RATIO = Floor("ratio", "at least", 0.5)
+
+QUIET = 100.0
+"""Calls a second at which nobody waits for anybody else."""
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -37,7 +41,7 @@ class Pace(msgspec.Struct, frozen=True):
     batch_s: float
     calls: int
     appends: int
-    journal_s: float
+    spool_s: float
     entries: int
 
 
@@ -49,7 +53,7 @@ FULL = Pace(
     batch_s=3.0,
     calls=100_000,
     appends=300,
-    journal_s=1.5,
+    spool_s=1.5,
     entries=1_000_000,
 )
 QUICK = Pace(
@@ -60,7 +64,7 @@ QUICK = Pace(
     batch_s=0.3,
     calls=2_000,
     appends=20,
-    journal_s=0.1,
+    spool_s=0.1,
     entries=10_000,
 )
 
@@ -103,7 +107,33 @@ def latency(found: tuple[Target, ...], transport: str, peak: float, pace: Pace) 
     return [Figure(measured=measured, baseline=baseline, transport=transport, floor=LATENCY)]
 
 
-def _offer(target: Target, rate: float, pace: Pace) -> Callable[[], float]:
+def recording(found: tuple[Target, ...], transport: str, folder: Path, pace: Pace) -> list[Figure]:
+    """Offer refusals and misses at a quiet rate, and take how much longer the median refusal takes: it is on the disk."""
+    miss, hit = found[1], found[3]
+    values = in_turn(
+        pace.rounds,
+        {
+            # A disk that was left alone for a while is slower than one that is kept busy.
+            "fsync": lambda: durability.raw_fsync_us(folder, pace.appends, pause_s=1 / QUIET),
+            "miss": _offer(miss, QUIET, pace, lambda times: times.p50_us),
+            "hit": _offer(hit, QUIET, pace, lambda times: times.p50_us),
+        },
+    )
+    for each in (miss, hit):
+        verify(each)
+    longer = tuple(hit_us - miss_us for hit_us, miss_us in zip(values["hit"], values["miss"], strict=True))
+    measured = Series(f"p50 of a RESTRICT above an ALLOW's, at {QUIET:g} calls/s", "µs", longer)
+    baseline = Series(f"raw write and fdatasync, at {QUIET:g}/s", "µs", values["fsync"])
+    return [Figure(measured=measured, baseline=baseline, transport=transport, floor=RECORDED)]
+
+
+def _p99_us(times: openloop.Times) -> float:
+    return times.p99_us
+
+
+def _offer(
+    target: Target, rate: float, pace: Pace, figure: Callable[[openloop.Times], float] = _p99_us
+) -> Callable[[], float]:
     host, _, port = target.address.rpartition(":")
     plan = openloop.Plan(
         host=host,
@@ -115,7 +145,7 @@ def _offer(target: Target, rate: float, pace: Pace) -> Callable[[], float]:
         seconds=pace.latency_s,
         warm_up_s=pace.warm_up_s,
     )
-    return lambda: msgspec.json.decode(_driver("benchmarks.openloop", plan), type=openloop.Times).p99_us
+    return lambda: figure(msgspec.json.decode(driver("benchmarks.openloop", plan), type=openloop.Times))
 
 
 def batch(world: World, address: str, transport: str, pace: Pace) -> list[Figure]:
@@ -130,10 +160,15 @@ def batch_rate(world: World, address: str, pace: Pace) -> float:
     plan = batches.Plan(
         address=address, key=world.key, batch=world.batch.SerializeToString(), checks=BATCH, seconds=pace.batch_s
     )
-    return float(_driver("benchmarks.batches", plan))
+    return float(driver("benchmarks.batches", plan))
 
 
-def _driver(module: str, plan: msgspec.Struct) -> bytes:
+def driver(module: str, plan: msgspec.Struct) -> bytes:
+    """Run a module that reads its plan from standard input, on the load's processor; gives what it prints.
+
+    Raises:
+        RuntimeError: it ended with a fault; the message shows the end of what it said.
+    """
     with pinned(LOAD_CPU):
         done = subprocess.run(
             [sys.executable, "-m", module], input=msgspec.json.encode(plan), capture_output=True, cwd=REPOSITORY, check=False
@@ -161,8 +196,8 @@ def _calls(measure: inprocess.Measure, calls: int) -> Callable[[], float]:
 
 
 def durable(folder: Path, pace: Pace) -> list[Figure]:
-    """Time the journal beside a raw fsync and raw group commits."""
-    with pinned(SERVER_CPU), asyncio.Runner() as runner, durability.journal(folder) as journal:
+    """Time the spool beside a raw fsync and raw group commits."""
+    with pinned(SERVER_CPU), asyncio.Runner() as runner, durability.spool(folder) as spool:
 
         def awaited(measure: Callable[[], Awaitable[float]]) -> Callable[[], float]:
             async def measured() -> float:
@@ -174,17 +209,17 @@ def durable(folder: Path, pace: Pace) -> list[Figure]:
             pace.rounds,
             {
                 "fsync": lambda: durability.raw_fsync_us(folder, pace.appends),
-                "single": awaited(lambda: durability.single_append_us(journal, pace.appends)),
-                "raw": lambda: durability.raw_group_commit_rate(folder, pace.journal_s),
-                "concurrent": awaited(lambda: durability.concurrent_rate(journal, pace.journal_s)),
-                "batches": awaited(lambda: durability.batch_rate(journal, pace.journal_s)),
+                "single": awaited(lambda: durability.single_append_us(spool, pace.appends)),
+                "raw": lambda: durability.raw_group_commit_rate(folder, pace.spool_s),
+                "concurrent": awaited(lambda: durability.concurrent_rate(spool, pace.spool_s)),
+                "batches": awaited(lambda: durability.batch_rate(spool, pace.spool_s)),
             },
         )
     fsync = Series("raw write and fdatasync", "µs", values["fsync"])
-    raw = Series(f"raw commits of {durability.GROUP}", "rows/s", values["raw"])
-    single = Series("journal, one append at a time", "µs", values["single"])
-    concurrent = Series(f"journal, {durability.GROUP} callers of one record", "records/s", values["concurrent"])
-    in_batches = Series(f"journal, appends of {durability.GROUP}", "records/s", values["batches"])
+    raw = Series(f"raw writes of {durability.GROUP} and fdatasync", "records/s", values["raw"])
+    single = Series("spool, one append at a time", "µs", values["single"])
+    concurrent = Series(f"spool, {durability.GROUP} callers of one record", "records/s", values["concurrent"])
+    in_batches = Series(f"spool, appends of {durability.GROUP}", "records/s", values["batches"])
     return [
         Figure(measured=single, baseline=fsync),
         Figure(measured=concurrent, baseline=raw),

@@ -23,6 +23,7 @@ from portcullis.domain.multisets import MultisetDigest
 from portcullis.domain.policies import Policy
 from portcullis.domain.records import Record, encode_body
 from portcullis.domain.segments import Change
+from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
 from portcullis.mains.keys import TOKEN_KEY, ensure_keys, read_key
 from portcullis.registry.policy_files import load_policy
@@ -71,6 +72,10 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     def tokeniser(self) -> Tokeniser:
         """Give the tokeniser of this home's key."""
         return Tokeniser(read_key(self.home / "keys", TOKEN_KEY))
+
+    def subjects(self) -> SubjectNames:
+        """Give the names of entries by this home's key."""
+        return SubjectNames(read_key(self.home / "keys", TOKEN_KEY))
 
     def replica(self) -> LmdbReplica:
         """Open the replica as a worker does."""

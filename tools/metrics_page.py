@@ -17,8 +17,10 @@ of the production form for itself. No label holds an identifier or anything else
 """
 _PARTS = {
     "gateway": "Gateway workers",
+    "shipper": "Shipper",
     "follower": "Follower",
     "publisher": "Publisher",
+    "exchange": "Exchange",
     "stack": "The parent of `portcullis run`",
 }
 _JOINED = {

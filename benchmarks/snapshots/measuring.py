@@ -95,13 +95,14 @@ def is_published(stand: Stand) -> bool:
 
 def partner_key(registry: Path) -> str:
     """Make a key that may ask about trains."""
-    with _opened(registry) as store:
+    with opened_registry(registry) as store:
         _, secret = KeyDesk(store, clock=SystemClock()).create(PARTNER, "partner", "benchmark", actor="benchmark")
     return secret
 
 
 @contextmanager
-def _opened(registry: Path) -> Iterator[SqlRegistry]:
+def opened_registry(registry: Path) -> Iterator[SqlRegistry]:
+    """Open the registry of a home."""
     settings = Settings(home=registry)
     with open_registry(settings, open_tokeniser(settings)) as store:
         yield store
@@ -138,11 +139,11 @@ def _timestamp(stand: Stand) -> bytes | None:
 
 def changes_seen(stand: Stand, registry: Path, key: str, count: int) -> Iterator[float]:
     """List a stranger and let them go again, by turns; gives the seconds from each commit to another answer."""
-    with _opened(registry) as store, insecure_channel(stand.address) as channel:
+    with opened_registry(registry) as store, insecure_channel(stand.address) as channel:
         ask = check_service_pb2_grpc.CheckServiceStub(channel).Check
         for number in range(count // 2):
             person = people.resident_id(_FIRST_STRANGER + number)
-            entry = _entry(store, number, person)
+            entry = stranger_entry(store, number, person)
             request = question(person)
 
             def outcome(request: pb.CheckRequest = request) -> int:
@@ -162,7 +163,8 @@ def question(person: Identifier) -> pb.CheckRequest:
     return request
 
 
-def _entry(store: SqlRegistry, number: int, person: Identifier) -> Entry:
+def stranger_entry(store: SqlRegistry, number: int, person: Identifier) -> Entry:
+    """Make an entry that lists somebody from yesterday until tomorrow."""
     source = store.policy().list_named(LISTS[0])
     assert source is not None  # noqa: S101 - the demonstration policy is ours
     now = int(time.time())

@@ -1,8 +1,11 @@
 """Checks while Redis and the publisher are dead, beside the same checks while they live; then, how soon a change is seen.
 
 Rounds go in turn: alive, dead, alive, dead. Dead is `kill -9` of Valkey and of the publisher for the whole round, and what
-comes back is an empty Valkey. The load has a processor of its own where there are two, and half a round's calls or more
-must be made; one call that fails ends the run.
+comes back is an empty Valkey. The gateway has a processor to itself where there are two; the load shares the other with
+everything else, alive and dead. Half a round's calls or more must be made; one call that fails ends the run.
+
+The rate is one at which a worker has time to spare: near its limit a 99th percentile tells how calls queue, and nothing of
+what the publisher's absence does to one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from statistics import median
 import msgspec
 
 from benchmarks import openloop
-from benchmarks.processes import LOAD_CPU, REPOSITORY, pinned
+from benchmarks.processes import LOAD_CPU, REPOSITORY, SERVER_CPU, pinned
 from benchmarks.snapshots.measuring import changes_seen, is_published, partner_key, question, serving_gateway
 from benchmarks.snapshots.parts import Stand, empty_stand_on
 from portcullis.adapters.clock import SystemClock
@@ -28,7 +31,7 @@ from portcullis.demo import people
 
 ROUNDS = 7
 ROUND_S = 6.0
-RATE = 2_000.0
+RATE = 1_000.0
 CHECK_PATH = "/portcullis.v1.CheckService/Check"
 
 _STRANGER = 150_000_000
@@ -58,10 +61,12 @@ def measure(registry: Path, rounds: int = ROUNDS) -> Outage:
     visible: list[float] = []
     with empty_stand_on(registry) as stand, ExitStack() as held:
         with _living(stand):
-            follower = held.enter_context(stand.part("follower"))
+            with pinned(LOAD_CPU):
+                follower = held.enter_context(stand.part("follower"))
             with closing(LmdbReplica(stand.home / "replica", SystemClock())) as replica:
                 stand.wait(follower, "follower", lambda: replica.refresh() or replica.begin() is not None, _PATIENCE_S)
-            held.enter_context(serving_gateway(stand))
+            with pinned(SERVER_CPU):
+                held.enter_context(serving_gateway(stand))
             alive.append(_load(stand, key))
         for number in range(rounds):
             dead.append(_load(stand, key))
@@ -86,7 +91,10 @@ def measure(registry: Path, rounds: int = ROUNDS) -> Outage:
 @contextmanager
 def _living(stand: Stand) -> Iterator[None]:
     """Let Valkey and the publisher live; at the end both are killed."""
-    with stand.valkey() as server, stand.part("publisher") as publisher:
+    with ExitStack() as held:
+        with pinned(LOAD_CPU):
+            server = held.enter_context(stand.valkey())
+            publisher = held.enter_context(stand.part("publisher"))
         stand.wait(publisher, "publisher", lambda: is_published(stand), _PATIENCE_S)
         yield
         for process in (server, publisher):

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Two databases with an owner each: a gateway writes the journal and can't read the registry, and the other way round.
+# Two databases with an owner each: a shipper writes the journal and can't read the registry, a publisher the other way round.
 # The postgres image runs this once, on an empty volume.
 set -eu
 for name in registry journal; do

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     redis_url: str = Field("", description="The store of snapshots; empty: the embedded Valkey's socket.")
     registry_url: str = Field("", description="The registry's database URL; empty: SQLite under home.")
     journal_url: str = Field("", description="The journal's database URL; empty: SQLite under home.")
+    spool_dir: Path | None = Field(None, description="Where decisions wait for the journal; empty: under home.")
     replica_dir: Path | None = Field(None, description="Where the replica lies; empty: under home.")
     keys_dir: Path | None = Field(None, description="Where the key files lie; empty: under home.")
     trusted_root: Path | None = Field(
@@ -42,6 +43,14 @@ class Settings(BaseSettings):
     publish_interval_s: float = Field(0.05, gt=0, le=60, description="How often the publisher looks for changes.")
     follow_interval_s: float = Field(1.0, gt=0, le=60, description="How often the follower looks, told or not.")
     refresh_interval_s: float = Field(0.02, gt=0, le=5, description="How often a worker looks for a new replica.")
+    checkpoint_interval_s: float = Field(1.0, gt=0, le=3600, description="How often the journal's checkpoint is signed.")
+    heartbeat_s: float = Field(5.0, gt=0, le=60, description="How often a stream of changes says that it is alive.")
+    feed_kept_d: int = Field(90, ge=1, le=3650, description="How many days the feed of changes is kept.")
+    relay_issuer: str = Field(
+        "", description="The relay's own https URL, as its receivers reach it; empty: receivers configure and poll nothing."
+    )
+    relay_host: str = Field("127.0.0.1", description="The address that the relay's receivers are answered on.")
+    relay_port: int = Field(8085, ge=0, le=65535, description="The HTTP port that the relay's receivers are answered on.")
     drain_s: float = Field(5.0, ge=0, le=300, description="How long calls under way may go on after a stop.")
     max_message_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="The largest request taken.")
     max_metadata_bytes: int = Field(8 * 1024, ge=1024, description="The largest request metadata taken.")
@@ -70,6 +79,16 @@ class Settings(BaseSettings):
     def journal_database_url(self) -> str:
         """The journal's database URL."""
         return self.journal_url or f"sqlite:///{(self.home / 'journal.db').absolute()}"
+
+    @property
+    def relay_issuer_url(self) -> str:
+        """The URL that the relay's receivers know it by."""
+        return self.relay_issuer or f"http://127.0.0.1:{self.relay_port}"
+
+    @property
+    def spool_path(self) -> Path:
+        """The folder of decisions that wait for the journal."""
+        return self.spool_dir or self.home / "spool"
 
     @property
     def replica_path(self) -> Path:

@@ -17,7 +17,7 @@ from portcullis.domain.policies import Disclosure, Effect, Partner, Policy
 from portcullis.domain.records import Record
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
-from tests.support.gateways import TOKENISER, Bench, arrival, credential, refusal, running_gateway
+from tests.support.gateways import SUBJECTS, TOKENISER, Bench, arrival, credential, refusal, running_gateway
 from tests.support.people import passport, phone, resident_id
 from tests.support.policies import LOAN, a_list, agreement, measure, policy
 
@@ -107,7 +107,7 @@ async def test_a_customer_on_no_list_is_allowed_and_leaves_no_record(bench: Benc
     answer = await check(bench, question(CLEAN))
     assert types_pb2.OUTCOME_ALLOW == answer.outcome
     assert (0, 32, str(bench.version)) == (len(answer.reasons), len(answer.decision_id), answer.snapshot.version)
-    assert {} == bench.journal.records
+    assert {} == bench.spool.records
 
 
 async def test_a_listed_customer_is_restricted_with_all_that_must_be_told(bench: Bench) -> None:
@@ -118,11 +118,12 @@ async def test_a_listed_customer_is_restricted_with_all_that_must_be_told(bench:
     assert ("Demonstration Court", "Demonstration Act, section 1") == (reason.authority, reason.legal_basis)
     assert ("https://redress.example/court", UNTIL) == (reason.redress_url, reason.until.seconds)
     assert reason.case_reference.startswith("case-")
+    assert SUBJECTS.name("lender", 1, int(reason.case_reference.removeprefix("case-"))) == reason.subject
 
 
 async def test_a_refusal_is_on_the_record_before_the_answer(bench: Bench) -> None:
     answer = await check(bench, question(LISTED, partner_reference="order-1"))
-    record = bench.journal.records[answer.decision_id]
+    record = bench.spool.records[answer.decision_id]
     assert ("lender", "loan.apply", "lending", "RESTRICT") == (
         record.partner,
         record.action,
@@ -134,10 +135,11 @@ async def test_a_refusal_is_on_the_record_before_the_answer(bench: Bench) -> Non
         record.attributes,
         record.snapshot_version,
     )
+    assert (bench.version, ()) == (record.registry_seq, record.stale)
 
 
 async def test_a_refusal_that_cannot_be_recorded_is_not_given(bench: Bench) -> None:
-    bench.journal.failing = True
+    bench.spool.failing = True
     code, reason, _, _ = await refusal(check(bench, question(LISTED)))
     assert (grpc.StatusCode.UNAVAILABLE, "RECORD_UNAVAILABLE") == (code, reason)
     assert types_pb2.OUTCOME_ALLOW == (await check(bench, question(CLEAN))).outcome
@@ -168,7 +170,7 @@ async def test_a_passport_without_a_country_is_reviewed_at_most(bench: Bench) ->
 async def test_a_dry_run_is_recorded_as_a_look_and_no_refusal(bench: Bench) -> None:
     answer = await check(bench, question(LISTED, dry_run=True))
     assert types_pb2.OUTCOME_RESTRICT == answer.outcome
-    assert bench.journal.records[answer.decision_id].dry_run
+    assert bench.spool.records[answer.decision_id].dry_run
 
 
 async def test_what_is_in_shadow_is_recorded_and_not_disclosed(bench: Bench) -> None:
@@ -176,7 +178,7 @@ async def test_what_is_in_shadow_is_recorded_and_not_disclosed(bench: Bench) -> 
     answer = await check(bench, question(LISTED, at_least_snapshot=str(version)))
     assert (types_pb2.OUTCOME_ALLOW, types_pb2.OUTCOME_RESTRICT) == (answer.outcome, answer.shadow_outcome)
     assert [] == list(answer.reasons)
-    assert [True] == [reason.shadow for reason in bench.journal.records[answer.decision_id].reasons]
+    assert [True] == [reason.shadow for reason in bench.spool.records[answer.decision_id].reasons]
 
 
 WRONG_DIGIT = CLEAN.value[:-1] + ("0" if CLEAN.value[-1] != "0" else "1")
@@ -328,7 +330,7 @@ async def test_a_batch_answers_in_order_and_keeps_a_fault_with_its_item(bench: B
         results[2].response.outcome,
     ]
     assert [3, 7] == [results[1].error.code, results[3].error.code]
-    assert [results[0].response.decision_id] == list(bench.journal.records)
+    assert [results[0].response.decision_id] == list(bench.spool.records)
 
 
 async def test_a_batch_of_a_thousand_is_answered_whole(bench: Bench) -> None:
@@ -348,7 +350,7 @@ async def test_a_batch_of_none_or_too_many_is_refused(bench: Bench, count: int) 
 
 
 async def test_a_batch_whose_refusal_cannot_be_recorded_answers_the_others(bench: Bench) -> None:
-    bench.journal.failing = True
+    bench.spool.failing = True
     body = pb.BatchCheckRequest(requests=[question(LISTED), question(CLEAN)]).SerializeToString()
     results = pb.BatchCheckResponse.FromString(await bench.call("CheckService/BatchCheck", body)).results
     assert (14, types_pb2.OUTCOME_ALLOW) == (results[0].error.code, results[1].response.outcome)
@@ -401,13 +403,15 @@ async def look_up(bench: Bench, number: str, **options: Any) -> caller_service_p
 async def test_a_caller_on_a_public_list_gets_its_label_on_the_record(bench: Bench) -> None:
     answer = await look_up(bench, LISTED_PHONE.value)
     assert ("A known nuisance.", ["notices"]) == (answer.label, [reason.list for reason in answer.reasons])
-    assert [answer.decision_id] == list(bench.journal.records)
+    (record,) = bench.spool.records.values()
+    assert SUBJECTS.name("lender", 2, record.reasons[0].entry_id) == answer.reasons[0].subject
+    assert [answer.decision_id] == list(bench.spool.records)
 
 
 async def test_a_caller_on_no_list_gets_nothing_and_leaves_no_record(bench: Bench) -> None:
     answer = await look_up(bench, phone(2).value)
     assert ("", [], "") == (answer.label, list(answer.reasons), answer.decision_id)
-    assert {} == bench.journal.records
+    assert {} == bench.spool.records
 
 
 async def test_a_label_in_shadow_is_recorded_and_neither_shown_nor_counted_as_shown(bench: Bench) -> None:
@@ -415,7 +419,7 @@ async def test_a_label_in_shadow_is_recorded_and_neither_shown_nor_counted_as_sh
     tally = bench.gateway.desk.tally
     answer = await look_up(bench, LISTED_PHONE.value)
     assert ("", [], "") == (answer.label, list(answer.reasons), answer.decision_id)
-    assert (1, 1) == (len(bench.journal.records), tally.lookups_empty)
+    assert (1, 1) == (len(bench.spool.records), tally.lookups_empty)
 
 
 async def test_a_phone_that_is_none_is_an_invalid_argument_without_its_digits(bench: Bench) -> None:

@@ -168,6 +168,7 @@ async def test_past_its_greatest_age_a_list_does_what_it_declares_whichever_way_
     assert [ALLOW] * 3 == await every_way(bench, question(purpose="slow-lending"))
     (reason,) = (await check(bench, question())).reasons
     assert ("court", types_pb2.EFFECT_RESTRICT, "") == (reason.list, reason.effect, reason.case_reference)
+    assert "" == reason.subject
     assert "out of date" in reason.message
     bench.writer.vouch(version, 0.0)
     await moved.until(lambda: every_way(bench, question()), [ALLOW] * 3)
@@ -178,8 +179,10 @@ async def test_a_refusal_for_want_of_a_fresh_list_is_on_the_record_as_that(moved
     await arrival(bench, bench.publish(the_policy(), the_index(), published_at=NOW))
     host.wait(HOUR + 1)
     await moved.until(lambda: every_way(bench, question()), [DEGRADED] * 3)
-    record = bench.journal.records[(await check(bench, question())).decision_id]
+    record = bench.spool.records[(await check(bench, question())).decision_id]
     assert (True, [("court", 0)]) == (record.degraded, [(each.list, each.entry_id) for each in record.reasons])
+    # The list of callers is out of date as well, but nobody asked it.
+    assert ("court",) == record.stale
 
 
 async def test_a_label_of_a_list_that_is_out_of_date_is_not_shown_and_the_answer_says_so(moved: Moved) -> None:
@@ -221,7 +224,7 @@ async def test_a_clock_that_jumps_changes_no_decision_no_age_and_no_end(moved: M
 
     async def all_of_it() -> tuple[Any, ...]:
         answer = await check(bench, question(LISTED))
-        record = bench.journal.records[answer.decision_id]
+        record = bench.spool.records[answer.decision_id]
         return (
             await every_way(bench, question()),
             await every_way(bench, question(LISTED)),
@@ -308,7 +311,7 @@ async def test_a_batch_waits_for_the_highest_snapshot_that_an_item_wants(bench: 
     assert not waiting.done()
     publish(bench)
     assert ["2"] * 3 == [each.response.snapshot.version for each in await waiting]
-    assert 1 == len(bench.journal.records)
+    assert 1 == len(bench.spool.records)
 
 
 async def test_a_batch_whose_snapshot_does_not_come_is_refused_with_the_one_held(bench: Bench) -> None:
@@ -317,7 +320,7 @@ async def test_a_batch_whose_snapshot_does_not_come_is_refused_with_the_one_held
     assert grpc.StatusCode.FAILED_PRECONDITION == caught.value.code()
     status = rpc_status.from_call(caught.value)  # type: ignore[arg-type]
     assert ("1", "99") == held_and_wanted(status.details if status else ())
-    assert {} == bench.journal.records
+    assert {} == bench.spool.records
 
 
 async def test_an_item_on_a_stream_waits_for_the_snapshot_it_wants(bench: Bench) -> None:
@@ -363,8 +366,8 @@ async def test_calls_that_wait_keep_no_version_alive(bench: Bench) -> None:
     await answers
 
 
-async def test_a_call_that_waits_for_the_journal_keeps_no_version_alive(bench: Bench) -> None:
-    bench.journal.holding = asyncio.Event()
+async def test_a_call_that_waits_for_the_spool_keeps_no_version_alive(bench: Bench) -> None:
+    bench.spool.holding = asyncio.Event()
     answers = asyncio.gather(
         check(bench, question(LISTED)), batch(bench, question(LISTED), question(action="")), stream(bench, question(LISTED))
     )
@@ -375,5 +378,5 @@ async def test_a_call_that_waits_for_the_journal_keeps_no_version_alive(bench: B
     views = [each for each in gc.get_objects() if isinstance(each, View) and each.callers is bench.gateway.callers()]
     assert {each.version for each in views} <= {7, 8}
     assert not answers.done()
-    bench.journal.holding.set()
+    bench.spool.holding.set()
     await answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -13,21 +14,35 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event as sql_event
 
 from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.sql.journal import SqlJournal
-from portcullis.domain.errors import NotFound, RecordUnavailable
-from portcullis.ports import Journal, Look
+from portcullis.domain.errors import DecisionUnknown, EventConflict, InvalidRequest, JournalUnavailable, NotFound, SetupFault
+from portcullis.domain.log_entries import EntryKind, decode_entry
+from portcullis.domain.log_facts import ERASURE_FACTS
+from portcullis.domain.merkle import EMPTY_ROOT, Frontier, HashesMissing, leaf_hash
+from portcullis.domain.shared_events import EventKind, KnownDecision
+from portcullis.ports import (
+    DecisionRecord,
+    Erasure,
+    Journal,
+    Look,
+    Receipt,
+    Refusals,
+    Reported,
+    StoredCheckpoint,
+)
 from tests.support.databases import migrated_database
-from tests.support.decision_records import a_record
+from tests.support.decision_records import a_reason, a_record
 from tests.support.imports import StillClock
+from tests.support.journals import SEAL_KEY, a_settlement, an_event, sql_journal
 from tests.support.policies import NOW
 
 ROOT = Path(__file__).resolve().parents[2]
+ANN = {"actor": "ann", "purpose": "a complaint"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -45,9 +60,7 @@ def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]
         database_url = stack.enter_context(
             migrated_database(request.param, "journal", tmp_path, lambda: request.getfixturevalue("postgres"))
         )
-        store = SqlJournal(database_url, clock=StillClock())
-        stack.callback(store.close)
-        yield store
+        yield stack.enter_context(closing(sql_journal(database_url)))
 
 
 @pytest.fixture
@@ -56,195 +69,500 @@ def file(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path / "journal.db"
 
 
-def look_at(journal: Journal, decision_id: str) -> Any:
-    return journal.get(decision_id, actor="ann", purpose="a complaint")
+def record_of(journal: Journal, decision_id: str) -> DecisionRecord | None:
+    return journal.decision(decision_id, **ANN).record
 
 
-# --- every journal ------------------------------------------------------------
+def kinds(journal: Journal) -> list[tuple[EntryKind, str]]:
+    entries = [decode_entry(entry) for _, _, entry in journal.entries(0)]
+    return [(entry.kind, entry.id) for entry in entries]
 
 
-async def test_a_record_is_given_as_it_was_made(journal: Journal) -> None:
+async def report(journal: Journal, *events: object, partner: str = "lending") -> list[object]:
+    return list(await journal.record_events(partner, events))  # type: ignore[arg-type]
+
+
+# --- decisions ------------------------------------------------------------
+
+
+def test_a_decision_is_given_as_it_was_made(journal: Journal) -> None:
     bare = a_record("d2", tokens=(), attributes={}, reasons=(), partner_reference="", degraded=True)
-    await journal.append([a_record("d1"), bare])
-    assert a_record("d1") == look_at(journal, "d1")
-    assert bare == look_at(journal, "d2")
+    assert journal.record_decisions([a_record("d1"), bare]) == 2
+    assert a_record("d1") == record_of(journal, "d1")
+    assert bare == record_of(journal, "d2")
 
 
-async def test_every_look_at_a_record_is_noted(journal: Journal) -> None:
-    await journal.append([a_record("d1"), a_record("d2")])
-    journal.get("d1", actor="ann", purpose="a complaint")
-    journal.get("d1", actor="bob", purpose="an audit")
+def test_decisions_stand_in_the_log_in_their_order(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1"), a_record("d2")])
+    journal.record_decisions([a_record("d0")])
+    assert kinds(journal) == [(EntryKind.DECISION, name) for name in ("d1", "d2", "d0")]
+    assert [journal.decision(name, **ANN).sequence for name in ("d1", "d2", "d0")] == [0, 1, 2]
+
+
+def test_a_decision_is_recorded_once(journal: Journal) -> None:
+    assert journal.record_decisions([a_record("d1"), a_record("d1", partner="other")]) == 1
+    assert journal.record_decisions([a_record("d2"), a_record("d1", partner="other"), a_record("d3")]) == 2
+    assert journal.decision("d1", **ANN).partner == "lending"
+    assert [name for _, name in kinds(journal)] == ["d1", "d2", "d3"]
+
+
+def test_any_number_of_decisions_is_taken_at_once(journal: Journal) -> None:
+    assert journal.record_decisions([]) == 0
+    records = [a_record(f"d{number}", tokens=(f"{number % 9:032x}",)) for number in range(2_300)]
+    assert journal.record_decisions(records) == 2_300
+    assert journal.record_decisions(records) == 0
+    assert records[2_299] == record_of(journal, "d2299")
+    assert [name for _, name in kinds(journal)] == [record.decision_id for record in records]
+
+
+def test_every_look_at_a_decision_is_noted(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1"), a_record("d2")])
+    journal.decision("d1", actor="ann", purpose="a complaint")
+    journal.decision("d1", actor="bob", purpose="an audit")
     expected = [Look(actor="ann", at=NOW, purpose="a complaint"), Look(actor="bob", at=NOW, purpose="an audit")]
     assert expected == list(journal.looks("d1"))
     assert list(journal.looks("d2")) == []
 
 
-async def test_a_decision_that_is_not_recorded_is_not_found(journal: Journal) -> None:
+def test_a_decision_that_is_not_recorded_is_not_found(journal: Journal) -> None:
     with pytest.raises(NotFound):
-        look_at(journal, "d1")
+        journal.decision("d1", **ANN)
     assert list(journal.looks("d1")) == []
+    assert journal.known_decision("d1") is None
 
 
-async def test_nothing_to_record_is_nothing_to_wait_for(journal: Journal) -> None:
-    await journal.append([])
+def test_what_an_event_is_matched_with_leaves_out_lists_in_shadow(journal: Journal) -> None:
+    reasons = (a_reason(list="b"), a_reason(list="s", shadow=True), a_reason(list="a"), a_reason(list="b", measure="m2"))
+    journal.record_decisions([a_record("d1", reasons=reasons, outcome="REVIEW", dry_run=True)])
+    expected = KnownDecision(decision_id="d1", partner="lending", outcome="REVIEW", dry_run=True, lists=("b", "a"))
+    assert expected == journal.known_decision("d1")
 
 
-async def test_a_decision_is_recorded_once(journal: Journal) -> None:
-    await journal.append([a_record("d1", partner="lending")])
-    with pytest.raises(RecordUnavailable):
-        await journal.append([a_record("d1", partner="ticketing")])
-    assert look_at(journal, "d1").partner == "lending"
+# --- events ------------------------------------------------------------
 
 
-async def test_records_of_one_call_are_kept_together_or_not_at_all(journal: Journal) -> None:
-    await journal.append([a_record("d1")])
-    with pytest.raises(RecordUnavailable):
-        await journal.append([a_record("d2"), a_record("d1")])
-    with pytest.raises(RecordUnavailable):
-        await journal.append([a_record("d3"), a_record("d3")])
-    for absent in ("d2", "d3"):
-        with pytest.raises(NotFound):
-            look_at(journal, absent)
+async def test_an_event_gets_a_receipt_that_is_given_again(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1")])
+    (receipt,) = await report(journal, an_event("e1", decision_id="d1"))
+    ((sequence, own, entry),) = journal.entries(1)
+    assert receipt == Receipt(event_id="e1", sequence=1, recorded_at_ms=int(NOW * 1000), entry_hash=own)
+    assert (sequence, leaf_hash(entry)) == (1, own)
+    assert receipt == journal.receipt("lending", "e1")
+    assert await report(journal, an_event("e1", decision_id="d1")) == [receipt]
+    assert journal.size() == 2
 
 
-async def test_one_callers_fault_costs_nobody_else_their_records(journal: Journal) -> None:
-    await journal.append([a_record("taken")])
-    names = [f"d{number}" if number % 7 else "taken" for number in range(50)]
-    results = await asyncio.gather(*(journal.append([a_record(name)]) for name in names), return_exceptions=True)
-    for name, result in zip(names, results, strict=True):
-        assert isinstance(result, RecordUnavailable) == (name == "taken")
-        assert look_at(journal, name).decision_id == name
+async def test_another_event_of_the_same_id_is_a_conflict(journal: Journal) -> None:
+    (first,) = await report(journal, a_settlement("e1"))
+    again, other, new = await report(journal, a_settlement("e1"), a_settlement("e1", reference="x"), a_settlement("e2"))
+    assert (first, EventConflict) == (again, type(other))
+    assert isinstance(new, Receipt)
+    within = await report(
+        journal, a_settlement("e3"), a_settlement("e3", case_reference="(2090) Demo 2"), a_settlement("e3")
+    )
+    assert isinstance(within[1], EventConflict)
+    assert within[0] == within[2]
+    assert journal.size() == 3
 
 
-async def test_many_callers_are_served_at_once(journal: Journal) -> None:
-    await asyncio.gather(*(journal.append([a_record(f"d{number}-{part}") for part in range(3)]) for number in range(200)))
-    for number in (0, 99, 199):
-        assert a_record(f"d{number}-2") == look_at(journal, f"d{number}-2")
+async def test_an_event_id_is_its_partners_own(journal: Journal) -> None:
+    (first,) = await report(journal, a_settlement("e1"))
+    (second,) = await report(journal, a_settlement("e1", reference="x"), partner="ticketing")
+    assert (first, second) == (journal.receipt("lending", "e1"), journal.receipt("ticketing", "e1"))
+    with pytest.raises(NotFound):
+        journal.receipt("rental", "e1")
 
 
-async def test_a_closed_journal_takes_no_more(journal: Journal) -> None:
+async def test_an_event_must_fit_the_decision_that_it_names(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1"), a_record("d2", partner="other"), a_record("d3", outcome="REVIEW")])
+    answers = await report(
+        journal,
+        an_event("e0", decision_id="d0"),
+        an_event("e2", decision_id="d2"),
+        an_event("e3", decision_id="d3"),
+        an_event("e1", decision_id="d1"),
+        an_event("e4", EventKind.TERMINATED, decision_id="d1", list="carrier"),
+        an_event("e5", EventKind.TERMINATED, decision_id="d1", list="court"),
+    )
+    assert [DecisionUnknown, DecisionUnknown, InvalidRequest, Receipt, InvalidRequest, Receipt] == list(map(type, answers))
+    assert journal.size() == 5
+
+
+async def test_a_refused_event_may_be_reported_again_once_its_decision_is_there(journal: Journal) -> None:
+    (answer,) = await report(journal, an_event("e1", decision_id="d1"))
+    assert isinstance(answer, DecisionUnknown)
+    journal.record_decisions([a_record("d1")])
+    (answer,) = await report(journal, an_event("e1", decision_id="d1"))
+    assert isinstance(answer, Receipt)
+
+
+async def test_fifty_concurrent_duplicates_are_one_entry_with_one_receipt(journal: Journal) -> None:
+    answers = await asyncio.gather(*(report(journal, a_settlement("e1")) for _ in range(50)))
+    assert [[journal.receipt("lending", "e1")]] * 50 == answers
+    assert journal.size() == 1
+
+
+async def test_many_callers_are_served_at_once_each_in_its_order(journal: Journal) -> None:
+    names = [[f"e{caller}-{number}" for number in range(7)] for caller in range(60)]
+    answers = await asyncio.gather(*(report(journal, *map(a_settlement, own)) for own in names))
+    assert [[answer.event_id for answer in own] for own in answers] == names  # type: ignore[attr-defined]
+    sequences = [[answer.sequence for answer in own] for own in answers]  # type: ignore[attr-defined]
+    assert sorted(itertools.chain(*sequences)) == list(range(420))
+    assert all(own == sorted(own) for own in sequences)
+
+
+async def test_nothing_to_report_is_nothing_to_wait_for(journal: Journal) -> None:
+    assert await report(journal) == []
+
+
+async def test_a_closed_journal_takes_no_more_events(journal: Journal) -> None:
     journal.close()
-    with pytest.raises(RecordUnavailable):
-        await journal.append([a_record()])
+    with pytest.raises(JournalUnavailable):
+        await report(journal, a_settlement("e1"))
+
+
+# --- the log ------------------------------------------------------------
+
+
+def test_a_new_log_has_a_name_of_its_own_and_is_empty(journal: Journal) -> None:
+    assert journal.origin() == journal.origin()
+    assert MemoryJournal(clock=StillClock()).origin() != journal.origin()
+    assert (0, EMPTY_ROOT, None) == (journal.size(), journal.root(0), journal.checkpoint())
+    assert ([], []) == (list(journal.leaf_hashes(0, 10)), list(journal.entries(0)))
+
+
+async def test_the_tree_is_that_of_the_entries(journal: Journal) -> None:
+    frontier, roots = Frontier(), {}
+    for begin in range(0, 700, 140):
+        journal.record_decisions([a_record(f"d{number}") for number in range(begin, begin + 100)])
+        await report(journal, *(a_settlement(f"e{number}") for number in range(begin, begin + 40)))
+    tiles = []
+    for sequence, own, entry in journal.entries(0):
+        assert leaf_hash(entry) == own
+        tiles += frontier.append(own)
+        roots[sequence + 1] = frontier.root()
+    assert journal.size() == 700
+    assert [roots[size] for size in (1, 255, 256, 257, 700)] == [journal.root(size) for size in (1, 255, 256, 257, 700)]
+    assert [each for _, _, each in tiles] == list(journal.tile_hashes(1, 0, 9))
+    assert list(journal.leaf_hashes(698, 999)) == [own for _, own, _ in journal.entries(698)]
+    assert list(journal.index_faults()) == []
+    with pytest.raises(HashesMissing):
+        journal.root(701)
+
+
+def test_a_checkpoint_is_kept_as_it_was_first_signed(journal: Journal) -> None:
+    first = StoredCheckpoint(size=5, root=bytes(32), signed_at=NOW, note="five")
+    third = StoredCheckpoint(size=7, root=bytes(32), signed_at=NOW + 2, note="seven")
+    for each in (first, third, StoredCheckpoint(size=5, root=bytes(32), signed_at=NOW + 1, note="another")):
+        journal.keep_checkpoint(each)
+    assert (third, first, None) == (journal.checkpoint(), journal.checkpoint(5), journal.checkpoint(6))
+
+
+# --- people ------------------------------------------------------------
+
+
+async def test_an_erased_person_can_not_be_read_and_the_tree_stays(journal: Journal) -> None:
+    ann, bob = "00" * 16, "01" * 16
+    journal.record_decisions(
+        [a_record("d1", tokens=(ann,)), a_record("d2", tokens=(bob, ann)), a_record("d3", tokens=(bob,))]
+    )
+    (before,) = await report(journal, an_event("e1", decision_id="d1", reference="order 1"))
+    entries, root = list(journal.entries(0)), journal.root(4)
+    assert Erasure(keys=1, left=1) == journal.erase([bytes.fromhex(ann)], actor="dpo", purpose="her request")
+    stored = journal.decision("d1", **ANN)
+    assert ("lending", 0, None) == (stored.partner, stored.sequence, stored.record)
+    assert record_of(journal, "d2") == a_record("d2", tokens=(bob, ann))
+    assert (entries, root) == (list(journal.entries(0))[:4], journal.root(4))
+    assert [before] == await report(journal, an_event("e1", decision_id="d1", reference="order 1"))
+    told = decode_entry(next(journal.entries(4))[2])
+    facts = ERASURE_FACTS.decode(told.facts)
+    assert ("dpo", "her request", (decode_entry(entries[0][2]).key_id,)) == (facts.actor, facts.purpose, facts.key_ids)
+    assert list(journal.index_faults()) == []
+
+
+async def test_a_person_who_comes_again_after_an_erasure_has_another_key(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1")])
+    journal.erase([bytes(16)], actor="dpo", purpose="")
+    assert Erasure(keys=0, left=0) == journal.erase([bytes(16)], actor="dpo", purpose="")
+    journal.record_decisions([a_record("d2")])
+    assert (None, a_record("d2")) == (record_of(journal, "d1"), record_of(journal, "d2"))
+    (receipt,) = await report(journal, an_event("e1", decision_id="d1", reference="order 1"))
+    entry = decode_entry(next(journal.entries(receipt.sequence))[2])  # type: ignore[attr-defined]
+    assert ("", b"") == (entry.key_id, entry.sealed)
+
+
+def test_nobody_to_erase_is_no_entry(journal: Journal) -> None:
+    assert Erasure(keys=0, left=0) == journal.erase([], actor="dpo", purpose="")
+    assert journal.size() == 0
+
+
+async def test_the_entries_name_nobody(journal: Journal) -> None:
+    journal.record_decisions([a_record("d1", tokens=("ab" * 16,))])
+    await report(journal, a_settlement("e1", reference="order-77"), an_event("e2", decision_id="d1", reference="order-77"))
+    for _, _, entry in journal.entries(0):
+        for personal in (b"ab" * 16, b"order", b"Demo 1", b"G101", b'"amount"'):
+            assert personal not in entry
+
+
+# --- counts ------------------------------------------------------------
+
+NOVEMBER, DECEMBER = 1_796_083_199.9, 1_796_083_200.0
+"""The last tenth of a second of November 2026, and the first moment of December, UTC."""
+
+
+def test_refusals_are_counted_by_the_lists_that_made_the_outcome(journal: Journal) -> None:
+    notice, review = a_reason(list="calls", effect="NOTICE"), a_reason(list="bikes", effect="REVIEW")
+    reasons = (
+        a_reason(),
+        a_reason(measure="more"),
+        a_reason(list="sanctions"),
+        notice,
+        review,
+        a_reason(list="s", shadow=True),
+    )
+    journal.record_decisions(
+        [
+            a_record("d1", decided_at=NOVEMBER, reasons=reasons),
+            a_record("d2", decided_at=NOVEMBER),
+            a_record("d3", decided_at=DECEMBER),
+            a_record("d4", decided_at=DECEMBER, outcome="REVIEW", reasons=(review,), partner="rental"),
+            a_record("d5", decided_at=DECEMBER, outcome="ALLOW", reasons=(notice,)),
+            a_record("d6", decided_at=DECEMBER, dry_run=True),
+        ]
+    )
+    common = {"action": "loan.apply"}
+    assert list(journal.refusals()) == [
+        Refusals(month="2026-11", list="court", partner="lending", outcome="RESTRICT", count=2, **common),
+        Refusals(month="2026-11", list="sanctions", partner="lending", outcome="RESTRICT", count=1, **common),
+        Refusals(month="2026-12", list="bikes", partner="rental", outcome="REVIEW", count=1, **common),
+        Refusals(month="2026-12", list="court", partner="lending", outcome="RESTRICT", count=1, **common),
+    ]
+
+
+async def test_reports_are_counted_by_their_lists_or_their_decisions(journal: Journal) -> None:
+    reasons = (a_reason(), a_reason(measure="more"), a_reason(list="sanctions"), a_reason(list="s", shadow=True))
+    journal.record_decisions([a_record("d1", reasons=reasons)])
+    await report(
+        journal,
+        an_event("e1", decision_id="d1"),
+        an_event("e2", EventKind.OVERRIDDEN, decision_id="d1", code="EMERGENCY"),
+        an_event("e3", EventKind.TERMINATED, decision_id="d1", list="court"),
+        a_settlement("e4"),
+        a_settlement("e5", case_reference="another"),
+    )
+    month = time.strftime("%Y-%m", time.gmtime(NOW))
+    rows = [
+        ("court", "ENFORCED", "", 1),
+        ("court", "OVERRIDDEN", "EMERGENCY", 1),
+        ("court", "SETTLED", "", 2),
+        ("court", "TERMINATED", "", 1),
+        ("sanctions", "ENFORCED", "", 1),
+        ("sanctions", "OVERRIDDEN", "EMERGENCY", 1),
+    ]
+    assert list(journal.reported()) == [
+        Reported(month=month, list=name, partner="lending", kind=kind, code=code, count=count)
+        for name, kind, code, count in rows
+    ]
 
 
 # --- the durable ones ------------------------------------------------------------
 
 
+async def test_everything_is_there_after_a_restart(url: str) -> None:
+    with closing(sql_journal(url)) as journal:
+        journal.record_decisions([a_record("d1")])
+        receipts = await report(journal, a_settlement("e1"), an_event("e2", decision_id="d1"))
+        before = (journal.origin(), journal.size(), journal.root(3), list(journal.entries(0)))
+    with closing(sql_journal(url)) as again:
+        assert before == (again.origin(), again.size(), again.root(3), list(again.entries(0)))
+        assert receipts == await report(again, a_settlement("e1"), an_event("e2", decision_id="d1"))
+        assert a_record("d1") == record_of(again, "d1")
+
+
 async def test_closing_writes_what_is_waiting(url: str) -> None:
-    journal = SqlJournal(url, clock=StillClock())
-    waiting = [asyncio.ensure_future(journal.append([a_record(f"d{number}")])) for number in range(50)]
+    journal = sql_journal(url)
+    waiting = [asyncio.ensure_future(report(journal, a_settlement(f"e{number}"))) for number in range(50)]
     await asyncio.sleep(0)
     await asyncio.to_thread(journal.close)
     await asyncio.gather(*waiting)
-    with closing(SqlJournal(url, clock=StillClock())) as again:
-        assert a_record("d49") == look_at(again, "d49")
+    with closing(sql_journal(url)) as again:
+        assert again.receipt("lending", "e49").event_id == "e49"
+
+
+async def test_another_seal_key_is_refused(url: str) -> None:
+    with closing(sql_journal(url)) as journal:
+        journal.record_decisions([a_record("d1")])
+    with closing(SqlJournal(url, seal_key=b"x" * 32, clock=StillClock())) as other:
+        with pytest.raises(SetupFault, match="seal key"):
+            other.record_decisions([a_record("d2")])
+        with pytest.raises(JournalUnavailable):
+            await report(other, a_settlement("e1"))
+        with pytest.raises(JournalUnavailable):
+            other.decision("d1", **ANN)
+
+
+def test_a_log_that_lost_its_head_is_not_begun_anew(file: Path) -> None:
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        journal.record_decisions([a_record("d1")])
+        with closing(sqlite3.connect(file)) as other, other:
+            other.execute("DELETE FROM log_head")
+        with pytest.raises(JournalUnavailable):
+            journal.record_decisions([a_record("d2")])
+
+
+async def test_what_another_process_erased_is_neither_read_nor_written_under_its_key(url: str) -> None:
+    with closing(sql_journal(url)) as journal, closing(sql_journal(url)) as other:
+        journal.record_decisions([a_record("d1")])
+        assert record_of(journal, "d1") == a_record("d1")
+        await report(journal, an_event("e1", decision_id="d1", reference="order-1"))
+        other.erase([bytes(16)], actor="dpo", purpose="")
+        assert record_of(journal, "d1") is None
+        await report(journal, an_event("e2", decision_id="d1", reference="order-2"))
+        journal.record_decisions([a_record("d2")])
+        old, _, _, event, new = (decode_entry(entry).key_id for _, _, entry in journal.entries(0))
+        assert ("", True) == (event, new not in ("", old))
+
+
+async def test_nothing_personal_is_in_the_file_and_an_erased_key_neither(file: Path) -> None:
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        journal.record_decisions([a_record("d1", tokens=("ab" * 16,))])
+        await report(
+            journal, a_settlement("e1", reference="order-77"), an_event("e2", decision_id="d1", reference="order-77")
+        )
+        with closing(sqlite3.connect(file)) as other:
+            wrapped = [row[0] for row in other.execute("SELECT wrapped FROM subject_keys ORDER BY wrapped")]
+        journal.erase([b"\xab" * 16], actor="dpo", purpose="")
+        kept = b"".join(path.read_bytes() for path in file.parent.iterdir())
+        assert sorted(each in kept for each in wrapped) == [False, True]
+    kept = b"".join(path.read_bytes() for path in file.parent.iterdir())
+    for personal in (b"ab" * 16, b"\xab" * 16, b"order-77", b"Demo 1", b"G101", b'"amount"'):
+        assert personal not in kept
 
 
 async def test_a_caller_that_gives_up_does_not_disturb_the_others(url: str) -> None:
-    with closing(SqlJournal(url, clock=StillClock())) as journal:
-        calls = [asyncio.ensure_future(journal.append([a_record(f"d{number}")])) for number in range(20)]
+    with closing(sql_journal(url)) as journal:
+        calls = [asyncio.ensure_future(report(journal, a_settlement(f"e{number}"))) for number in range(20)]
         await asyncio.sleep(0)
         for call in calls[::2]:
             call.cancel()
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert [None] * 10 == results[1::2]
-        await journal.append([a_record("later")])
+        assert all(isinstance(answers[0], Receipt) for answers in results[1::2])  # type: ignore[index]
+        await report(journal, a_settlement("later"))
 
 
 async def test_more_than_may_wait_is_refused_at_once(file: Path) -> None:
-    with closing(SqlJournal(f"sqlite:///{file}", clock=StillClock(), waiting_records=10)) as journal:
-        with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            calls = [asyncio.ensure_future(journal.append([a_record(f"d{number}")])) for number in range(15)]
-            refused, _ = await asyncio.wait(calls, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
-            assert 5 == len(refused)
-            assert all(isinstance(call.exception(), RecordUnavailable) for call in refused)
-            other.execute("COMMIT")
+    journal = SqlJournal(f"sqlite:///{file}", seal_key=SEAL_KEY, clock=StillClock(), waiting_events=10)
+    with closing(journal), closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        calls = [asyncio.ensure_future(report(journal, a_settlement(f"e{number}"))) for number in range(15)]
+        refused, _ = await asyncio.wait(calls, timeout=5, return_when=asyncio.FIRST_EXCEPTION)
+        assert [JournalUnavailable] * 5 == [type(call.exception()) for call in refused]
+        other.execute("COMMIT")
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert results.count(None) == 10
-        await journal.append([a_record("later")])
+        assert sum(isinstance(result, list) for result in results) == 10
+        await report(journal, a_settlement("later"))
 
 
 async def test_a_lock_held_too_long_refuses_and_heals(file: Path) -> None:
-    with closing(SqlJournal(f"sqlite:///{file}", clock=StillClock(), write_wait_s=0.1)) as journal:
+    journal = SqlJournal(f"sqlite:///{file}", seal_key=SEAL_KEY, clock=StillClock(), write_wait_s=0.1)
+    with closing(journal):
+        journal.record_decisions([a_record("d1")])
         with closing(sqlite3.connect(file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(RecordUnavailable):
-                await journal.append([a_record("d1")])
-            other.execute("COMMIT")
-        with pytest.raises(NotFound):
-            look_at(journal, "d1")
-        await journal.append([a_record("d1")])
-        assert a_record("d1") == look_at(journal, "d1")
+            with pytest.raises(JournalUnavailable):
+                await report(journal, a_settlement("e1"))
+            with pytest.raises(JournalUnavailable):
+                journal.record_decisions([a_record("d2")])
+            with pytest.raises(JournalUnavailable):
+                journal.decision("d1", **ANN)
+        assert (1, []) == (journal.size(), list(journal.looks("d1")))
+        await report(journal, a_settlement("e1"))
+        assert a_record("d1") == record_of(journal, "d1")
 
 
 async def test_a_full_disk_refuses_and_leaves_nothing_and_heals(file: Path) -> None:
-    with closing(SqlJournal(f"sqlite:///{file}", clock=StillClock())) as journal:
-        limit = {"pages": 20}
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        limit = {"pages": 60}
 
-        @event.listens_for(journal._engine, "checkout")
+        @sql_event.listens_for(journal._engine, "checkout")
         def set_limit(raw: sqlite3.Connection, *_: object) -> None:
             raw.execute(f"PRAGMA max_page_count = {limit['pages']}").fetchall()
 
-        await journal.append([a_record("small")])
+        journal.record_decisions([a_record("small")])
         big = [a_record(f"big{number}", partner_reference="x" * 1000) for number in range(200)]
-        with pytest.raises(RecordUnavailable):
-            await journal.append(big)
-        with pytest.raises(NotFound):
-            look_at(journal, "big0")
+        with pytest.raises(JournalUnavailable):
+            journal.record_decisions(big)
+        with pytest.raises(JournalUnavailable):
+            await report(journal, *(a_settlement(f"e{number}", reference="x" * 128) for number in range(500)))
+        assert journal.size() == 1
         limit["pages"] = 1_000_000
-        await journal.append(big)
-        assert big[199] == look_at(journal, "big199")
-
-
-async def test_a_record_is_not_given_when_the_look_can_not_be_noted(file: Path) -> None:
-    with closing(SqlJournal(f"sqlite:///{file}", clock=StillClock(), write_wait_s=0.1)) as journal:
-        await journal.append([a_record("d1")])
-        with closing(sqlite3.connect(file, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(RecordUnavailable):
-                look_at(journal, "d1")
-        assert list(journal.looks("d1")) == []
+        assert journal.record_decisions(big) == 200
+        assert big[199] == record_of(journal, "big199")
 
 
 async def test_a_database_that_is_gone_refuses() -> None:
-    with closing(SqlJournal("postgresql://nobody@127.0.0.1:1/none", clock=StillClock())) as journal:
-        with pytest.raises(RecordUnavailable):
-            await journal.append([a_record()])
-        with pytest.raises(RecordUnavailable):
-            look_at(journal, "d1")
+    with closing(sql_journal("postgresql://nobody@127.0.0.1:1/none")) as journal:
+        with pytest.raises(JournalUnavailable) as refused:
+            journal.record_decisions([a_record()])
+        assert refused.value.__cause__ is None
+        with pytest.raises(JournalUnavailable):
+            await report(journal, a_settlement("e1"))
+        with pytest.raises(JournalUnavailable):
+            journal.size()
 
 
 # --- several processes ------------------------------------------------------------
 
 
-def appender(url: str, name: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.support.sql_children", "append", url, name, str(count)]
+def child(role: str, url: str, name: str, count: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.support.sql_children", role, url, name, str(count)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-def test_two_processes_append_to_one_journal(url: str) -> None:
-    with appender(url, "a", 100) as first, appender(url, "b", 100) as second:
-        assert {first.communicate(timeout=60)[0].count("\n"), second.communicate(timeout=60)[0].count("\n")} == {100}
-    assert (0, 0) == (first.returncode, second.returncode)
-    with closing(SqlJournal(url, clock=StillClock())) as journal:
-        for name in ("a", "b"):
-            for number in range(100):
-                assert look_at(journal, f"{name}-{number}").decision_id == f"{name}-{number}"
+def whole(journal: Journal) -> list[str]:
+    """Give the ids in the log, once it is proven to be gapless, hashed and indexed right."""
+    frontier, names = Frontier(), []
+    for expected, (sequence, own, entry) in enumerate(journal.entries(0)):
+        assert (expected, leaf_hash(entry)) == (sequence, own)
+        frontier.append(own)
+        names.append(decode_entry(entry).id)
+    assert (len(names), frontier.root()) == (journal.size(), journal.root(journal.size()))
+    assert list(journal.index_faults()) == []
+    return names
 
 
-@pytest.mark.parametrize(("url", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)], indirect=["url"])
-def test_what_a_killed_process_was_told_is_recorded(url: str, seed: int) -> None:
+def test_several_processes_append_to_one_log(url: str) -> None:
+    with (
+        child("report", url, "a", 100) as first,
+        child("report", url, "b", 100) as second,
+        child("decide", url, "c", 100) as third,
+    ):
+        told = [process.communicate(timeout=60)[0].split() for process in (first, second, third)]
+    assert [0, 0, 0] == [first.returncode, second.returncode, third.returncode]
+    with closing(sql_journal(url)) as journal:
+        names = whole(journal)
+        assert sorted(names) == sorted(itertools.chain(*told))
+        # Each process's own come in the order in which it brought them.
+        assert [name for name in names if name.startswith("c")] == told[2]
+
+
+@pytest.mark.parametrize(
+    ("url", "role", "seed"),
+    [("sqlite", "report", 1), ("sqlite", "decide", 2), ("postgresql", "report", 3), ("postgresql", "decide", 4)],
+    indirect=["url"],
+)
+def test_what_a_killed_process_was_told_is_in_the_log_without_a_gap(url: str, role: str, seed: int) -> None:
     acknowledged: list[str] = []
-    with appender(url, "a", 0) as process:
+    with child(role, url, "a", 0) as process:
         assert process.stdout is not None
-        # The kill falls on any point of a commit: records go on being written while the lines are read.
-        while len(acknowledged) < 200:
+        # The kill falls on any point of a commit: more are written while the lines are read.
+        while len(acknowledged) < 150:
             acknowledged.append(process.stdout.readline().strip())
         time.sleep(random.Random(seed).uniform(0, 0.02))
         os.kill(process.pid, signal.SIGKILL)
         acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
-    with closing(SqlJournal(url, clock=StillClock())) as journal:
-        for decision_id in acknowledged:
-            assert look_at(journal, decision_id).decision_id == decision_id
+    with closing(sql_journal(url)) as journal:
+        journal.record_decisions([a_record("after")])
+        names = whole(journal)
+        assert set(acknowledged) <= set(names)
+        assert len(names) == len(set(names))

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.config import Transport
-from portcullis.gateway.operators import OperatorDesks, RegistryCallers
+from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge
 from portcullis.registry.entries import EntryDesk
 from portcullis.registry.held_imports import HeldImports
 from portcullis.registry.imports import Importer
@@ -308,9 +308,9 @@ async def test_status_names_the_snapshot_and_the_transport(bench: Bench) -> None
 async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: MemoryRegistry) -> None:
     request = admin.CreateApiKeyRequest(partner="lender", note="till 3")
     made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
-    callers = RegistryCallers(registry)
+    callers = RegistryKnowledge(registry)
     callers.look()
-    assert "lender" == callers().admit([("authorization", f"Bearer {made.key}")], "partner").holder
+    assert "lender" == callers.callers().admit([("authorization", f"Bearer {made.key}")], "partner").holder
     await call(bench, "AdminService/RevokeApiKey", admin.RevokeApiKeyRequest(key_id=made.key_id), admin.RevokeApiKeyResponse)
     listed = await call(
         bench, "AdminService/ListApiKeys", admin.ListApiKeysRequest(partner="lender"), admin.ListApiKeysResponse
@@ -319,7 +319,7 @@ async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: MemoryRe
     assert made.key not in str(listed)
     callers.look()
     with pytest.raises(Exception, match="a valid API key"):
-        callers().admit([("authorization", f"Bearer {made.key}")], "partner")
+        callers.callers().admit([("authorization", f"Bearer {made.key}")], "partner")
 
 
 async def test_a_decision_that_is_not_there_is_not_found(bench: Bench) -> None:

@@ -171,7 +171,7 @@ def test_a_killed_parent_leaves_nothing_running_and_a_second_start_keeps_the_dat
     with running_stack(home, "--workers", "2") as first:
         keys = first.keys
         children = first.children
-        assert {"valkey", "publisher", "follower", "gateway-1", "gateway-2"} == children.keys()
+        assert {"valkey", "publisher", "follower", "exchange", "gateway-1", "gateway-2"} == children.keys()
         with first.client("ticketing") as client:
             refused = ask(client, listed_resident())
         first.signal(signal.SIGKILL)

@@ -171,7 +171,7 @@ async def test_each_refusal_of_the_gateway_has_its_own_error(served: Driver, ben
 
 
 async def test_a_refusal_that_can_not_be_recorded_is_unavailable(served: Driver, bench: Bench) -> None:
-    bench.journal.failing = True
+    bench.spool.failing = True
 
     with pytest.raises(Unavailable) as caught:
         await served.check([of(LISTED)], action="loan.apply", purpose="lending", attributes={"amount": 5})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -121,6 +120,8 @@ def record_decision(home: Path, decision_id: str) -> None:
         degraded=False,
         dry_run=False,
         snapshot_version=7,
+        registry_seq=1,
+        stale=(),
         partner_reference="order-1",
         tokens=("ab" * 16,),
         attributes={"amount": 5},
@@ -140,4 +141,4 @@ def record_decision(home: Path, decision_id: str) -> None:
         ),
     )
     with open_journal(Settings(home=home)) as journal:
-        asyncio.run(journal.append([record]))
+        journal.record_decisions([record])

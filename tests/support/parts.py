@@ -19,12 +19,12 @@ def free_port() -> int:
 
 
 class Part:
-    """One `portcullis serve PART`."""
+    """One `portcullis serve PART`, in the place of one that was killed where that is given."""
 
-    def __init__(self, part: str, folder: Path, number: int = 0, **environment: str) -> None:
+    def __init__(self, part: str, folder: Path, number: int = 0, *, after: Part | None = None, **environment: str) -> None:
         self.name = f"{part}-{number}"
-        self.grpc = f"127.0.0.1:{free_port()}"
-        self.http = f"127.0.0.1:{free_port()}"
+        self.grpc = after.grpc if after else f"127.0.0.1:{free_port()}"
+        self.http = after.http if after else f"127.0.0.1:{free_port()}"
         self.stderr = folder / f"{self.name}.stderr"
         ports = {
             "PORTCULLIS_GRPC_PORT": self.grpc.rpartition(":")[2],

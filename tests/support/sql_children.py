@@ -1,4 +1,4 @@
-"""Processes that write until they are killed: ``python -m tests.support.sql_children import|hold|append URL ...``."""
+"""Processes that write until they are killed: ``python -m tests.support.sql_children import|hold|report|decide URL ...``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import sys
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.journal import SqlJournal
 from portcullis.adapters.sql.registry import SqlRegistry
 from tests.support.decision_records import a_record
+from tests.support.journals import a_settlement, sql_journal
 from tests.support.registries import import_rows
 from tests.support.registry_entries import SEAL_KEY, TOKENISER, an_entry, document
 
@@ -51,18 +51,28 @@ def hold_forever(url: str, rows: int) -> None:
         say(f"approved {turn}")
 
 
-async def append(url: str, name: str, count: int) -> None:
-    """Append records, twenty at a time, and say which are acknowledged; ``count`` 0 goes on forever."""
-    journal = SqlJournal(url, clock=SystemClock())
+async def report(url: str, name: str, count: int) -> None:
+    """Report events, twenty at a time, and say which are acknowledged; ``count`` 0 goes on forever."""
+    journal = sql_journal(url, SystemClock())
     numbers = itertools.count() if count == 0 else iter(range(count))
 
     async def one() -> None:
         for number in numbers:
-            record = a_record(f"{name}-{number}")
-            await journal.append([record])
-            say(record.decision_id)
+            (receipt,) = await journal.record_events("lending", [a_settlement(f"{name}-{number}")])
+            say(receipt.event_id)
 
     await asyncio.gather(*(one() for _ in range(20)))
+    journal.close()
+
+
+def decide(url: str, name: str, count: int) -> None:
+    """Record decisions, twenty in a commit, and say which are acknowledged; ``count`` 0 goes on forever."""
+    journal = sql_journal(url, SystemClock())
+    for begin in itertools.count(step=20) if count == 0 else range(0, count, 20):
+        records = [a_record(f"{name}-{number}", tokens=(f"{number % 50:032x}",)) for number in range(begin, begin + 20)]
+        journal.record_decisions(records)
+        for record in records:
+            say(record.decision_id)
     journal.close()
 
 
@@ -71,5 +81,7 @@ if __name__ == "__main__":
         import_forever(sys.argv[2], int(sys.argv[3]))
     elif sys.argv[1] == "hold":
         hold_forever(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "report":
+        asyncio.run(report(sys.argv[2], sys.argv[3], int(sys.argv[4])))
     else:
-        asyncio.run(append(sys.argv[2], sys.argv[3], int(sys.argv[4])))
+        decide(sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from portcullis.adapters.log_signing import MEMORY
 from portcullis.adapters.tuf.key_directory import KeyDirectory
 from portcullis.config import Settings
-from portcullis.mains.keys import SEAL_KEY, TOKEN_KEY, read_key
+from portcullis.mains.keys import JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
 from tests.support.trust_folders import sign_as
@@ -22,6 +23,7 @@ COMPOSE = REPOSITORY / "docker-compose.yml"
 DEPLOY = REPOSITORY / "deploy"
 TEXTS = [COMPOSE, *sorted(file for file in DEPLOY.rglob("*") if file.is_file() and "secrets" not in file.parts[:-1])]
 LIST = "court-judgment-defaulters"
+SPOOL = "/var/lib/portcullis/spool"
 # These are read before, or beside, the settings.
 BESIDE_SETTINGS = {"PORTCULLIS_CONFIG", "PORTCULLIS_DEBUG", "PORTCULLIS_API_KEY"}
 
@@ -65,7 +67,15 @@ def test_every_part_starts_by_a_command_that_exists(name: str) -> None:
 def test_compose_runs_every_part_and_two_gateways() -> None:
     run = sorted(" ".join(each["command"]) for each in parts().values())
 
-    assert ["serve follower", "serve gateway", "serve gateway", "serve publisher", "serve registry"] == run
+    assert [
+        "serve exchange",
+        "serve follower",
+        "serve gateway",
+        "serve gateway",
+        "serve publisher",
+        "serve registry",
+        "serve shipper",
+    ] == run
 
 
 def test_the_image_starts_by_a_command_that_exists() -> None:
@@ -104,6 +114,49 @@ def test_whoever_opens_the_replica_shares_one_process_namespace() -> None:
 
     assert {"follower", "gateway-1", "gateway-2"} == sharing
     assert {"host"} == {parts()[name]["pid"] for name in sharing}
+
+
+def test_the_gateways_and_the_shipper_of_the_host_share_one_spool_that_is_kept() -> None:
+    sharing = {name for name, each in parts().items() if f"spool:{SPOOL}" in each.get("volumes", ())}
+
+    assert {"gateway-1", "gateway-2", "shipper"} == sharing
+    assert {SPOOL} == {parts()[name]["environment"]["PORTCULLIS_SPOOL_DIR"] for name in sharing}
+    assert "spool" in compose()["volumes"]
+
+
+def test_a_gateway_needs_neither_database_nor_store() -> None:
+    gateway = parts()["gateway-1"]
+
+    assert {"follower"} == gateway["depends_on"].keys()
+    assert ["token.key"] == [each["source"] for each in gateway["secrets"]]
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        ("registry", {TOKEN_KEY, SEAL_KEY, RECORD_KEY}),
+        ("publisher", {TOKEN_KEY, SEAL_KEY}),
+        ("follower", set()),
+        ("shipper", {RECORD_KEY}),
+        ("exchange", {TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY}),
+    ],
+)
+def test_a_part_is_given_the_key_files_that_it_needs_and_no_other(part: str, keys: set[str]) -> None:
+    given = {Path(each["target"]) for each in parts()[part]["secrets"] if not isinstance(each, str)}
+
+    assert keys == {path.name for path in given}
+    assert {parts()[part]["environment"].get("PORTCULLIS_KEYS_DIR")} >= {str(path.parent) for path in given}
+
+
+def test_the_exchange_remembers_its_last_checkpoint_beside_its_key_in_a_volume() -> None:
+    exchange = parts()["exchange"]
+    mounted = {volume.partition(":")[2]: volume.partition(":")[0] for volume in exchange["volumes"]}
+    folder = Path(exchange["environment"]["PORTCULLIS_KEYS_DIR"]) / MEMORY
+    (place,) = [place for place in mounted if folder.is_relative_to(place)]
+
+    assert mounted[place] in compose()["volumes"]
+    # A new volume takes over the image's folder; one that is missing there would belong to root.
+    assert "portcullis/keys " in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_every_secret_of_compose_is_made_by_the_script(secrets: Path) -> None:
@@ -162,7 +215,7 @@ def test_a_second_run_keeps_every_secret(secrets: Path) -> None:
 
 
 def test_the_keys_made_are_keys(secrets: Path) -> None:
-    assert read_key(secrets, TOKEN_KEY) != read_key(secrets, SEAL_KEY)
+    assert 4 == len({read_key(secrets, name) for name in (TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY)})
 
 
 @pytest.mark.parametrize(
@@ -171,7 +224,8 @@ def test_the_keys_made_are_keys(secrets: Path) -> None:
         ("registry", {"registry_url", "journal_url"}),
         ("publisher", {"registry_url", "redis_url"}),
         ("follower", {"redis_url"}),
-        ("gateway", {"journal_url"}),
+        ("shipper", {"journal_url"}),
+        ("exchange", {"registry_url", "journal_url", "redis_url"}),
     ],
 )
 def test_a_part_is_given_the_urls_that_it_needs_and_no_other(
@@ -187,10 +241,10 @@ def test_a_part_is_given_the_urls_that_it_needs_and_no_other(
 
 def test_a_part_reads_only_secrets_that_it_is_given() -> None:
     for name, each in parts().items():
-        given = {secret if isinstance(secret, str) else secret["source"] for secret in each["secrets"]}
-        wanted = Path(each["environment"]["PORTCULLIS_CONFIG"]).name
+        given = {secret for secret in each["secrets"] if isinstance(secret, str) and secret.endswith(".toml")}
+        wanted = each["environment"].get("PORTCULLIS_CONFIG")
 
-        assert wanted in given, name
+        assert given == ({Path(wanted).name} if wanted else set()), name
 
 
 def test_prometheus_looks_at_every_part() -> None:
@@ -226,15 +280,28 @@ def test_envoy_lets_through_only_services_that_exist() -> None:
     protos = "".join(file.read_text() for file in (REPOSITORY / "protos").rglob("*.proto"))
     ours = re.findall(r"prefix: /portcullis\.v1\.(\w+)/", text)
 
-    assert ["CheckService", "CallerService"] == ours
+    assert ["CheckService", "CallerService", "SharingService"] == ours
     assert all(f"service {name} {{" in protos for name in ours)
 
 
-def test_envoy_reaches_the_gateway_where_it_listens() -> None:
-    cluster = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]["clusters"][0]
-    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+def test_envoy_reaches_the_gateway_where_it_listens_and_the_exchange_where_compose_puts_it() -> None:
+    clusters = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]["clusters"]
+    endpoints = {
+        each["name"]: each["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+        for each in clusters
+    }
+    published = int(parts()["exchange"]["ports"][0].split(":")[1])
 
-    assert {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default} == endpoint
+    assert {
+        "gateway": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
+        "exchange": {"address": "127.0.0.1", "port_value": published},
+    } == endpoints
+
+
+def test_envoy_routes_only_to_its_clusters() -> None:
+    text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
+
+    assert {"gateway", "exchange"} == set(re.findall(r"\{cluster: (\w+)", text))
 
 
 def test_the_commands_of_the_guide_parse() -> None:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
-from portcullis.cli import checking, doctor, importing, inspecting, keys, policies, signing, snapshots, stack
+from portcullis.cli import (
+    checking,
+    doctor,
+    importing,
+    inspecting,
+    journals,
+    keys,
+    policies,
+    reporting,
+    signing,
+    snapshots,
+    stack,
+    statistics,
+    streams,
+    watching,
+)
 from portcullis.cli.faults import guarded
 from portcullis.cli.wiring import Wiring
 
@@ -15,8 +30,35 @@ WIDTH = 100
 """The columns that help is written in, whatever the terminal: what the reference shows is what one sees."""
 
 
-def build_app() -> typer.Typer:
-    """Assemble the commands."""
+_COMMANDS: dict[str, Callable[..., object] | typer.Typer] = {
+    "run": stack.run,
+    "serve": stack.serve,
+    "import": importing.app,
+    "publish": stack.publish,
+    "policy": policies.app,
+    "partner": keys.app,
+    "keys": signing.app,
+    "check": checking.check,
+    "caller": checking.caller,
+    "report": reporting.report,
+    "watch": watching.watch,
+    "decision": inspecting.decision_app,
+    "journal": journals.app,
+    "stream": streams.app,
+    "statistics": statistics.statistics,
+    "snapshot": snapshots.app,
+    "doctor": doctor.doctor,
+    "version": inspecting.version,
+}
+
+
+def build_app(only: str = "") -> typer.Typer:
+    """Assemble the commands.
+
+    Args:
+        only: the one that is wanted, where that is known; the others, whose options take Typer longer to work out than most
+            commands take, are then left out.
+    """
     app = typer.Typer(
         name="portcullis",
         help="Portcullis: may this customer do this?",
@@ -26,25 +68,20 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "terminal_width": WIDTH},
     )
-    app.command("run")(stack.run)
-    app.command("serve")(stack.serve)
-    app.add_typer(importing.app, name="import")
-    app.command("publish")(stack.publish)
-    app.add_typer(policies.app, name="policy")
-    app.add_typer(keys.app, name="partner")
-    app.add_typer(signing.app, name="keys")
-    app.command("check")(checking.check)
-    app.command("caller")(checking.caller)
-    app.add_typer(inspecting.decision_app, name="decision")
-    app.add_typer(snapshots.app, name="snapshot")
-    app.command("doctor")(doctor.doctor)
-    app.command("version")(inspecting.version)
+    # Without a callback Typer takes a command that is alone for the whole program.
+    app.callback()(_no_options)
+    for name in [only] if only in _COMMANDS else _COMMANDS:
+        part = _COMMANDS[name]
+        if isinstance(part, typer.Typer):
+            app.add_typer(part, name=name)
+        else:
+            app.command(name)(part)
     return app
 
 
 def execute(arguments: Sequence[str], wiring: Wiring) -> int:
     """Run one command line and give its exit code."""
-    app = build_app()
+    app = build_app(*arguments[:1])
 
     def command() -> int:
         given = app(args=list(arguments), prog_name="portcullis", standalone_mode=False, obj=wiring)
@@ -52,3 +89,7 @@ def execute(arguments: Sequence[str], wiring: Wiring) -> int:
         return given if isinstance(given, int) else 0
 
     return guarded(command)
+
+
+def _no_options() -> None:
+    pass

@@ -14,7 +14,8 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 def doctor(ctx: typer.Context, *, home: options.Home = None, as_json: options.Json = False) -> None:
     """Look at the stack, part by part, and say what to mend; exit 1 if something fails."""
-    from portcullis.cli.examinations import EXAMINATIONS, Finding, State  # noqa: PLC0415 - would slow `--help` down
+    from portcullis.cli.examinations import EXAMINATIONS  # noqa: PLC0415 - would slow `--help` down
+    from portcullis.cli.findings import Finding, State  # noqa: PLC0415 - likewise
 
     wiring = wiring_of(ctx)
     settings = wiring.settings(home=home)

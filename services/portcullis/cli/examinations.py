@@ -11,54 +11,39 @@ import math
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from portcullis.cli.exchange_examinations import exchange, spool
+from portcullis.cli.findings import MIB, NO_DISK_BYTES, NO_ROOM, Examination, Finding, State, finding_of
 from portcullis.cli.signing import WARN_DAYS, days_left
 from portcullis.cli.wiring import Wiring
 from portcullis.domain.editions import FORMAT
-from portcullis.domain.errors import PortcullisError, Refusal, SetupFault, SnapshotInvalid
+from portcullis.domain.errors import PortcullisError, Refusal, SnapshotInvalid
 
 if TYPE_CHECKING:
     from portcullis.config import Settings
     from portcullis.domain.editions import Edition
 
-KEY_FILES = ("token.key", "seal.key")
+KEY_FILES = {
+    "token.key": "",
+    "seal.key": "the registry, the publisher or the exchange",
+    "record.key": "the registry, the exchange or a shipper",
+    "journal.key": "the exchange",
+}
+"""The key files, and the parts that need one where not every host does."""
 SECRET_FILES = ("demo-keys.json", "operator-key")
 _STORE_MEND = "see that this host's trusted root is the publisher's; `portcullis snapshot verify` says what is wrong"
 _STORE_MENDS = {
     Refusal.STORE_EMPTY: "start the publisher (`portcullis serve publisher`), or `portcullis publish` once",
     Refusal.METADATA_EXPIRED: "is the publisher running? it signs anew every second",
 }
-_MIB = 1024 * 1024
-_LITTLE_DISK_BYTES = 1024 * _MIB
-_NO_DISK_BYTES = 100 * _MIB
+_LITTLE_DISK_BYTES = 1024 * MIB
 _EARLIEST_S = 1_767_225_600
 """2026-01-01, before which this release did not exist."""
 _TOLERATED_SKEW_S = 5.0
 _GATEWAY_TIMEOUT_S = 3.0
-
-
-class State(StrEnum):
-    """How a thing is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(NamedTuple):
-    """One thing looked at: how it is, and what to do to mend it ("" when nothing is to be done)."""
-
-    name: str
-    state: State
-    what: str
-    mend: str = ""
-
-
-Examination = Callable[[Wiring, "Settings"], Iterator[Finding]]
 
 
 def home(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -81,8 +66,8 @@ def home(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
 
 def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look whether the key files are there, private and whole."""
-    for name in KEY_FILES:
-        yield _key_file(name, settings.keys_path.absolute() / name)
+    for name, parts in KEY_FILES.items():
+        yield _key_file(name, settings.keys_path.absolute() / name, parts)
 
 
 def signing_keys(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -92,7 +77,7 @@ def signing_keys(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     try:
         roles = wiring.key_ceremony(settings, None).roles()
     except PortcullisError as fault:
-        yield _of(fault, "signing keys")
+        yield finding_of(fault, "signing keys")
         return
     silent = [each.role for each in roles if each.expires_at is None and all(key.state != "here" for key in each.keys)]
     late = [each.role for each in roles if (left := days_left(each, wiring.clock.now())) is not None and left < WARN_DAYS]
@@ -131,9 +116,9 @@ def disk(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    what = f"{free / _MIB:,.0f} MiB free"
-    if free < _NO_DISK_BYTES:
-        yield Finding("disk", State.FAIL, what, "make room: with a full disk no refusal can be recorded, so none is given")
+    what = f"{free / MIB:,.0f} MiB free"
+    if free < NO_DISK_BYTES:
+        yield Finding("disk", State.FAIL, what, NO_ROOM)
     elif free < _LITTLE_DISK_BYTES:
         yield Finding("disk", State.WARN, what, "make room before the journal and the next snapshot need it")
     else:
@@ -153,7 +138,7 @@ def registry(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     try:
         yield Finding("registry", State.OK, wiring.examine_registry(settings))
     except PortcullisError as fault:
-        yield _of(fault, "registry")
+        yield finding_of(fault, "registry")
 
 
 def journal(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -161,7 +146,7 @@ def journal(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     try:
         yield Finding("journal", State.OK, wiring.examine_journal(settings))
     except PortcullisError as fault:
-        yield _of(fault, "journal")
+        yield finding_of(fault, "journal")
 
 
 def store(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -173,7 +158,7 @@ def store(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         yield Finding("store", State.FAIL, fault.message, _STORE_MENDS.get(fault.refusal, _STORE_MEND))
         return
     except PortcullisError as fault:
-        yield _of(fault, "store")
+        yield finding_of(fault, "store")
         return
     age_s = wiring.clock.now() - vouched.vouched_at
     what = f"snapshot {vouched.version}, vouched for {age_s:.1f} s ago"
@@ -197,7 +182,7 @@ def replica(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
             edition, age_s = transaction.edition, opened.vouched_age_s()
             transaction.close()
     except PortcullisError as fault:
-        yield _of(fault, "replica")
+        yield finding_of(fault, "replica")
         return
     yield _replica(edition, age_s, settings)
     if stalled := [each.name for each in edition.lists if each.stalled_at is not None]:
@@ -235,7 +220,9 @@ EXAMINATIONS: tuple[Examination, ...] = (
     disk,
     clock,
     registry,
+    spool,
     journal,
+    exchange,
     store,
     replica,
     gateway,
@@ -243,10 +230,12 @@ EXAMINATIONS: tuple[Examination, ...] = (
 """In the order that a check depends on them."""
 
 
-def _key_file(name: str, path: Path) -> Finding:
+def _key_file(name: str, path: Path, parts: str) -> Finding:
     try:
         text = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
+        if parts:
+            return Finding(name, State.WARN, f"{path} is not there", f"restore it if this host runs {parts}")
         return Finding(
             name, State.FAIL, f"{path} is not there", "copy it from the registry's host, or start `portcullis run`"
         )
@@ -271,13 +260,6 @@ def _replica(edition: Edition, age_s: float, settings: Settings) -> Finding:
 
 def _stale_after_s(settings: Settings) -> float:
     return max(10.0, 5 * settings.follow_interval_s)
-
-
-def _of(fault: PortcullisError, name: str) -> Finding:
-    """A part that is not set up here is a warning; one that is and does not work is a failure."""
-    state = State.WARN if isinstance(fault, SetupFault) else State.FAIL
-    what, _, mend = fault.message.partition("; ")
-    return Finding(name, state, what, mend)
 
 
 def _is_open(path: Path) -> bool:

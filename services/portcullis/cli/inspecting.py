@@ -9,10 +9,11 @@ import typer
 
 from portcullis.cli import options
 from portcullis.cli.output import colour_of, print_fields, print_json, print_line, time_text
-from portcullis.cli.wiring import wiring_of
+from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
-    from portcullis.ports import DecisionRecord
+    from portcullis.config import Settings
+    from portcullis.ports import DecisionRecord, Replay
 
 decision_app = typer.Typer(help="Recorded decisions.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -29,17 +30,54 @@ def show_decision(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show the record of a decision. The look itself is recorded: who, when and why."""
+    """Show the record of a decision, and make it again from the lists of then. The look is recorded: who, when and why."""
+    from portcullis.domain.errors import NotFound  # noqa: PLC0415 - would slow every other command down
+
     wiring = wiring_of(ctx)
-    with wiring.journal(wiring.settings(home=home)) as journal:
-        record = journal.get(decision_id, actor=wiring.actor(), purpose=purpose)
+    settings = wiring.settings(home=home)
+    with wiring.journal(settings) as journal:
+        stored = journal.decision(decision_id, actor=wiring.actor(), purpose=purpose)
+    record = stored.record
+    if record is None:
+        raise NotFound("who this decision was about was erased on request; the log still proves that it was made")
+    again = _made_again(wiring, settings, record)
     if as_json:
         import msgspec  # noqa: PLC0415 - the record has brought it already
 
         # Even the pseudonyms of a person's documents stay in the journal.
-        print_json({name: value for name, value in msgspec.to_builtins(record).items() if name != "tokens"})
+        shown = {name: value for name, value in msgspec.to_builtins(record).items() if name != "tokens"}
+        print_json({"sequence": stored.sequence, **shown, "replay": _document(again)})
     else:
-        _show_record(record)
+        _show_record(stored.sequence, record)
+        _show_replay(again)
+
+
+def _made_again(wiring: Wiring, settings: Settings, record: DecisionRecord) -> Replay | str:
+    """Make a decision again, or say why that can't be done here."""
+    from portcullis.domain.errors import NotFound, SetupFault, Unavailable  # noqa: PLC0415 - as above
+
+    try:
+        return wiring.replay(settings, record)
+    except (SetupFault, NotFound, Unavailable) as fault:
+        return fault.message
+
+
+def _document(again: Replay | str) -> dict[str, object]:
+    if isinstance(again, str):
+        return {"same": None, "why": again}
+    return {"same": again.same, "outcome": again.outcome, "differences": list(again.differences)}
+
+
+def _show_replay(again: Replay | str) -> None:
+    print_line()
+    if isinstance(again, str):
+        print_line(f"  not made again: {again}")
+    elif again.same:
+        print_line("  made again from the policy and the entries of its snapshot: the same answer")
+    else:
+        print_line("  made again from the policy and the entries of its snapshot: ANOTHER ANSWER")
+        for difference in again.differences:
+            print_line(f"    {difference}")
 
 
 def version(*, as_json: options.Json = False) -> None:
@@ -53,11 +91,12 @@ def version(*, as_json: options.Json = False) -> None:
         typer.echo(f"portcullis {release} (Python {python})")
 
 
-def _show_record(record: DecisionRecord) -> None:
+def _show_record(sequence: int, record: DecisionRecord) -> None:
     print_line(colour_of(record.outcome), f"  {record.action}")
     print_fields(
         (
             ("decision", record.decision_id),
+            ("in the log", f"entry {sequence}"),
             ("decided", time_text(record.decided_at)),
             ("partner", record.partner),
             ("purpose", record.purpose),

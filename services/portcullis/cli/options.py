@@ -38,4 +38,11 @@ As = Annotated[
         show_default=False,
     ),
 ]
+Partner = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="PARTNER", help="Use this partner's key from demo-keys.json of the home.", show_default=False
+    ),
+]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON document a line instead of text.")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="The deadline of the call.")]

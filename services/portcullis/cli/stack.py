@@ -18,6 +18,8 @@ class Part(StrEnum):
     GATEWAY = "gateway"
     FOLLOWER = "follower"
     PUBLISHER = "publisher"
+    SHIPPER = "shipper"
+    EXCHANGE = "exchange"
     REGISTRY = "registry"
 
 

@@ -5,7 +5,7 @@ Whatever is costly to import is imported by the wiring when a command asks for i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -16,20 +16,25 @@ if TYPE_CHECKING:
     from portcullis.cli.progress import Progress
     from portcullis.client import Client
     from portcullis.config import Settings
+    from portcullis.domain.checkpoints import VerifierKey
     from portcullis.domain.errors import PolicyProblem
+    from portcullis.domain.log_findings import LogFinding, Verified
     from portcullis.domain.policies import Policy
     from portcullis.ports import (
         ApiKeyDesk,
         Clock,
+        DecisionRecord,
         HeldImportDesk,
         ImportReport,
         Journal,
         KeyCeremony,
         RegistryStore,
+        Replay,
         Replica,
         SnapshotStore,
         TrustedSnapshots,
     )
+    from portcullis.ports.relay import StreamDesk
 
 
 class Wiring(Protocol):
@@ -83,6 +88,64 @@ class Wiring(Protocol):
 
     def journal(self, settings: Settings) -> AbstractContextManager[Journal]:
         """Open the journal; the errors are those of the registry's."""
+        ...
+
+    def replay(self, settings: Settings, record: DecisionRecord) -> Replay:
+        """Make a decision again from the registry as it stood then.
+
+        Raises:
+            SetupFault: there is no registry here, or a key file is missing.
+            NotFound: the registry has not come to the change that the decision was made from.
+            RegistryUnavailable: the database can't be reached.
+        """
+        ...
+
+    def verify_journal(
+        self,
+        settings: Settings,
+        *,
+        given: str | None,
+        key: VerifierKey | None,
+        found: Callable[[LogFinding], None],
+        progress: Progress | None,
+    ) -> Verified:
+        """Verify the whole journal, against a checkpoint's note given and what this host's signer remembers.
+
+        Without a key, the one of this home is taken.
+
+        Raises:
+            SetupFault: there is no such database, or no key was given and none is here.
+            JournalUnavailable: the database can't be read.
+        """
+        ...
+
+    def journal_key(self, settings: Settings) -> VerifierKey:
+        """Give what this home's journal's checkpoints are verified with; raises as `verify_journal`."""
+        ...
+
+    def probe_tokens(self, settings: Settings, kind: str, value: str, country: str) -> Sequence[bytes]:
+        """Give the tokens that a check asks about for an identifier.
+
+        Raises:
+            InvalidIdentifier: it can't be what it says.
+            SetupFault: the token key is missing.
+        """
+        ...
+
+    def streams(self, settings: Settings) -> AbstractContextManager[StreamDesk]:
+        """Open the streams of this home.
+
+        Raises:
+            SetupFault: there is no such database, or a key file is missing.
+        """
+        ...
+
+    def rotate_stream_key(self, settings: Settings) -> str:
+        """Make a new key that tokens are signed with; gives its id.
+
+        Raises:
+            SetupFault: the key file can't be read or written.
+        """
         ...
 
     def store(self, settings: Settings) -> AbstractContextManager[SnapshotStore]:

@@ -12,6 +12,8 @@
     if not decision.allowed:
         ...
 
+`report_events` tells the authorities what became of a decision, `watch_changes` what changed on their lists.
+
 `AioClient` has the same methods for asyncio. Every call has a deadline. An error is never an answer: see
 `portcullis.client.errors`. Neither client survives a fork: make one in each process, after it (gunicorn: in
 ``post_fork``; multiprocessing: in the worker, or use the "spawn" start method).
@@ -20,6 +22,8 @@
 from portcullis.client.aio import AioClient
 from portcullis.client.blocking import Client
 from portcullis.client.errors import (
+    Aborted,
+    AlreadyExists,
     Cancelled,
     ClientError,
     DeadlineExceeded,
@@ -27,13 +31,36 @@ from portcullis.client.errors import (
     InternalError,
     InvalidArgument,
     NotFound,
+    OutOfRange,
     PermissionDenied,
+    ProofFailed,
     ResourceExhausted,
     Unauthenticated,
     Unavailable,
     UnexpectedAnswer,
     Violation,
 )
+from portcullis.client.events import (
+    Change,
+    ChangeKind,
+    CommitmentPublished,
+    Enforced,
+    Event,
+    EventAnswer,
+    Heartbeat,
+    IdentityMismatch,
+    NoticeChannel,
+    NoticeServed,
+    Overridden,
+    OverrideReason,
+    Receipt,
+    Reviewed,
+    ReviewVerdict,
+    Settled,
+    SettlementClaimed,
+    Terminated,
+)
+from portcullis.client.proofs import Checkpoint, CheckpointKey, ConsistencyProof, InclusionProof, ProvenReceipt
 from portcullis.client.values import (
     Answer,
     AttributeValue,
@@ -48,27 +75,54 @@ from portcullis.client.values import (
 )
 
 __all__ = [
+    "Aborted",
     "AioClient",
+    "AlreadyExists",
     "Answer",
     "AttributeValue",
     "CallerAnswer",
     "Cancelled",
+    "Change",
+    "ChangeKind",
+    "Checkpoint",
+    "CheckpointKey",
     "Client",
     "ClientError",
+    "CommitmentPublished",
+    "ConsistencyProof",
     "DeadlineExceeded",
     "Decision",
     "Effect",
+    "Enforced",
+    "Event",
+    "EventAnswer",
     "FailedPrecondition",
+    "Heartbeat",
     "Identifier",
+    "IdentityMismatch",
+    "InclusionProof",
     "InternalError",
     "InvalidArgument",
     "NotFound",
+    "NoticeChannel",
+    "NoticeServed",
+    "OutOfRange",
     "Outcome",
+    "Overridden",
+    "OverrideReason",
     "PermissionDenied",
+    "ProofFailed",
+    "ProvenReceipt",
     "Question",
     "Reason",
+    "Receipt",
     "ResourceExhausted",
+    "ReviewVerdict",
+    "Reviewed",
+    "Settled",
+    "SettlementClaimed",
     "Snapshot",
+    "Terminated",
     "Unauthenticated",
     "Unavailable",
     "UnexpectedAnswer",

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2
 
 from portcullis.client.channels import HEALTH_CHECK, ChannelGuard, call_metadata, channel_options
-from portcullis.client.errors import DeadlineExceeded, Unavailable, error_of_call
+from portcullis.client.errors import ClientError, DeadlineExceeded, Unavailable, error_of_call
+from portcullis.client.event_messages import (
+    EVENT_BATCH,
+    checkpoint_of,
+    consistency_of,
+    event_answers_of,
+    message_of,
+    proven_receipt_of,
+    unreported,
+    watched_of,
+)
+from portcullis.client.events import Event, EventAnswer, Watched
 from portcullis.client.messages import BATCH, answer_of, answers_of, caller_of, chunks, decision_of, failed, request_of
+from portcullis.client.proofs import Checkpoint, ConsistencyProof, ProvenReceipt
+from portcullis.client.resuming import SILENCE_S, Resumption, silent
 from portcullis.client.values import Answer, AttributeValue, CallerAnswer, Decision, Identifier, Question
-from portcullis.v1 import caller_service_pb2, caller_service_pb2_grpc, check_service_pb2, check_service_pb2_grpc
+from portcullis.v1 import (
+    caller_service_pb2,
+    caller_service_pb2_grpc,
+    check_service_pb2,
+    check_service_pb2_grpc,
+    sharing_service_pb2,
+    sharing_service_pb2_grpc,
+)
 
+_T = TypeVar("_T")
+_Response = TypeVar("_Response")
+
+Events = Iterable[Event] | AsyncIterable[Event]
 Questions = Iterable[tuple[str, Question]] | AsyncIterable[tuple[str, Question]]
 
 
@@ -50,6 +75,7 @@ class AioClient:
         self._guard = ChannelGuard()
         self._checks = check_service_pb2_grpc.CheckServiceStub(self._channel)
         self._callers = caller_service_pb2_grpc.CallerServiceStub(self._channel)
+        self._sharing = sharing_service_pb2_grpc.SharingServiceStub(self._channel)
         self._health = self._channel.unary_unary(
             HEALTH_CHECK,
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -145,6 +171,99 @@ class AioClient:
             raise error_of_call(fault) from None
         return caller_of(response)
 
+    async def report_events(self, events: Iterable[Event], *, timeout_s: float = 10.0) -> list[EventAnswer]:
+        """Report any number of events, in calls of up to 500, one after another.
+
+        Gives one answer for each event, in their order. Nothing is raised for a call that fails: each event of it gets the
+        call's error, and the other calls stand. Report what has no receipt again: an event that is there already gets its
+        first receipt. ``timeout_s`` is for each call.
+
+        Raises:
+            TypeError: an event holds a value of a type that the contract has no place for.
+            ValueError: a time without a zone, or a code that the contract does not name.
+        """
+        return [answer async for answer in self.stream_events(events, batch=EVENT_BATCH, timeout_s=timeout_s)]
+
+    async def stream_events(
+        self, events: Events, *, batch: int = 100, timeout_s: float = 10.0
+    ) -> AsyncIterator[EventAnswer]:
+        """Report events as they come, in calls of ``batch``, and give each answer as it comes; as `report_events`.
+
+        No more than one call's events are read ahead. ``timeout_s`` is for each call.
+        """
+        self._guard.check()
+        chunk: list[Event] = []
+        async for event in _each(events):
+            chunk.append(event)
+            if len(chunk) == min(batch, EVENT_BATCH):
+                for answer in await self._report(chunk, timeout_s):
+                    yield answer
+                chunk = []
+        if chunk:
+            for answer in await self._report(chunk, timeout_s):
+                yield answer
+
+    async def get_receipt(self, event_id: str, *, timeout_s: float | None = None) -> ProvenReceipt:
+        """Give the receipt of an event that you have reported, with its proof once there is one.
+
+        Raises:
+            ClientError: there is no receipt; NotFound when you have reported no such event.
+        """
+        request = sharing_service_pb2.GetReceiptRequest(event_id=event_id)
+        return proven_receipt_of(await self._called(self._sharing.GetReceipt, request, timeout_s))
+
+    async def get_checkpoint(self, *, timeout_s: float | None = None) -> Checkpoint | None:
+        """Give the log's newest signed checkpoint, None while the log is empty.
+
+        Raises:
+            ClientError: there is no answer.
+        """
+        request = sharing_service_pb2.GetCheckpointRequest()
+        response = await self._called(self._sharing.GetCheckpoint, request, timeout_s)
+        return checkpoint_of(response.checkpoint) if response.HasField("checkpoint") else None
+
+    async def get_consistency_proof(
+        self, first_size: int, second_size: int = 0, *, timeout_s: float | None = None
+    ) -> ConsistencyProof:
+        """Give the proof that the log of a later size (0: the newest checkpoint's) adds to an earlier one.
+
+        Raises:
+            ClientError: there is no proof.
+        """
+        request = sharing_service_pb2.GetConsistencyProofRequest(first_size=first_size, second_size=second_size)
+        return consistency_of(await self._called(self._sharing.GetConsistencyProof, request, timeout_s))
+
+    async def watch_changes(
+        self, cursor: str = "", *, lists: Iterable[str] = (), silence_s: float = SILENCE_S
+    ) -> AsyncIterator[Watched]:
+        """Give the changes on the lists of your agreements, and heartbeats, without end.
+
+        ``cursor`` is the last one that you have dealt with, "" for what happens from now on, "oldest" for everything that is
+        kept. Once it was answered, a watch resumes by itself from the last cursor when its stream breaks, or brings
+        nothing for ``silence_s`` seconds. Leaving the loop ends it.
+
+        Raises:
+            ClientError: there is nothing to watch, or not any more: OutOfRange for a cursor that is too old.
+        """
+        resumption, named = Resumption(), tuple(lists)
+        while True:
+            self._guard.check()
+            error: ClientError | None = None
+            request = sharing_service_pb2.WatchChangesRequest(cursor=cursor, lists=named)
+            call = self._sharing.WatchChanges(request, metadata=self._metadata)
+            try:
+                while isinstance(response := await _heard(call, silence_s), sharing_service_pb2.WatchChangesResponse):
+                    resumption.received()
+                    cursor = response.cursor
+                    yield watched_of(response)
+            except TimeoutError:
+                error = silent(silence_s)
+            except grpc.aio.AioRpcError as fault:
+                error = error_of_call(fault)
+            finally:
+                call.cancel()
+            await asyncio.sleep(resumption.pause_s(error))
+
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """Ask whether the gateway is there and serves; False when it can't be reached in time.
 
@@ -177,6 +296,21 @@ class AioClient:
     def _deadline(self, timeout_s: float | None) -> float:
         return self._timeout_s if timeout_s is None else timeout_s
 
+    async def _called(self, method: Callable[..., Awaitable[_Response]], request: Any, timeout_s: float | None) -> _Response:
+        self._guard.check()
+        try:
+            return await method(request, timeout=self._deadline(timeout_s), metadata=self._metadata)
+        except grpc.aio.AioRpcError as fault:
+            raise error_of_call(fault) from None
+
+    async def _report(self, events: list[Event], timeout_s: float) -> list[EventAnswer]:
+        request = sharing_service_pb2.ReportEventsRequest(events=map(message_of, events))
+        try:
+            response = await self._sharing.ReportEvents(request, timeout=timeout_s, metadata=self._metadata)
+        except grpc.aio.AioRpcError as fault:
+            return unreported(error_of_call(fault), events)
+        return event_answers_of(response, events)
+
     async def _batch(self, questions: list[Question], timeout_s: float) -> list[Answer]:
         request = check_service_pb2.BatchCheckRequest(requests=map(request_of, questions))
         try:
@@ -195,10 +329,20 @@ async def _requests(questions: Questions, faults: list[Exception]) -> AsyncItera
         faults.append(fault)
 
 
-async def _each(questions: Questions) -> AsyncIterator[tuple[str, Question]]:
-    if isinstance(questions, AsyncIterable):
-        async for each in questions:
+async def _each(items: Iterable[_T] | AsyncIterable[_T]) -> AsyncIterator[_T]:
+    if isinstance(items, AsyncIterable):
+        async for each in items:
             yield each
     else:
-        for each in questions:
+        for each in items:
             yield each
+
+
+async def _heard(call: Any, silence_s: float) -> object:
+    """Give the next message of a watch; something else when its stream has ended.
+
+    Raises:
+        TimeoutError: it was silent for too long.
+    """
+    async with asyncio.timeout(silence_s):
+        return await call.read()

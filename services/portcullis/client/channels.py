@@ -1,8 +1,9 @@
 """How the SDK talks: the gRPC service config and channel options, the same for both clients.
 
-Retries are gRPC's own. Only UNAVAILABLE is tried again: the gateway sends it when it has given no decision. A throttle
-stops retries while a gateway fails, so that they can't pile up on it. RESOURCE_EXHAUSTED is the gateway's plea to send
-less, so it is never tried again. A stream is not retried: what was asked on it is the caller's to ask anew.
+Retries are gRPC's own. Only UNAVAILABLE is tried again: the gateway sends it when it has given no decision or acknowledged
+no event, and an event that is reported twice is one event. A throttle stops retries while a gateway fails, so that they
+can't pile up on it. RESOURCE_EXHAUSTED is the gateway's plea to send less, so it is never tried again. A stream is not
+retried: what was asked on it is the caller's to ask anew, and a watch resumes by itself (`portcullis.client.resuming`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ _RETRIED = (
     {"service": "portcullis.v1.CheckService", "method": "Check"},
     {"service": "portcullis.v1.CheckService", "method": "BatchCheck"},
     {"service": "portcullis.v1.CallerService", "method": "LookupCaller"},
+    {"service": "portcullis.v1.SharingService", "method": "ReportEvents"},
+    {"service": "portcullis.v1.SharingService", "method": "GetReceipt"},
+    {"service": "portcullis.v1.SharingService", "method": "GetCheckpoint"},
+    {"service": "portcullis.v1.SharingService", "method": "GetConsistencyProof"},
 )
 
 SERVICE_CONFIG = json.dumps(

@@ -5,12 +5,16 @@
     ├── Unauthenticated      no API key, a wrong one or a revoked one
     ├── PermissionDenied     the agreement does not cover it: see ``reason`` and ``metadata``
     ├── NotFound             no such thing, or none that you may see
-    ├── FailedPrecondition   no list covers the action, or the snapshot asked for is not here: see ``reason``
+    ├── FailedPrecondition   no list covers the action, or the snapshot or decision named is not here: see ``reason``
+    ├── AlreadyExists        another event of this event_id was reported before
+    ├── OutOfRange           a cursor whose changes are not kept any more: ``metadata`` has the ``oldest`` that is
+    ├── Aborted              a stream that was not read for too long
     ├── ResourceExhausted    a quota or a size limit: wait ``retry_after_s`` if it is given
     ├── Unavailable          the gateway can't be reached, or can't answer just now; the call was tried again already
     ├── DeadlineExceeded     no answer in time; whether a refusal was recorded is not known
     ├── Cancelled            the call was given up on this side
     ├── UnexpectedAnswer     an answer that this release of the SDK can't read safely
+    ├── ProofFailed          a log that does not keep its word, or a proof that does not show it
     └── InternalError        a fault of the gateway, or any other status
 
 No error is an answer: none of them means ALLOW. What to do with a customer then is the partner's own, declared choice.
@@ -81,7 +85,19 @@ class NotFound(ClientError):
 
 
 class FailedPrecondition(ClientError):
-    """No list of the agreement covers the action, or the snapshot asked for did not arrive in time."""
+    """No list covers the action, or the snapshot asked for or the decision reported on has not arrived."""
+
+
+class AlreadyExists(ClientError):
+    """Another event of this ``event_id`` was reported before."""
+
+
+class OutOfRange(ClientError):
+    """The changes after a cursor are not kept any more; ``metadata["oldest"]`` is where to start from."""
+
+
+class Aborted(ClientError):
+    """A stream was not read for too long."""
 
 
 class ResourceExhausted(ClientError):
@@ -104,13 +120,19 @@ class UnexpectedAnswer(ClientError):
     """An answer that this release of the SDK can't read safely, such as an outcome that it does not know."""
 
 
+class ProofFailed(ClientError):
+    """What the log claims is not so, or the proof does not show it. Keep all of them: they are evidence."""
+
+
 class InternalError(ClientError):
     """A fault of the gateway, or a status that has no class of its own."""
 
 
 _BY_STATUS: Mapping[grpc.StatusCode, type[ClientError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
-    grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
+    grpc.StatusCode.OUT_OF_RANGE: OutOfRange,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.ABORTED: Aborted,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
     grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.NOT_FOUND: NotFound,

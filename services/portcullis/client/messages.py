@@ -112,6 +112,7 @@ def reason_of(message: types_pb2.Reason) -> Reason:
         until=_time(message.until) if message.HasField("until") else None,
         redress_url=message.redress_url,
         message=message.message,
+        subject=message.subject,
     )
 
 

@@ -89,7 +89,8 @@ class Question:
 class Reason:
     """Why an outcome is as it is, in the words that the customer must be told.
 
-    ``case_reference`` is "" and ``until`` None when a list was out of date and its declared fail mode applied.
+    ``case_reference`` is "" and ``until`` None when a list was out of date and its declared fail mode applied. ``subject``
+    names the entry for you alone, as a change on its list does; "" likewise.
     """
 
     list: str
@@ -101,6 +102,7 @@ class Reason:
     until: datetime | None
     redress_url: str
     message: str
+    subject: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

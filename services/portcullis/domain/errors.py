@@ -11,11 +11,16 @@
     ├── NotCovered              no list of the agreement has a measure on the action
     ├── NotFound                no such thing, or none that this caller may see
     ├── ImportNotHeld           an import that can't be approved or rejected any more
+    ├── EventConflict           another event of this id was reported before
+    ├── DecisionUnknown         no such decision of this partner, or not here yet
+    ├── CursorExpired           a cursor that the feed has nothing for any more
+    ├── ReaderTooSlow           a stream that was not read for too long
     ├── SnapshotBehind          the snapshot asked for did not arrive in time
     ├── Unavailable             a part that this call needs is not there just now
     │   ├── NoSnapshot          no verified snapshot yet
     │   ├── RecordUnavailable   a decision can't be made durable
     │   ├── RegistryUnavailable the registry's database can't be used
+    │   ├── JournalUnavailable  the journal's database can't be used
     │   ├── StoreUnavailable    the transport of snapshots can't be reached
     │   └── LeaseLost           another publisher holds the lease
     ├── SnapshotInvalid         a published file is not what its metadata says
@@ -140,6 +145,48 @@ class ImportNotHeld(PortcullisError):
     reason = "ERROR_REASON_IMPORT_NOT_HELD"
 
 
+class EventConflict(PortcullisError):
+    """Another event of this id was reported before."""
+
+    reason = "ERROR_REASON_EVENT_CONFLICT"
+
+    def __init__(self) -> None:
+        super().__init__("event_id: another event of this id was reported before; give every event an id of its own")
+
+
+class DecisionUnknown(PortcullisError):
+    """The partner has no decision of this id, or its record has not arrived yet."""
+
+    reason = "ERROR_REASON_DECISION_UNKNOWN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "decision_id: no decision of yours with this id is in the journal; a record follows its answer within seconds: "
+            "try again, then look at the id"
+        )
+
+
+class CursorExpired(PortcullisError):
+    """The changes after a cursor are not kept any more, or it is of another feed."""
+
+    reason = "ERROR_REASON_CURSOR_EXPIRED"
+
+    def __init__(self, oldest: str) -> None:
+        super().__init__(
+            f"cursor: what followed it is not kept any more; start from {oldest}, and check again whom you act upon",
+            metadata={"oldest": oldest},
+        )
+
+
+class ReaderTooSlow(PortcullisError):
+    """A stream was not read for too long."""
+
+    reason = "ERROR_REASON_READER_TOO_SLOW"
+
+    def __init__(self) -> None:
+        super().__init__("the stream was not read for too long; resume from the last cursor received")
+
+
 class SnapshotBehind(PortcullisError):
     """The snapshot asked for did not arrive within the deadline."""
 
@@ -172,6 +219,15 @@ class RegistryUnavailable(Unavailable):
     """The registry's database can't be reached or written."""
 
     reason = "ERROR_REASON_REGISTRY_UNAVAILABLE"
+
+
+class JournalUnavailable(Unavailable):
+    """The journal's database can't be reached or written; nothing was acknowledged."""
+
+    reason = "ERROR_REASON_JOURNAL_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("the journal can't be written or read just now, and nothing was acknowledged; try again")
 
 
 class StoreUnavailable(Unavailable):

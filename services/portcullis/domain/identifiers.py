@@ -123,9 +123,11 @@ def canonical_country(country: str) -> str:
 
 
 def prepare() -> None:
-    """Load the libraries behind the long paths, some 0.4 s of one core, so that no later check has to wait for them."""
-    import stdnum.cn.ric  # noqa: PLC0415 - this is the place to load it
+    """Load the libraries behind the long paths, some 0.1 s of one core, so that no later check has to wait for them.
+
+    phonenumbers' metadata, of about as much again, is left to `portcullis.domain.phone_numbers.read_plans`.
+    """
+    import phonenumbers  # noqa: F401, PLC0415 - this is the place to load it
+    import stdnum.cn.ric  # noqa: PLC0415 - likewise
     import stdnum.cn.uscc  # noqa: PLC0415 - likewise
     import stdnum.imo  # noqa: F401, PLC0415 - likewise
-
-    phone_numbers.prepare()

@@ -36,6 +36,7 @@ from portcullis.domain.policies import (
     Policy,
     RestrictedList,
 )
+from portcullis.domain.protected import deciding_attributes
 
 CALL_IDENTIFY = "call.identify"
 """The action behind CallerService."""
@@ -64,8 +65,9 @@ class BoundMeasure(NamedTuple):
 class Plan(NamedTuple):
     """What may speak about one action, for one partner and purpose, within [``begins``, ``ends``) Unix seconds.
 
-    ``by_list`` has the measures by the number of their list. ``looked_at`` names the attributes that the conditions look
-    at. ``blank`` is what no attribute at all binds to, or None where the action requires one.
+    ``by_list`` has the measures by the number of their list. ``looked_at`` names the attributes that deciding looks at, for
+    the conditions and to tell a protected form of the action. ``blank`` is what no attribute at all binds to, or None where
+    the action requires one.
     """
 
     partner: str
@@ -149,7 +151,7 @@ class Plans:
             by_list=by_list,
             binder=self._binders[action],
             blank=_blank(self._binders[action]),
-            looked_at=frozenset[str]().union(*(measure.condition.attributes for measure in measures)),
+            looked_at=frozenset(deciding_attributes(action)).union(*(each.condition.attributes for each in measures)),
         )
 
     def _bind(self, partner: Partner, action: Action, lists: set[str]) -> dict[int, tuple[BoundMeasure, ...]]:

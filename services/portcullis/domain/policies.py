@@ -10,6 +10,9 @@ from enum import StrEnum
 
 import msgspec
 
+from portcullis.domain.changes import ChangeKind
+from portcullis.domain.shared_events import EventKind
+
 DEFAULT_GUARD_PERCENT = 5
 """How much of its entries in force a list gives up in one import without asking, in percent,"""
 DEFAULT_GUARD_ENTRIES = 1000
@@ -93,7 +96,8 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``max_term_s`` is the longest an entry may bind and ``max_age_s`` how old a snapshot may be before ``on_stale``
     applies, both in seconds. ``published_from`` and ``published_until`` (Unix seconds) are the publication period of a
     PUBLIC list. ``identifier_kinds`` are what its entries may carry. An import that takes away more than ``guard_percent``
-    of its entries in force, and more than ``guard_entries``, is held (`portcullis.domain.guards`).
+    of its entries in force, and more than ``guard_entries``, is held (`portcullis.domain.guards`). Partners may report that
+    they ended a service for misconduct where it ``takes_terminations``.
     """
 
     name: str
@@ -112,12 +116,14 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     published_until: int | None = None
     guard_percent: int = DEFAULT_GUARD_PERCENT
     guard_entries: int = DEFAULT_GUARD_ENTRIES
+    takes_terminations: bool = False
 
 
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one partner may ask: any of these actions, for any of these purposes, answered from these lists.
+    """What one partner may ask and share: any of these actions, for any of these purposes, answered from these lists.
 
-    It holds from ``valid_from`` until ``valid_until`` (Unix seconds, end exclusive).
+    About these lists it may report ``events`` of these kinds, and is told ``changes`` of these kinds; all of them unless an
+    agreement says otherwise. It holds from ``valid_from`` until ``valid_until`` (Unix seconds, end exclusive).
     """
 
     lists: tuple[str, ...]
@@ -125,6 +131,12 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purposes: tuple[str, ...]
     valid_from: int
     valid_until: int
+    events: tuple[EventKind, ...] = tuple(EventKind)
+    changes: tuple[ChangeKind, ...] = tuple(ChangeKind)
+
+    def is_in_force(self, now: float) -> bool:
+        """Say whether it holds at a time (Unix seconds)."""
+        return self.valid_from <= now < self.valid_until
 
 
 class Partner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,3 +158,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def list_named(self, name: str) -> RestrictedList | None:
         """Find a list by its name."""
         return next((each for each in self.lists if each.name == name), None)
+
+    def partner_named(self, name: str) -> Partner | None:
+        """Find a partner by its name."""
+        return next((each for each in self.partners if each.name == name), None)

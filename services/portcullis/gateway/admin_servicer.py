@@ -11,11 +11,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from portcullis.config import Transport
 from portcullis.domain.decisions import Outcome
+from portcullis.domain.errors import NotFound
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.answers import OUTCOMES
 from portcullis.gateway.front import Front, Handlers
 from portcullis.gateway.views import Held
-from portcullis.ports import ApiKey, ApiKeyDesk, DecisionRecord, Journal
+from portcullis.ports import ApiKey, ApiKeyDesk, Journal, StoredDecision
 from portcullis.v1 import admin_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
@@ -60,8 +61,8 @@ class AdminServicer:
 
     async def get_decision(self, caller: Caller, request: pb.GetDecisionRequest) -> pb.GetDecisionResponse:
         """Give the record of one decision; the look is noted."""
-        record = await asyncio.to_thread(self._journal.get, request.decision_id, actor=caller.holder, purpose=_INQUIRY)
-        return _decision(record)
+        stored = await asyncio.to_thread(self._journal.decision, request.decision_id, actor=caller.holder, purpose=_INQUIRY)
+        return _decision(stored)
 
     async def create_api_key(self, caller: Caller, request: pb.CreateApiKeyRequest) -> pb.CreateApiKeyResponse:
         """Make a key for a partner."""
@@ -79,7 +80,10 @@ class AdminServicer:
         return pb.ListApiKeysResponse(keys=[_key(each) for each in keys])
 
 
-def _decision(record: DecisionRecord) -> pb.GetDecisionResponse:
+def _decision(stored: StoredDecision) -> pb.GetDecisionResponse:
+    record = stored.record
+    if record is None:
+        raise NotFound("who this decision was about was erased on request; the log still proves that it was made")
     # The tokens stand for the person's identifiers; an operator who looks at a decision has no need of them.
     shown = {name: value for name, value in msgspec.to_builtins(record).items() if name != "tokens"}
     response = pb.GetDecisionResponse(

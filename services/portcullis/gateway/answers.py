@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from portcullis.domain.decisions import Hit, Outcome, Verdict
 from portcullis.domain.editions import Edition, Legal
 from portcullis.domain.policies import Effect
+from portcullis.domain.subjects import SubjectNames
 from portcullis.v1 import check_service_pb2, types_pb2
 
 DECISION_ID_LENGTH = 32
@@ -42,6 +44,13 @@ _REVIEW_MESSAGE = (
 
 LegalTables = Mapping[int, tuple[Legal, ...]]
 """What records rest on, by the number of their list; a record names its row."""
+
+
+class PartnerNames(NamedTuple):
+    """How the entries of an answer are named: for its partner alone."""
+
+    subjects: SubjectNames
+    partner: str
 
 
 class DecisionIds:
@@ -105,20 +114,20 @@ def varint(number: int) -> bytes:
 
 
 def response_of(
-    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: LegalTables
+    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: LegalTables, names: PartnerNames
 ) -> check_service_pb2.CheckResponse:
     """Build the answer of a verdict. What is in shadow is not disclosed."""
     return check_service_pb2.CheckResponse(
         decision_id=decision_id,
         outcome=OUTCOMES[verdict.outcome],
-        reasons=[reason_of(hit, legal) for hit in verdict.hits if not hit.measure.shadow],
+        reasons=[reason_of(hit, legal, names) for hit in verdict.hits if not hit.measure.shadow],
         snapshot=line.info,
         degraded=verdict.degraded,
         shadow_outcome=OUTCOMES[verdict.shadow_outcome],
     )
 
 
-def reason_of(hit: Hit, legal: LegalTables) -> types_pb2.Reason:
+def reason_of(hit: Hit, legal: LegalTables, names: PartnerNames) -> types_pb2.Reason:
     """Build the reason of a hit, in the words the subject must be told."""
     source = hit.measure.list
     reason = types_pb2.Reason(
@@ -134,4 +143,5 @@ def reason_of(hit: Hit, legal: LegalTables) -> types_pb2.Reason:
     reason.message = _REVIEW_MESSAGE if softened else hit.measure.message
     reason.case_reference = hit.record.case_reference
     reason.until.seconds = hit.record.until
+    reason.subject = names.subjects.name(names.partner, hit.record.list_number, hit.record.entry_id)
     return reason

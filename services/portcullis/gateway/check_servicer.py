@@ -1,6 +1,6 @@
 """CheckService: Check, BatchCheck and StreamCheck over the check desk.
 
-No call keeps a view while it waits, for a snapshot or for the journal: a version that is read can't be cleared away, and
+No call keeps a view while it waits, for a snapshot or for the spool: a version that is read can't be cleared away, and
 there is room for only so many.
 """
 

@@ -1,6 +1,6 @@
 """The check desk: one check from request to answer, whichever service it came through.
 
-Nothing here waits but the journal, and only a decision with a reason goes there: it is durable before its answer leaves
+Nothing here waits but the spool, and only a decision with a reason goes there: it is durable before its answer leaves
 (rule 7). An ALLOW without a hit is counted and forgotten.
 """
 
@@ -15,8 +15,9 @@ from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted, R
 from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.plans import Plan
 from portcullis.domain.policies import AttributeValue
+from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.answers import DecisionIds, response_of
+from portcullis.gateway.answers import DecisionIds, PartnerNames, response_of
 from portcullis.gateway.requests import (
     MAX_IDENTIFIERS,
     AddProbes,
@@ -28,7 +29,7 @@ from portcullis.gateway.requests import (
 from portcullis.gateway.short_path import split
 from portcullis.gateway.views import View
 from portcullis.metrics import CheckTally
-from portcullis.ports import Clock, DecisionRecord, Journal, RecordedReason
+from portcullis.ports import Clock, DecisionRecord, DecisionSpool, RecordedReason
 from portcullis.v1 import check_service_pb2
 
 
@@ -61,12 +62,14 @@ class CheckDesk:
         self,
         *,
         tokeniser: Tokeniser,
-        journal: Journal,
+        subjects: SubjectNames,
+        spool: DecisionSpool,
         clock: Clock,
         tally: CheckTally,
     ) -> None:
         self._probes: AddProbes = tokeniser.probes
-        self._journal = journal
+        self._subjects = subjects
+        self._spool = spool
         self.clock = clock
         self._now = clock.now
         self.tally = tally
@@ -153,7 +156,8 @@ class CheckDesk:
     def answer(self, view: View, question: Question, verdict: Verdict, now: float) -> Answer:
         """Build the answer and the record of a verdict that is no plain miss."""
         decision_id = self.next_id().decode()
-        response = response_of(verdict, decision_id, view.line, view.legal)
+        names = PartnerNames(self._subjects, question.plan.partner)
+        response = response_of(verdict, decision_id, view.line, view.legal, names)
         return Answer(response, _record(decision_id, view, question, verdict, now), verdict)
 
     async def make_durable(self, answers: Sequence[Answer]) -> None:
@@ -171,14 +175,14 @@ class CheckDesk:
     async def _append(self, records: Sequence[DecisionRecord], answers: Sequence[Answer]) -> None:
         started = time.perf_counter()
         try:
-            await self._journal.append(records)
+            await self._spool.append(records)
         except RecordUnavailable:
-            self.tally.journal_failed()
+            self.tally.spool_failed()
             for answer in answers:
                 if not answer.record.reasons:
                     self.tally.verdict(answer.verdict)
             raise
-        self.tally.journalled(len(records), time.perf_counter() - started)
+        self.tally.spooled(len(records), time.perf_counter() - started)
 
 
 def _record(decision_id: str, view: View, question: Question, verdict: Verdict, now: float) -> DecisionRecord:
@@ -194,11 +198,18 @@ def _record(decision_id: str, view: View, question: Question, verdict: Verdict, 
         degraded=verdict.degraded,
         dry_run=question.dry_run,
         snapshot_version=view.version,
+        registry_seq=view.edition.registry_seq,
+        stale=_stale_names(plan, view),
         partner_reference=question.reference,
         tokens=tuple(token.hex() for token, _ in question.probes),
         attributes={name: value for name, value in question.attributes.items() if name in plan.looked_at},
         reasons=tuple(_recorded(hit, view) for hit in verdict.hits),
     )
+
+
+def _stale_names(plan: Plan, view: View) -> tuple[str, ...]:
+    """Name the lists of the plan that were past their greatest age."""
+    return tuple(sorted(bound[0].list.name for number, bound in plan.by_list.items() if number in view.stale))
 
 
 def _recorded(hit: Hit, view: View) -> RecordedReason:

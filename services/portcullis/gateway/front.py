@@ -29,6 +29,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Handlers: TypeAlias = "Mapping[str, Handler]"
 UnaryBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
 StreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]"
+ClientStreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]"
+ServerStreamBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[None]]"
 
 _M = TypeVar("_M", bound=Message)
 _log = structlog.get_logger(__name__)
@@ -46,11 +48,21 @@ class Front:
         self._callers = callers
         self._tally = tally
 
+    def admit(self, context: Context, role: str) -> Caller:
+        """Name the caller; a method that goes on for long asks again, for its key may be revoked meanwhile.
+
+        Raises:
+            Unauthenticated: no key, or none that is in force.
+            RoleRequired: a good key of another role.
+            NoSnapshot: it is not known yet who may call.
+        """
+        return self._callers().admit(metadata_of(context), role)
+
     def unary(self, role: str, kind: type[_M], method: Callable[[Caller, _M], Awaitable[Message]]) -> Handler:
         """Make a unary method out of one that takes the caller and the parsed request."""
 
         async def call(body: bytes, context: Context) -> bytes:
-            caller = self._callers().admit(metadata_of(context), role)
+            caller = self.admit(context, role)
             return (await method(caller, parse(kind, body))).SerializeToString()
 
         return self.raw_unary(call)
@@ -61,14 +73,39 @@ class Front:
         """Make a client-streaming method out of one that takes the caller and the parsed requests."""
 
         async def call(bodies: AsyncIterator[bytes], context: Context) -> bytes:
+            caller = self.admit(context, role)
+            return (await method(caller, (parse(kind, body) async for body in bodies))).SerializeToString()
+
+        return self.raw_client_stream(call)
+
+    def raw_client_stream(self, method: ClientStreamBytes) -> Handler:
+        """Make a client-streaming method out of one that admits and parses by itself."""
+
+        async def call(bodies: AsyncIterator[bytes], context: Context) -> bytes:
             try:
-                caller = self._callers().admit(metadata_of(context), role)
-                return (await method(caller, (parse(kind, body) async for body in bodies))).SerializeToString()
+                return await method(bodies, context)
             except Exception as caught:  # noqa: BLE001 - the one way out
                 fault = caught
             return await self.refuse(fault, context)
 
         return grpc.stream_unary_rpc_method_handler(call)
+
+    def raw_server_stream(self, method: ServerStreamBytes) -> Handler:
+        """Make a server-streaming method out of one that admits and parses by itself, and writes to the context.
+
+        It writes rather than yields so that it learns how long a message waits for its reader.
+        """
+
+        async def call(body: bytes, context: Context) -> None:
+            fault: Exception | None = None
+            try:
+                await method(body, context)
+            except Exception as caught:  # noqa: BLE001 - the one way out
+                fault = caught
+            if fault is not None:
+                await self.refuse(fault, context)
+
+        return grpc.unary_stream_rpc_method_handler(call)
 
     def raw_unary(self, method: UnaryBytes) -> Handler:
         """Make a unary method out of one that admits and parses by itself."""

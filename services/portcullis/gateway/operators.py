@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import structlog
 
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import RegistryUnavailable
+from portcullis.domain.policies import Policy
 from portcullis.gateway import admin_servicer, registry_servicer
 from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
@@ -44,29 +45,84 @@ def operator_services(
     }
 
 
-class RegistryCallers:
-    """The callers as the registry's database knows them, for a process that has no replica."""
+class RegistryKnowledge:
+    """The callers and the policy as the registry's database knows them, for a process that has no replica."""
 
     def __init__(self, reader: RegistryReader) -> None:
         self._reader = reader
         self._head = -1
         self._callers = Callers(())
+        self._policy = Policy()
 
-    def __call__(self) -> Callers:
+    def callers(self) -> Callers:
         """Give the callers of the last look."""
         return self._callers
 
+    def policy(self) -> Policy:
+        """Give the policy of the last look."""
+        return self._policy
+
     def look(self) -> None:
-        """Read the credentials if anything has changed; blocks on the database.
+        """Read both if anything has changed; blocks on the database.
 
         Raises:
-            RegistryUnavailable: the database can't be reached; the callers stay.
+            RegistryUnavailable: the database can't be reached; what is known stays.
         """
         head = self._reader.head()
         if head != self._head:
             with self._reader.view() as view:
-                self._callers = Callers(view.credentials)
+                self._callers, self._policy = Callers(view.credentials), view.policy
             self._head = head
+
+
+async def _nothing() -> None:
+    """Do nothing more at a look."""
+
+
+@asynccontextmanager
+async def serving_beside_the_registry(
+    *,
+    settings: Settings,
+    known: RegistryKnowledge,
+    services: Mapping[str, Handlers],
+    tally: CheckTally,
+    also: Callable[[], Awaitable[object]] = _nothing,
+) -> AsyncIterator[int]:
+    """Serve services whose callers come from the registry's database, while the context lasts; gives the port.
+
+    Args:
+        settings: the address and limits.
+        known: is looked at again and again; it was looked at once before.
+        services: what to serve.
+        tally: is flushed.
+        also: what else to do at each look.
+
+    Raises:
+        SetupFault: the address is taken, or the transport is not installed.
+    """
+    async with serving(settings, services) as (port, health):
+        await health.set(serving=True)
+
+        async def keep_looking() -> None:
+            while True:
+                try:
+                    await also()
+                    await asyncio.to_thread(known.look)
+                    await health.set(serving=True)
+                except RegistryUnavailable:
+                    await health.set(serving=False)
+                    _log.warning("the registry's database can't be reached; trying again")
+                except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
+                    _log.error("a look failed; trying again", type=type(fault).__name__)
+                tally.flush()
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+        looking = asyncio.create_task(keep_looking(), name="registry-look")
+        try:
+            yield port
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -86,31 +142,12 @@ async def running_registry(
         RegistryUnavailable: the database can't be reached at the start.
         SetupFault: the address is taken, or the transport is not installed.
     """
-    callers = RegistryCallers(reader)
-    await asyncio.to_thread(callers.look)
-    front = Front(callers, tally)
+    known = RegistryKnowledge(reader)
+    await asyncio.to_thread(known.look)
+    front = Front(known.callers, tally)
     held = Held(replica, clock)
     services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport)
-    async with serving(settings, services) as (port, health):
-        await health.set(serving=True)
-
-        async def keep_looking() -> None:
-            while True:
-                try:
-                    await held.refresh()
-                    await asyncio.to_thread(callers.look)
-                    await health.set(serving=True)
-                except RegistryUnavailable:
-                    await health.set(serving=False)
-                    _log.warning("the registry's database can't be reached; trying again")
-                except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
-                    _log.error("a look failed; trying again", type=type(fault).__name__)
-                tally.flush()
-                await asyncio.sleep(_LOOK_EVERY_S)
-
-        looking = asyncio.create_task(keep_looking(), name="registry-look")
-        try:
-            yield port
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+    async with serving_beside_the_registry(
+        settings=settings, known=known, services=services, tally=tally, also=held.refresh
+    ) as port:
+        yield port

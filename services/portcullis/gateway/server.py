@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 import structlog
 
 from portcullis.config import Settings
-from portcullis.domain.identifiers import prepare
+from portcullis.domain.policies import Policy
+from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway import caller_servicer, check_servicer
 from portcullis.gateway.admission import Callers
@@ -21,11 +22,10 @@ from portcullis.gateway.caller_servicer import CallerServicer
 from portcullis.gateway.check_servicer import CheckServicer
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.front import Front, Handlers
-from portcullis.gateway.operators import OperatorDesks, operator_services
 from portcullis.gateway.serving import Health, serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
-from portcullis.ports import Clock, Journal, Replica
+from portcullis.ports import Clock, DecisionSpool, Replica
 
 _FLUSH_EVERY_S = 1.0
 _log = structlog.get_logger(__name__)
@@ -37,11 +37,14 @@ class Gateway:
     Args:
         settings: the address, limits and intervals.
         replica: the reader's side of this host's replica.
-        journal: where decisions that give a reason become durable.
+        spool: where decisions that give a reason become durable.
         tokeniser: holds the token key.
+        subjects: names entries for partners, by the same key.
         clock: wall and monotonic time.
         tally: this worker's counters.
-        operators: what the operators' services work on; None leaves them to a registry process.
+
+    Attributes:
+        services: the handlers by the name of their service; whoever serves more here adds to them before `running`.
     """
 
     def __init__(
@@ -49,18 +52,19 @@ class Gateway:
         *,
         settings: Settings,
         replica: Replica,
-        journal: Journal,
+        spool: DecisionSpool,
         tokeniser: Tokeniser,
+        subjects: SubjectNames,
         clock: Clock,
         tally: CheckTally,
-        operators: OperatorDesks | None = None,
     ) -> None:
         self.settings = settings
         self._clock = clock
         self.held = Held(replica, clock, settings.allow_cache_ttl_s)
         self.desk = CheckDesk(
             tokeniser=tokeniser,
-            journal=journal,
+            subjects=subjects,
+            spool=spool,
             clock=clock,
             tally=tally,
         )
@@ -69,10 +73,6 @@ class Gateway:
             check_servicer.SERVICE: CheckServicer(self.held, self.desk, self.front, settings.refresh_interval_s).handlers(),
             caller_servicer.SERVICE: CallerServicer(self.held, self.desk, tokeniser.probes, self.front).handlers(),
         }
-        if operators is not None:
-            self.services |= operator_services(
-                operators, held=self.held, journal=journal, front=self.front, transport=settings.transport
-            )
 
     def callers(self) -> Callers:
         """Give the callers that the snapshot held knows.
@@ -81,6 +81,14 @@ class Gateway:
             NoSnapshot: there is none yet.
         """
         return self.held.present().callers
+
+    def policy(self) -> Policy:
+        """Give the policy of the snapshot held.
+
+        Raises:
+            NoSnapshot: there is none yet.
+        """
+        return self.held.present().edition.policy
 
     def serving(self) -> bool:
         """Tell whether a snapshot is there to answer from; note in the metrics which."""
@@ -108,8 +116,9 @@ class Gateway:
         Raises:
             SetupFault: the transport is not installed, or the address is taken.
         """
-        await asyncio.to_thread(prepare)
         async with serving(self.settings, self.services) as (port, health):
+            # Of the replica as it was opened; the tick's first look would say the same later.
+            await health.set(serving=self.serving())
             tick = asyncio.create_task(self._tick(health), name="gateway-tick")
             try:
                 yield port

@@ -27,6 +27,10 @@ _CODES: tuple[tuple[type[errors.PortcullisError], int], ...] = (
     (errors.NotCovered, code_pb2.FAILED_PRECONDITION),
     (errors.SnapshotBehind, code_pb2.FAILED_PRECONDITION),
     (errors.ImportNotHeld, code_pb2.FAILED_PRECONDITION),
+    (errors.DecisionUnknown, code_pb2.FAILED_PRECONDITION),
+    (errors.EventConflict, code_pb2.ALREADY_EXISTS),
+    (errors.CursorExpired, code_pb2.OUT_OF_RANGE),
+    (errors.ReaderTooSlow, code_pb2.ABORTED),
     (errors.NotFound, code_pb2.NOT_FOUND),
     (errors.Unavailable, code_pb2.UNAVAILABLE),
 )
@@ -41,7 +45,7 @@ def to_status(fault: BaseException) -> status_pb2.Status:
     status = _status(code, message, fault.reason, fault.metadata)
     if isinstance(fault, errors.InvalidRequest):
         _attach(status, _bad_request(fault))
-    if isinstance(fault, errors.Unavailable):
+    if isinstance(fault, errors.Unavailable | errors.DecisionUnknown):
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.nanos = _RETRY_AFTER_NS
         _attach(status, retry)

@@ -1,8 +1,9 @@
 """The key files of a home, readable by their owner only.
 
 ``token.key`` makes tokens of identifiers: every part that tokenises must hold the same one. ``seal.key`` opens what the
-registry keeps sealed. Both are 32 random bytes in hexadecimal. Losing either means importing every list again; a home's
-backup has to hold them. ``trust/`` holds what snapshots are signed with (`portcullis.adapters.tuf`).
+registry keeps sealed; losing either means importing every list again. ``record.key`` opens what the journal keeps sealed:
+without it nobody can read who a decision was about. ``journal.key`` signs the journal's checkpoints. All are 32 random bytes
+in hexadecimal; a home's backup has to hold them. ``trust/`` has what snapshots are signed with (`portcullis.adapters.tuf`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FIRST_ROOT = "1.root.json"
 """The root that a follower's trust begins with, within the trust folder."""
 TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
 SEAL_KEY = "seal.key"
+RECORD_KEY = "record.key"
+JOURNAL_KEY = "journal.key"
 
 
 def ensure_keys(directory: Path, randomness: Callable[[int], bytes] = os.urandom, clock: Clock | None = None) -> None:
@@ -43,16 +46,18 @@ def ensure_keys(directory: Path, randomness: Callable[[int], bytes] = os.urandom
 
 
 def ensure_secrets(directory: Path, randomness: Callable[[int], bytes] = os.urandom) -> list[Path]:
-    """Make ``token.key`` and ``seal.key`` where they are missing; gives those made.
+    """Make the key files that are missing, those of the trust folder aside; gives those made.
 
     Raises:
         SetupFault: the folder can't be written.
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        missing = [path for path in (directory / TOKEN_KEY, directory / SEAL_KEY) if not path.exists()]
+        paths = [directory / name for name in (TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY)]
         # One of several first starts on one folder makes it, and all read the same.
-        return [path for path in missing if create_durably(path, f"{randomness(KEY_BYTES).hex()}\n".encode())]
+        return [
+            path for path in paths if not path.exists() and create_durably(path, f"{randomness(KEY_BYTES).hex()}\n".encode())
+        ]
     except OSError as fault:
         raise _unwritable(directory, fault) from fault
 

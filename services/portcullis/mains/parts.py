@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
+from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
-from portcullis.mains.keys import SEAL_KEY, TOKEN_KEY, read_key
+from portcullis.mains.keys import RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.ports import Clock
 
 if TYPE_CHECKING:
+    from portcullis.adapters.spool.writer import FileSpool
+    from portcullis.adapters.sql.feed import SqlFeed
     from portcullis.adapters.sql.journal import SqlJournal
     from portcullis.adapters.sql.registry import SqlRegistry
 
@@ -28,6 +31,15 @@ def open_tokeniser(settings: Settings) -> Tokeniser:
         SetupFault: the key file is missing or damaged.
     """
     return Tokeniser(read_key(settings.keys_path, TOKEN_KEY))
+
+
+def open_subjects(settings: Settings) -> SubjectNames:
+    """Build what names entries for partners, from the token key.
+
+    Raises:
+        SetupFault: the key file is missing or damaged.
+    """
+    return SubjectNames(read_key(settings.keys_path, TOKEN_KEY))
 
 
 @contextmanager
@@ -53,12 +65,35 @@ def open_journal(settings: Settings, clock: Clock | None = None) -> Iterator[Sql
     """Open the journal, migrated; at the end what waits is written and it is closed.
 
     Raises:
-        SetupFault: the database can't be used.
+        SetupFault: a key file is missing, or the database can't be used.
     """
     from portcullis.adapters.sql.journal import SqlJournal
     from portcullis.adapters.sql.migrating import migrate_journal
 
     url = settings.journal_database_url
     migrate_journal(url)
-    with closing(SqlJournal(url, clock=clock or SystemClock())) as journal:
+    record_key = read_key(settings.keys_path, RECORD_KEY)
+    with closing(SqlJournal(url, seal_key=record_key, clock=clock or SystemClock())) as journal:
         yield journal
+
+
+@contextmanager
+def open_feed(settings: Settings) -> Iterator[SqlFeed]:
+    """Open the feed of changes, in the journal's database, which must be migrated (`open_journal`).
+
+    Raises:
+        SetupFault: the database's URL can't be used.
+    """
+    from portcullis.adapters.sql.feed import SqlFeed
+
+    with closing(SqlFeed(settings.journal_database_url)) as feed:
+        yield feed
+
+
+@contextmanager
+def open_spool(settings: Settings, clock: Clock) -> Iterator[FileSpool]:
+    """Open this worker's side of the host's spool; at the end what waits is written and it is closed."""
+    from portcullis.adapters.spool.writer import FileSpool
+
+    with closing(FileSpool(settings.spool_path, clock=clock)) as spool:
+        yield spool

@@ -21,7 +21,7 @@ def serve(part: str, settings: Settings) -> int:
     """Run one part until SIGTERM or SIGINT; blocks. To be called from the main thread.
 
     Args:
-        part: publisher, follower, gateway or registry.
+        part: publisher, follower, gateway, shipper, exchange or registry.
         settings: the part's.
 
     Returns:
@@ -48,6 +48,10 @@ def _runner(part: str) -> Callable[[Settings], None]:
             from portcullis.mains.serve_gateway import run_gateway as run  # noqa: PLC0415
         case "registry":
             from portcullis.mains.serve_registry import run_registry as run  # noqa: PLC0415
+        case "shipper":
+            from portcullis.mains.serve_shipper import run_shipper as run  # noqa: PLC0415
+        case "exchange":
+            from portcullis.mains.serve_exchange import run_exchange as run  # noqa: PLC0415
         case _:
-            raise ValueError("part: must be publisher, follower, gateway or registry")
+            raise ValueError("part: must be publisher, follower, gateway, shipper, exchange or registry")
     return run

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import TimeoutError as WaitTimeoutError
-from contextlib import ExitStack, closing
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 import uvloop
@@ -14,14 +15,21 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
+from portcullis.domain.identifiers import prepare
+from portcullis.domain.phone_numbers import read_plans
+from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
-from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
+from portcullis.mains.parts import open_spool, open_subjects, open_tokeniser
 from portcullis.mains.readiness import Check
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
+
+if TYPE_CHECKING:
+    from portcullis.adapters.sql.journal import SqlJournal
+    from portcullis.gateway.operators import OperatorDesks
 
 _LOOP_ANSWERS_WITHIN_S = 1.0
 _log = structlog.get_logger(__name__)
@@ -43,29 +51,78 @@ async def _serve(settings: Settings) -> None:
     metrics = CollectorRegistry()
     tokeniser = open_tokeniser(settings)
     with stop_event() as stop, ExitStack() as held:
-        journal = held.enter_context(open_journal(settings, clock))
-        replica = held.enter_context(closing(LmdbReplica(settings.replica_path, clock)))
-        desks = None
-        if lifeline.supervised():
-            from portcullis.mains.desks import operator_desks  # noqa: PLC0415 - others don't need it, and start the sooner
-
-            desks = operator_desks(held.enter_context(open_registry(settings, tokeniser, clock)), tokeniser, clock)
+        # The filter's digest is worked out beside the other parts' imports: hashing leaves the interpreter to others.
+        opening = asyncio.get_running_loop().run_in_executor(None, LmdbReplica, settings.replica_path, clock)
+        spool = held.enter_context(open_spool(settings, clock))
+        embedded = _open_embedded(settings, tokeniser, clock, held) if lifeline.supervised() else None
+        replica = held.enter_context(closing(await opening))
         gateway = Gateway(
             settings=settings,
             replica=replica,
-            journal=journal,
+            spool=spool,
             tokeniser=tokeniser,
+            subjects=open_subjects(settings),
             clock=clock,
             tally=CheckTally(metrics),
-            operators=desks,
         )
         check = Check("snapshot", on_loop(lambda: None if gateway.serving() else "no snapshot yet", stop))
         held.enter_context(status(settings, metrics, [check]))
-        async with gateway.running() as port:
-            settle()
+        async with AsyncExitStack() as stack:
+            if embedded:
+                await stack.enter_async_context(_serving_all(settings, gateway, embedded, clock=clock, metrics=metrics))
+            port = await stack.enter_async_context(gateway.running())
             _log.info("serving", port=port, transport=settings.transport)
+            await warm_up()
+            settle()
             await stop.wait()
             _log.info("draining", drain_s=settings.drain_s)
+
+
+class _Embedded(NamedTuple):
+    """What a worker of the embedded stack has beside: registry and journal share its host there."""
+
+    operators: OperatorDesks
+    journal: SqlJournal
+
+
+def _open_embedded(settings: Settings, tokeniser: Tokeniser, clock: SystemClock, held: ExitStack) -> _Embedded:
+    # A gateway alone has no use for a database, and starts the sooner without.
+    from portcullis.mains.desks import operator_desks  # noqa: PLC0415
+    from portcullis.mains.parts import open_journal, open_registry  # noqa: PLC0415
+
+    journal = held.enter_context(open_journal(settings, clock))
+    registry = held.enter_context(open_registry(settings, tokeniser, clock))
+    return _Embedded(operator_desks(registry, tokeniser, clock), journal)
+
+
+@asynccontextmanager
+async def _serving_all(
+    settings: Settings, gateway: Gateway, embedded: _Embedded, *, clock: SystemClock, metrics: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Let the gateway answer the operators' services and SharingService too, while the context lasts."""
+    from portcullis.gateway import sharing_servicer  # noqa: PLC0415 - as above
+    from portcullis.gateway.operators import operator_services  # noqa: PLC0415
+    from portcullis.mains.sharing import open_sharing  # noqa: PLC0415
+    from portcullis.metrics.exchange import AnnouncementMetrics  # noqa: PLC0415
+
+    journal, faults = embedded.journal, AnnouncementMetrics(metrics)
+    gateway.services |= operator_services(
+        embedded.operators, held=gateway.held, journal=journal, front=gateway.front, transport=settings.transport
+    )
+    async with open_sharing(settings, journal, policy=gateway.policy, clock=clock, count_fault=faults.fault) as desks:
+        servicer = sharing_servicer.SharingServicer(desks, gateway.policy, gateway.front)
+        gateway.services[sharing_servicer.SERVICE] = servicer.handlers()
+        yield
+
+
+async def warm_up() -> None:
+    """Load what only some identifiers need, beside the calls: it takes as long as a fifth of the start.
+
+    A call that needs it meanwhile loads it itself.
+    """
+    await asyncio.to_thread(prepare)
+    for _ in read_plans():
+        await asyncio.sleep(0)
 
 
 def on_loop(look: Callable[[], str | None], stop: asyncio.Event) -> Callable[[], str | None]:

@@ -41,7 +41,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Stack:
-    """Valkey, publisher, follower and gateway workers under one supervisor. Its methods are for the main thread."""
+    """Valkey, publisher, follower, exchange and gateway workers under one supervisor; for the main thread alone."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         """Bind the HTTP port and lay out the children; nothing is started yet.
@@ -100,7 +100,7 @@ class Stack:
         supervisor = self._supervisor
         parts = [
             Check(name, lambda name=name: None if supervisor.is_up(name) else "not running", vital=False)  # type: ignore[misc]
-            for name in ("publisher", "follower")
+            for name in ("publisher", "follower", "exchange")
         ]
         return readiness_of(
             [
@@ -160,6 +160,7 @@ class Stack:
             *stages,
             [self._part("publisher", "publisher")],
             [self._part("follower", "follower")],
+            [self._part("exchange", "exchange")],
             [self._part(name, "gateway") for name in names],
         ]
 

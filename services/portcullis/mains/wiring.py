@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,23 +16,30 @@ from typing import TYPE_CHECKING
 from portcullis.adapters.clock import SystemClock
 
 if TYPE_CHECKING:
+    from portcullis.adapters.log_signing import LogSigner
+    from portcullis.cli.examined import LogExamined, SpoolExamined
     from portcullis.cli.progress import Progress
     from portcullis.client import Client
     from portcullis.config import Settings
+    from portcullis.domain.checkpoints import VerifierKey
     from portcullis.domain.errors import PolicyProblem
+    from portcullis.domain.log_findings import LogFinding, Verified
     from portcullis.domain.policies import Policy
     from portcullis.ports import (
         ApiKeyDesk,
+        DecisionRecord,
         HeldImportDesk,
         ImportReport,
         Journal,
         KeyCeremony,
         RegistryStore,
+        Replay,
         Replica,
         SnapshotStore,
         TimeKeeper,
         TrustedSnapshots,
     )
+    from portcullis.ports.relay import StreamDesk
 
 
 class ProcessWiring:
@@ -99,6 +106,64 @@ class ProcessWiring:
         demand_database("journal", settings.journal_database_url)
         with open_journal(settings, self.clock) as journal:
             yield journal
+
+    def replay(self, settings: Settings, record: DecisionRecord) -> Replay:
+        """Make a decision again."""
+        from portcullis.exchange.replaying import replay
+        from portcullis.mains.examining import demand_database
+
+        demand_database("registry", settings.registry_database_url)
+        with self.registry(settings) as registry:
+            return replay(record, registry)
+
+    def verify_journal(
+        self,
+        settings: Settings,
+        *,
+        given: str | None,
+        key: VerifierKey | None,
+        found: Callable[[LogFinding], None],
+        progress: Progress | None,
+    ) -> Verified:
+        """Verify the whole journal."""
+        from portcullis.adapters.log_signing import remembered
+        from portcullis.domain.log_findings import Note, Place
+        from portcullis.exchange.verifying import verify_log
+
+        key_of = (lambda _: key) if key is not None else _log_signer(settings).key
+        places = ((Place.GIVEN, given), (Place.SIGNER, remembered(settings.keys_path)))
+        kept = [Note(place, note) for place, note in places if note is not None]
+        with self.journal(settings) as journal:
+            return verify_log(journal, key_of, kept, found=found, progress=progress)
+
+    def journal_key(self, settings: Settings) -> VerifierKey:
+        """Give what checkpoints are verified with."""
+        with self.journal(settings) as journal:
+            return _log_signer(settings).key(journal.origin())
+
+    def probe_tokens(self, settings: Settings, kind: str, value: str, country: str) -> Sequence[bytes]:
+        """Give the tokens that a check asks about."""
+        from portcullis.mains.parts import open_tokeniser
+
+        probes: list[tuple[bytes, bool]] = []
+        open_tokeniser(settings).probes(kind, value, country, probes)
+        return [token for token, _ in probes]
+
+    @contextmanager
+    def streams(self, settings: Settings) -> Iterator[StreamDesk]:
+        """Open the streams to other systems."""
+        from portcullis.mains.relaying import open_streams
+
+        with self.journal(settings), self.registry(settings) as registry:
+            policy = registry.policy()
+            with open_streams(settings, policy=lambda: policy, clock=self.clock) as streams:
+                yield streams.desk
+
+    def rotate_stream_key(self, settings: Settings) -> str:
+        """Make a new key that tokens are signed with."""
+        from portcullis.adapters.set_signing import rotate_set_key
+
+        return rotate_set_key(settings.keys_path)
 
     def store(self, settings: Settings) -> AbstractContextManager[SnapshotStore]:
         """Open the store of snapshots."""
@@ -204,6 +269,18 @@ class ProcessWiring:
 
         return examine_journal(settings)
 
+    def examine_log(self, settings: Settings) -> LogExamined:
+        """Look at the journal's log and the feed."""
+        from portcullis.mains.examining import examine_log
+
+        return examine_log(settings)
+
+    def examine_spool(self, settings: Settings) -> SpoolExamined:
+        """Look at the spool."""
+        from portcullis.mains.examining import examine_spool
+
+        return examine_spool(settings)
+
     def run(self, settings: Settings, *, empty: bool) -> int:
         """Run the whole stack."""
         from portcullis.mains.run import run_stack
@@ -215,3 +292,15 @@ class ProcessWiring:
         from portcullis.mains.serve import serve
 
         return serve(part, settings)
+
+
+def _log_signer(settings: Settings) -> LogSigner:
+    """Give what signs this home's journal.
+
+    Raises:
+        SetupFault: its key is not here.
+    """
+    from portcullis.adapters.log_signing import LogSigner
+    from portcullis.mains.keys import JOURNAL_KEY, read_key
+
+    return LogSigner(read_key(settings.keys_path, JOURNAL_KEY), settings.keys_path)

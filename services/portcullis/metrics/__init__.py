@@ -6,7 +6,20 @@ environment before the interpreter starts), where the stack's parent adds up wha
 """
 
 from portcullis.metrics.catalogue import SAMPLE_EVERY
-from portcullis.metrics.parts import FollowerMetrics, PublisherMetrics, StackMetrics
+from portcullis.metrics.exchange import AnnouncementMetrics, CheckpointMetrics, FeedMetrics
+from portcullis.metrics.parts import FollowerMetrics, PublisherMetrics, ShipperMetrics, StackMetrics
+from portcullis.metrics.relay import RelayMetrics
 from portcullis.metrics.tally import CheckTally
 
-__all__ = ["SAMPLE_EVERY", "CheckTally", "FollowerMetrics", "PublisherMetrics", "StackMetrics"]
+__all__ = [
+    "SAMPLE_EVERY",
+    "AnnouncementMetrics",
+    "CheckTally",
+    "CheckpointMetrics",
+    "FeedMetrics",
+    "FollowerMetrics",
+    "PublisherMetrics",
+    "RelayMetrics",
+    "ShipperMetrics",
+    "StackMetrics",
+]

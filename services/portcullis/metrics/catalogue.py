@@ -92,21 +92,21 @@ CHECK_SECONDS = Definition(
     "seconds",
     buckets=_CHECK_BUCKETS,
 )
-JOURNAL_RECORDS = Definition(
-    "gateway", "portcullis_journal_records_total", "counter", "Decision records made durable before their answer.", "records"
+SPOOL_RECORDS = Definition(
+    "gateway", "portcullis_spool_records_total", "counter", "Decision records made durable before their answer.", "records"
 )
-JOURNAL_FAILURES = Definition(
+SPOOL_FAILURES = Definition(
     "gateway",
-    "portcullis_journal_failures_total",
+    "portcullis_spool_failures_total",
     "counter",
     "Appends that could not be made durable; their answers were UNAVAILABLE.",
     "appends",
 )
-JOURNAL_SECONDS = Definition(
+SPOOL_SECONDS = Definition(
     "gateway",
-    "portcullis_journal_append_seconds",
+    "portcullis_spool_append_seconds",
     "histogram",
-    "Time from handing records to the journal until they were durable.",
+    "Time from handing records to the spool until they were durable.",
     "seconds",
     buckets=_DISK_BUCKETS,
 )
@@ -160,6 +160,45 @@ LIST_STALE = Definition(
     "0 or 1",
     ("list",),
     mode="livemax",
+)
+SHIPPED_RECORDS = Definition(
+    "shipper",
+    "portcullis_shipped_records_total",
+    "counter",
+    "Decision records that the journal has taken from this host's spool.",
+    "records",
+)
+SHIPPER_FAILURES = Definition(
+    "shipper",
+    "portcullis_shipper_failures_total",
+    "counter",
+    "Tries to ship that failed, by the part that failed: journal, disk or other; the records wait.",
+    "tries",
+    ("reason",),
+)
+SPOOL_FAULTS = Definition(
+    "shipper",
+    "portcullis_spool_faults_total",
+    "counter",
+    "Segments of the spool that end with the rest of a crash (torn), or that were damaged and set aside (damaged).",
+    "segments",
+    ("kind",),
+)
+SPOOL_WAITING = Definition(
+    "shipper",
+    "portcullis_spool_waiting_bytes",
+    "gauge",
+    "Bytes of records in the spool that the journal has not taken yet.",
+    "bytes",
+    mode="livemostrecent",
+)
+SPOOL_AGE = Definition(
+    "shipper",
+    "portcullis_spool_oldest_age_seconds",
+    "gauge",
+    "Time since the oldest decision was made that the journal has not taken yet; 0 when none waits.",
+    "seconds",
+    mode="livemostrecent",
 )
 FOLLOWER_INSTALLS = Definition(
     "follower",
@@ -312,6 +351,96 @@ HELD_IMPORTS = Definition(
     "imports",
     mode="livemostrecent",
 )
+CHECKPOINT_SIZE = Definition(
+    "exchange",
+    "portcullis_journal_checkpoint_entries",
+    "gauge",
+    "Entries of the journal that the newest signed checkpoint covers.",
+    "entries",
+    mode="livemostrecent",
+)
+CHECKPOINT_FAILURES = Definition(
+    "exchange",
+    "portcullis_journal_checkpoint_failures_total",
+    "counter",
+    "Checkpoints that could not be signed, by what failed: journal, disk, or log, where the journal does not begin with "
+    "what was signed last: somebody has changed or shortened it.",
+    "tries",
+    ("part",),
+)
+FEED_CHANGES = Definition(
+    "exchange",
+    "portcullis_feed_changes_total",
+    "counter",
+    "Changes of lists that were put into the feed for partners.",
+    "changes",
+)
+FEED_TRIMMED = Definition(
+    "exchange",
+    "portcullis_feed_trimmed_total",
+    "counter",
+    "Changes that the feed has forgotten by their age.",
+    "changes",
+)
+FEED_LAG = Definition(
+    "exchange",
+    "portcullis_feed_lag_seconds",
+    "gauge",
+    "How long before it was put into the feed the last change had happened.",
+    "seconds",
+    mode="livemax",
+)
+FEED_FAILURES = Definition(
+    "exchange",
+    "portcullis_feed_failures_total",
+    "counter",
+    "Tries to bring the feed up to date that failed, by the part that failed: registry, journal or other.",
+    "tries",
+    ("part",),
+)
+ANNOUNCEMENT_FAULTS = Definition(
+    "exchange",
+    "portcullis_feed_announcement_faults_total",
+    "counter",
+    "Times that the store could not be told, or asked, that the feed has grown; the feed is read every second all the same.",
+    "faults",
+)
+
+RELAY_DELIVERED = Definition(
+    "exchange",
+    "portcullis_relay_delivered_total",
+    "counter",
+    "Events that a stream's receiver has taken; what was delivered twice counts twice.",
+    "events",
+    ("stream",),
+)
+RELAY_FAILURES = Definition(
+    "exchange",
+    "portcullis_relay_failures_total",
+    "counter",
+    "Tries to deliver that failed, by what was wrong: connection, timeout, tls, status, refused, endpoint, disk, gap or "
+    "internal.",
+    "tries",
+    ("stream", "fault"),
+)
+RELAY_PARKED = Definition(
+    "exchange",
+    "portcullis_relay_parked",
+    "gauge",
+    "1 while a stream waits for an operator, since its next event can't be delivered.",
+    "0 or 1",
+    ("stream",),
+    mode="livemostrecent",
+)
+RELAY_BEHIND = Definition(
+    "exchange",
+    "portcullis_relay_behind_seconds",
+    "gauge",
+    "Since when the next event of a stream waits for its receiver; 0 while none does.",
+    "seconds",
+    ("stream",),
+    mode="livemostrecent",
+)
 CHILD_RESTARTS = Definition(
     "stack",
     "portcullis_child_restarts_total",
@@ -337,15 +466,20 @@ CATALOGUE: tuple[Definition, ...] = (
     SHADOW_HITS,
     CALLER_LOOKUPS,
     CHECK_SECONDS,
-    JOURNAL_RECORDS,
-    JOURNAL_FAILURES,
-    JOURNAL_SECONDS,
+    SPOOL_RECORDS,
+    SPOOL_FAILURES,
+    SPOOL_SECONDS,
     SNAPSHOT_VERSION,
     SNAPSHOT_PUBLISHED,
     SNAPSHOT_AGE,
     SNAPSHOT_RECORDS,
     LIST_AGE,
     LIST_STALE,
+    SHIPPED_RECORDS,
+    SHIPPER_FAILURES,
+    SPOOL_FAULTS,
+    SPOOL_WAITING,
+    SPOOL_AGE,
     FOLLOWER_INSTALLS,
     FOLLOWER_INSTALL_SECONDS,
     FOLLOWER_APPLIES,
@@ -368,6 +502,17 @@ CATALOGUE: tuple[Definition, ...] = (
     COMPACTIONS,
     LEASE_HELD,
     HELD_IMPORTS,
+    CHECKPOINT_SIZE,
+    CHECKPOINT_FAILURES,
+    FEED_CHANGES,
+    FEED_TRIMMED,
+    FEED_LAG,
+    FEED_FAILURES,
+    ANNOUNCEMENT_FAULTS,
+    RELAY_DELIVERED,
+    RELAY_FAILURES,
+    RELAY_PARKED,
+    RELAY_BEHIND,
     CHILD_RESTARTS,
     CHILD_UP,
 )

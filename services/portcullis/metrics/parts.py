@@ -1,4 +1,4 @@
-"""What the publisher, the follower and the stack's parent count."""
+"""What the publisher, the follower, the shipper and the stack's parent count."""
 
 from __future__ import annotations
 
@@ -151,6 +151,38 @@ class PublisherMetrics:
         count = self._held_imports.ask()
         if count is not None:
             self._held.set(count)
+
+
+class ShipperMetrics:
+    """What the shipper counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._shipped = counter(catalogue.SHIPPED_RECORDS, registry)
+        self._failures = counter(catalogue.SHIPPER_FAILURES, registry)
+        self._faults = counter(catalogue.SPOOL_FAULTS, registry)
+        self._waiting = gauge(catalogue.SPOOL_WAITING, registry)
+        self._age = gauge(catalogue.SPOOL_AGE, registry)
+        for part in ("journal", "disk", "other"):
+            self._failures.labels(part)
+        for kind in ("torn", "damaged"):
+            self._faults.labels(kind)
+
+    def shipped(self, records: int) -> None:
+        """Count records that the journal has taken."""
+        self._shipped.inc(records)
+
+    def failed(self, part: str) -> None:
+        """Count a try that failed, by the part that failed."""
+        self._failures.labels(part).inc()
+
+    def fault(self, kind: str) -> None:
+        """Count a fault of a segment: torn or damaged."""
+        self._faults.labels(kind).inc()
+
+    def waiting(self, size: int, age_s: float) -> None:
+        """Note how many bytes of records wait, and how many seconds ago the oldest was decided."""
+        self._waiting.set(size)
+        self._age.set(age_s)
 
 
 class StackMetrics:

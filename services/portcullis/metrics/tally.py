@@ -89,12 +89,12 @@ class CheckTally:
         """Note how long one sampled check took."""
         self._durations.append(("check", seconds))
 
-    def journalled(self, records: int, seconds: float) -> None:
+    def spooled(self, records: int, seconds: float) -> None:
         """Count records made durable, and the time that it took."""
         self._add(("records",), records)
-        self._durations.append(("journal", seconds))
+        self._durations.append(("spool", seconds))
 
-    def journal_failed(self) -> None:
+    def spool_failed(self) -> None:
         """Count an append that could not be made durable."""
         self._add(("failures",))
 
@@ -140,12 +140,12 @@ class _GatewayInstruments:
             "degraded": counter(catalogue.CHECKS_DEGRADED, registry),
             "label": lookups.labels("label"),
             "nothing": lookups.labels("nothing"),
-            "records": counter(catalogue.JOURNAL_RECORDS, registry),
-            "failures": counter(catalogue.JOURNAL_FAILURES, registry),
+            "records": counter(catalogue.SPOOL_RECORDS, registry),
+            "failures": counter(catalogue.SPOOL_FAILURES, registry),
         }
         self._durations = {
             "check": histogram(catalogue.CHECK_SECONDS, registry),
-            "journal": histogram(catalogue.JOURNAL_SECONDS, registry),
+            "spool": histogram(catalogue.SPOOL_SECONDS, registry),
         }
         self.version = gauge(catalogue.SNAPSHOT_VERSION, registry)
         self.published = gauge(catalogue.SNAPSHOT_PUBLISHED, registry)

@@ -1,12 +1,18 @@
-"""The journal: the durable record of decisions."""
+"""The journal: the tamper-evident record of decisions and events, and the spool that decisions wait in.
+
+A gateway puts a decision into its host's spool, which is durable; a shipper carries it from there into the journal. What
+partners report goes into the journal at once. All of it has a place in one log, in the order of commits, without gaps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
+from portcullis.domain.errors import PortcullisError
+from portcullis.domain.shared_events import KnownDecision, SharedEvent
 from portcullis.ports.looks import Look
 
 
@@ -28,7 +34,9 @@ class RecordedReason(msgspec.Struct, frozen=True, kw_only=True):
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The durable record of one decision that gave a reason. ``tokens`` stand for the identifiers, in hexadecimal.
 
-    ``decided_at`` is Unix seconds. ``attributes`` are those that the conditions of the action look at.
+    ``decided_at`` is Unix seconds. ``attributes`` are those that the conditions of the action look at. ``registry_seq`` is
+    the registry's change that the snapshot includes up to, and ``stale`` names the lists that were past their greatest
+    age: with them the decision can be made again (`portcullis.exchange.replaying`).
     """
 
     decision_id: str
@@ -41,14 +49,16 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     degraded: bool
     dry_run: bool
     snapshot_version: int
+    registry_seq: int
+    stale: tuple[str, ...]
     partner_reference: str
     tokens: tuple[str, ...]
     attributes: dict[str, str | int | float | bool]
     reasons: tuple[RecordedReason, ...]
 
 
-class Journal(Protocol):
-    """The record of decisions. What ``append`` has returned for is on the disk."""
+class DecisionSpool(Protocol):
+    """A gateway's side of the spool. What ``append`` has returned for is on this host's disk."""
 
     async def append(self, records: Sequence[DecisionRecord]) -> None:
         """Make records durable; concurrent calls share one commit.
@@ -58,8 +68,192 @@ class Journal(Protocol):
         """
         ...
 
-    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
-        """Give one record, and note durably who looked at it and why.
+    def close(self) -> None:
+        """Write what is waiting, then give up the files."""
+        ...
+
+
+class Spooled(NamedTuple):
+    """Records that were read from the spool; ``mark`` says how far, for `SpoolReader.release`."""
+
+    records: Sequence[DecisionRecord]
+    mark: object
+
+
+class Backlog(NamedTuple):
+    """What waits in the spool: how many bytes of records, and since when (Unix seconds) the oldest; None when none does."""
+
+    waiting_bytes: int
+    oldest_at: float | None
+
+
+class SpoolReader(Protocol):
+    """The shipper's side of a host's spool. Every method blocks on the disk."""
+
+    def read(self, limit: int) -> Spooled:
+        """Give the next records that were neither released nor read by this reader before, ``limit`` at most; none is empty.
+
+        Raises:
+            OSError: the disk refused.
+        """
+        ...
+
+    def release(self, mark: object) -> None:
+        """Let go of what was read up to a mark, because it is in the journal."""
+        ...
+
+    def backlog(self) -> Backlog:
+        """Say what waits."""
+        ...
+
+    def close(self) -> None:
+        """Give up the files; what was not released is read again by the next reader."""
+        ...
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event stands in the log. ``entry_hash`` is its leaf's; ``recorded_at_ms`` Unix milliseconds."""
+
+    event_id: str
+    sequence: int
+    recorded_at_ms: int
+    entry_hash: bytes
+
+
+class StoredCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed checkpoint (`portcullis.domain.checkpoints`). ``signed_at`` is Unix seconds."""
+
+    size: int
+    root: bytes
+    signed_at: float
+    note: str
+
+
+class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision in the journal, and its place. ``record`` is None once the subject's key was erased."""
+
+    sequence: int
+    decision_id: str
+    partner: str
+    record: DecisionRecord | None
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision made again. ``differences`` name what is another; empty when the answer is the same."""
+
+    outcome: str
+    differences: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether the answer is the recorded one."""
+        return not self.differences
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure did: how many keys are gone, and how many decisions mention one of the tokens under another's key."""
+
+    keys: int
+    left: int
+
+
+class Refusals(msgspec.Struct, frozen=True, kw_only=True):
+    """How many decisions there were of one kind in a month ("2026-11", UTC); dry runs are not among them."""
+
+    month: str
+    list: str
+    action: str
+    partner: str
+    outcome: str
+    count: int
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events of one kind were reported in a month ("2026-11", UTC); ``code`` as in SharedEvent."""
+
+    month: str
+    list: str
+    partner: str
+    kind: str
+    code: str
+    count: int
+
+
+class LogHead(NamedTuple):
+    """The row that says how long the log is; ``frontier`` as `portcullis.domain.merkle.Frontier.to_bytes` gives it."""
+
+    size: int
+    frontier: bytes
+
+
+class LogReader(Protocol):
+    """The log as whoever proves or verifies it reads it. Any method blocks, and may raise JournalUnavailable."""
+
+    def origin(self) -> str:
+        """Give the log's own name, which its checkpoints carry; made at random with the log."""
+        ...
+
+    def size(self) -> int:
+        """Give how many entries the log has."""
+        ...
+
+    def head(self) -> LogHead | None:
+        """Give the head as it is stored; None where it is missing, as it is before the first entry."""
+        ...
+
+    def leaf_hashes(self, begin: int, end: int) -> Sequence[bytes]:
+        """Give the leaf hashes in [begin, end) as they are stored; fewer where the log is shorter or has a gap."""
+        ...
+
+    def tile_hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """Give the hashes of whole subtrees of 256 ** level leaves, of the numbers in [begin, end); ``level`` from 1."""
+        ...
+
+    def entries(self, begin: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Give (sequence, stored leaf hash, entry) from a sequence on, ascending, in bounded memory."""
+        ...
+
+    def index_faults(self) -> Iterator[str]:
+        """Compare what was derived from the entries with them.
+
+        Gives one line for each difference, which names the table and the sequence, never a person.
+        """
+        ...
+
+    def checkpoint(self, size: int = 0) -> StoredCheckpoint | None:
+        """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
+        ...
+
+
+class Journal(LogReader, Protocol):
+    """The journal. What a method that writes has returned for is on the disk. Any method may raise JournalUnavailable."""
+
+    def record_decisions(self, records: Sequence[DecisionRecord]) -> int:
+        """Take decisions in their order; those whose decision_id is there already are left out. Gives how many were new."""
+        ...
+
+    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+        """Take a partner's events in their order; concurrent calls share one commit.
+
+        An event that was taken before gives its first receipt again; one that may not be taken gives its error in its place:
+        EventConflict, or for an event that names a decision what `portcullis.domain.event_rules.match_decision` says.
+        """
+        ...
+
+    def receipt(self, partner: str, event_id: str) -> Receipt:
+        """Give an event's receipt.
+
+        Raises:
+            NotFound: this partner has reported no such event.
+        """
+        ...
+
+    def known_decision(self, decision_id: str) -> KnownDecision | None:
+        """Give what the journal knows of a decision."""
+        ...
+
+    def decision(self, decision_id: str, *, actor: str, purpose: str) -> StoredDecision:
+        """Give one decision, and note durably who looked at it and why.
 
         Raises:
             NotFound: no such decision.
@@ -67,7 +261,27 @@ class Journal(Protocol):
         ...
 
     def looks(self, decision_id: str) -> Sequence[Look]:
-        """Give the looks at one record in their order."""
+        """Give the looks at one decision in their order."""
+        ...
+
+    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
+        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+        ...
+
+    def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one of the same size stays as it is."""
+        ...
+
+    def root(self, size: int) -> bytes:
+        """Give the root of the log as it had a size, from the stored hashes."""
+        ...
+
+    def refusals(self) -> Sequence[Refusals]:
+        """Count decisions that gave an outcome other than ALLOW, ascending by every field."""
+        ...
+
+    def reported(self) -> Sequence[Reported]:
+        """Count events, ascending by every field."""
         ...
 
     def close(self) -> None:

@@ -104,6 +104,38 @@ class RegistryReader(Protocol):
         ...
 
 
+class PastEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry as it stood at some change of the registry, for making a decision again."""
+
+    list: str
+    entry_id: int
+    case_reference: str
+    valid_from: int
+    until: int
+    in_force: bool
+    measures: tuple[str, ...]
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """The registry as of a change: the policy in force then, and those of the entries asked for that there were."""
+
+    policy: Policy
+    entries: tuple[PastEntry, ...]
+
+
+class PastReader(Protocol):
+    """The registry's history."""
+
+    def as_of(self, seq: int, entry_ids: Collection[int]) -> Past:
+        """Give the policy and some entries as they stood once a change was made.
+
+        Raises:
+            NotFound: the registry has not come to that change: it is another, or was restored from an older backup.
+            RegistryUnavailable: the database can't be reached, or the policy of then can't be read by this release.
+        """
+        ...
+
+
 class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry as the registry gives it out: everything but who it is about."""
 
@@ -200,7 +232,7 @@ class ImportSession(Protocol):
         ...
 
 
-class RegistryStore(RegistryReader, Protocol):
+class RegistryStore(RegistryReader, PastReader, Protocol):
     """The registry's database: the system of record. Every change takes the next number of one change log.
 
     Any method may raise RegistryUnavailable.

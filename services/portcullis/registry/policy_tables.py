@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from portcullis.domain.changes import ChangeKind
 from portcullis.domain.policies import (
     DEFAULT_GUARD_ENTRIES,
     DEFAULT_GUARD_PERCENT,
@@ -19,6 +20,7 @@ from portcullis.domain.policies import (
     Partner,
     RestrictedList,
 )
+from portcullis.domain.shared_events import EventKind
 from portcullis.registry.toml_tables import Table
 
 _DAY_S = 86_400
@@ -83,6 +85,7 @@ def read_list(head: Table, measures: Sequence[Table]) -> RestrictedList:
         published_until=head.moment("published_until", required=False, stand_in=_NEXT_DAY),
         guard_percent=head.whole("guard_percent", default=DEFAULT_GUARD_PERCENT, instead="write a whole number, as 5"),
         guard_entries=head.whole("guard_entries", default=DEFAULT_GUARD_ENTRIES, instead="write a whole number, as 1000"),
+        takes_terminations=head.flag("takes_terminations"),
     )
     head.close()
     return each
@@ -126,6 +129,8 @@ def _read_agreement(table: Table) -> Agreement:
         purposes=table.texts("purposes", instead="write an array of purposes, as ['ticketing']"),
         valid_from=table.moment("valid_from", required=True, stand_in=_SOME_DAY) or 0,
         valid_until=table.moment("valid_until", required=True, stand_in=_NEXT_DAY) or 0,
+        events=table.choices("events", EventKind),
+        changes=table.choices("changes", ChangeKind),
     )
     table.close()
     return agreement

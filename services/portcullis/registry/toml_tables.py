@@ -76,6 +76,18 @@ class Table:
             return stand_in
         return choices(value)
 
+    def choices(self, key: str, choices: type[Choice]) -> tuple[Choice, ...]:
+        """Read an array of a few words, spelt exactly; all of them where it is not there."""
+        words = [each.value for each in choices]
+        instead = f"write an array of: {', '.join(words)}"
+        value = self._take(key, list, required=False, instead=instead)
+        if value is None:
+            return tuple(choices)
+        if not isinstance(value, list) or not all(each in words for each in value) or len(set(value)) < len(value):
+            self.fault(key, "it must be an array of these words, each once", instead)
+            return ()
+        return tuple(choices(each) for each in value)
+
     def duration_s(self, key: str, *, stand_in: int) -> int:
         """Read a duration such as "2y", "90d", "24h", "15m" or "30s", in seconds."""
         instead = "write a whole number and a unit in quotes, as '2y', '90d', '24h', '15m' or '30s'"

@@ -103,6 +103,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "ERROR_REASON_IMPORT_NOT_HELD", "domain": "portcullis"}
     """
+    ERROR_REASON_JOURNAL_UNAVAILABLE: _ErrorReason.ValueType  # 16
+    """ERROR_REASON_JOURNAL_UNAVAILABLE: the journal's database can't be reached or written just now, and nothing was
+    acknowledged. UNAVAILABLE.
+
+        {"reason": "ERROR_REASON_JOURNAL_UNAVAILABLE", "domain": "portcullis"}
+    """
+    ERROR_REASON_EVENT_CONFLICT: _ErrorReason.ValueType  # 17
+    """ERROR_REASON_EVENT_CONFLICT: another event with this event_id was reported before. ALREADY_EXISTS.
+
+        {"reason": "ERROR_REASON_EVENT_CONFLICT", "domain": "portcullis"}
+    """
+    ERROR_REASON_DECISION_UNKNOWN: _ErrorReason.ValueType  # 18
+    """ERROR_REASON_DECISION_UNKNOWN: the partner has no decision of this id, or its record has not arrived yet: decisions
+    follow their answers within seconds, as a rule. FAILED_PRECONDITION.
+
+        {"reason": "ERROR_REASON_DECISION_UNKNOWN", "domain": "portcullis"}
+    """
+    ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 19
+    """ERROR_REASON_CURSOR_EXPIRED: the changes after this cursor are not kept any more, or it is of another feed. Start from the
+    oldest that is kept, and check again whom you act upon. OUT_OF_RANGE.
+
+        {"reason": "ERROR_REASON_CURSOR_EXPIRED", "domain": "portcullis", "metadata": {"oldest": "f3a9-17"}}
+    """
+    ERROR_REASON_READER_TOO_SLOW: _ErrorReason.ValueType  # 20
+    """ERROR_REASON_READER_TOO_SLOW: the stream was not read for too long; resume from the last cursor received. ABORTED.
+
+        {"reason": "ERROR_REASON_READER_TOO_SLOW", "domain": "portcullis"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of an error: ErrorInfo.reason carries the value's name, and ErrorInfo.domain
@@ -189,5 +217,33 @@ ERROR_REASON_IMPORT_NOT_HELD: ErrorReason.ValueType  # 15
 so it can't be decided any more. FAILED_PRECONDITION.
 
     {"reason": "ERROR_REASON_IMPORT_NOT_HELD", "domain": "portcullis"}
+"""
+ERROR_REASON_JOURNAL_UNAVAILABLE: ErrorReason.ValueType  # 16
+"""ERROR_REASON_JOURNAL_UNAVAILABLE: the journal's database can't be reached or written just now, and nothing was
+acknowledged. UNAVAILABLE.
+
+    {"reason": "ERROR_REASON_JOURNAL_UNAVAILABLE", "domain": "portcullis"}
+"""
+ERROR_REASON_EVENT_CONFLICT: ErrorReason.ValueType  # 17
+"""ERROR_REASON_EVENT_CONFLICT: another event with this event_id was reported before. ALREADY_EXISTS.
+
+    {"reason": "ERROR_REASON_EVENT_CONFLICT", "domain": "portcullis"}
+"""
+ERROR_REASON_DECISION_UNKNOWN: ErrorReason.ValueType  # 18
+"""ERROR_REASON_DECISION_UNKNOWN: the partner has no decision of this id, or its record has not arrived yet: decisions
+follow their answers within seconds, as a rule. FAILED_PRECONDITION.
+
+    {"reason": "ERROR_REASON_DECISION_UNKNOWN", "domain": "portcullis"}
+"""
+ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 19
+"""ERROR_REASON_CURSOR_EXPIRED: the changes after this cursor are not kept any more, or it is of another feed. Start from the
+oldest that is kept, and check again whom you act upon. OUT_OF_RANGE.
+
+    {"reason": "ERROR_REASON_CURSOR_EXPIRED", "domain": "portcullis", "metadata": {"oldest": "f3a9-17"}}
+"""
+ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 20
+"""ERROR_REASON_READER_TOO_SLOW: the stream was not read for too long; resume from the last cursor received. ABORTED.
+
+    {"reason": "ERROR_REASON_READER_TOO_SLOW", "domain": "portcullis"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -194,6 +194,7 @@ class Reason(_message.Message):
     UNTIL_FIELD_NUMBER: _builtins.int
     REDRESS_URL_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the name of the list."""
     measure: _builtins.str
@@ -210,6 +211,10 @@ class Reason(_message.Message):
     """redress_url is where the subject objects."""
     message: _builtins.str
     """message is a sentence for the subject, in English."""
+    subject: _builtins.str
+    """subject names the entry for this partner alone: the same in every answer, event and change about it, and another for every
+    other partner; 32 characters, empty when the list was out of date and no entry applied.
+    """
     @_builtins.property
     def until(self) -> _timestamp_pb2.Timestamp:
         """until is when the entry ends; absent when the list was out of date and no entry applied."""
@@ -226,10 +231,11 @@ class Reason(_message.Message):
         until: _timestamp_pb2.Timestamp | None = ...,
         redress_url: _builtins.str = ...,
         message: _builtins.str = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "case_reference", b"case_reference", "effect", b"effect", "legal_basis", b"legal_basis", "list", b"list", "measure", b"measure", "message", b"message", "redress_url", b"redress_url", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "case_reference", b"case_reference", "effect", b"effect", "legal_basis", b"legal_basis", "list", b"list", "measure", b"measure", "message", b"message", "redress_url", b"redress_url", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

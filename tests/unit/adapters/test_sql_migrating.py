@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
+from portcullis.adapters.sql import feed_schema, relay_schema  # noqa: F401 - they add their tables to the journal's
 from portcullis.adapters.sql.engines import open_engine, writing
 from portcullis.adapters.sql.journal_schema import journal_metadata
 from portcullis.adapters.sql.migrating import (

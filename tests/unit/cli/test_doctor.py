@@ -3,18 +3,30 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import create_engine, delete
 
 from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.log_signing import MEMORY, LogSigner
+from portcullis.adapters.spool import FileSpool, SpoolDirectoryReader
+from portcullis.adapters.sql.journal_schema import checkpoints
 from portcullis.cli import examinations
-from portcullis.cli.examinations import Finding, State
+from portcullis.cli.findings import Examination, Finding, State
 from portcullis.config import Settings
+from portcullis.exchange.checkpointing import Checkpointer
+from portcullis.mains.keys import JOURNAL_KEY, read_key
+from portcullis.mains.parts import open_feed, open_journal
 from portcullis.mains.wiring import ProcessWiring
+from portcullis.metrics.exchange import CheckpointMetrics
+from portcullis.ports import Progress
 from portcullis.registry.policy_files import load_policy
-from tests.support.command_homes import install_snapshot, make_home, portcullis, record_decision, write_policy
+from tests.support.command_homes import install_snapshot, make_home, portcullis, write_policy
+from tests.support.decision_records import a_record
 from tests.support.scripted_gateway import ScriptedGateway, serving
 
 
@@ -42,9 +54,7 @@ def home(tmp_path: Path) -> Path:
     return make_home(tmp_path / "home")
 
 
-def look(
-    examination: examinations.Examination, home: Path, wiring: ProcessWiring | None = None, **settings: object
-) -> list[Finding]:
+def look(examination: Examination, home: Path, wiring: ProcessWiring | None = None, **settings: object) -> list[Finding]:
     return list(examination(wiring or ProcessWiring(), Settings(home=home, **settings)))  # type: ignore[arg-type]
 
 
@@ -52,9 +62,39 @@ def states(findings: list[Finding]) -> dict[str, str]:
     return {finding.name: finding.state.value for finding in findings}
 
 
+def with_decisions(home: Path, *decided_at: float) -> None:
+    """Put decisions into the home's spool, one segment each, and end the writer."""
+    for number, at in enumerate(decided_at):
+        with closing(FileSpool(home / "spool", clock=SystemClock())) as spool:
+            asyncio.run(spool.append([a_record(f"{number:032x}", decided_at=at)]))
+
+
+def record(home: Path, decision_id: str = "d" * 32) -> None:
+    """Put one decision into the home's journal, now."""
+    with open_journal(Settings(home=home), SystemClock()) as journal:
+        journal.record_decisions([a_record(decision_id)])
+
+
+def sign(home: Path) -> None:
+    """Sign the home's journal as the exchange does."""
+    settings = Settings(home=home)
+    with open_journal(settings) as journal:
+        signer = LogSigner(read_key(settings.keys_path, JOURNAL_KEY), settings.keys_path)
+        assert Checkpointer(journal, signer, SystemClock(), CheckpointMetrics(CollectorRegistry())).sign_once()
+
+
+def feed(home: Path, until: float) -> None:
+    """Mark the home's feed as complete up to a time."""
+    settings = Settings(home=home)
+    with open_journal(settings), open_feed(settings) as store:
+        assert store.append((), Progress(0, int(until)), expected=store.progress())
+
+
 def test_a_private_home_with_whole_keys_is_well(home: Path) -> None:
     assert {"home": "ok"} == states(look(examinations.home, home))
-    assert {"token.key": "ok", "seal.key": "ok"} == states(look(examinations.keys, home))
+    assert dict.fromkeys(["token.key", "seal.key", "record.key", "journal.key"], "ok") == states(
+        look(examinations.keys, home)
+    )
     assert {"disk": "ok"} == states(look(examinations.disk, home))
     assert {"clock": "ok"} == states(look(examinations.clock, home))
 
@@ -73,7 +113,7 @@ def test_what_others_can_read_is_told(home: Path) -> None:
     (home / "keys" / "seal.key").chmod(0o640)
 
     assert {"home": "warn", "demo-keys.json": "fail"} == states(look(examinations.home, home))
-    token, seal = look(examinations.keys, home)
+    token, seal, *_ = look(examinations.keys, home)
     assert (State.OK, State.FAIL) == (token.state, seal.state)
     assert f"chmod 600 {home / 'keys' / 'seal.key'}" == seal.mend
 
@@ -82,10 +122,26 @@ def test_what_others_can_read_is_told(home: Path) -> None:
 def test_a_damaged_key_fails_without_being_shown(home: Path, text: str) -> None:
     (home / "keys" / "token.key").write_text(text)
 
-    token, _ = look(examinations.keys, home)
+    token, *_ = look(examinations.keys, home)
 
     assert State.FAIL == token.state
     assert not text or text not in token.what + token.mend
+
+
+def test_key_files_that_only_some_parts_need_are_a_warning_where_they_are_not(home: Path) -> None:
+    for name in ("seal.key", "record.key", "journal.key"):
+        (home / "keys" / name).unlink()
+
+    found = look(examinations.keys, home)
+
+    assert {"token.key": "ok", "seal.key": "warn", "record.key": "warn", "journal.key": "warn"} == states(found)
+    assert "shipper" in found[2].mend
+
+
+def test_a_token_key_that_is_missing_fails(home: Path) -> None:
+    (home / "keys" / "token.key").unlink()
+
+    assert "fail" == states(look(examinations.keys, home))["token.key"]
 
 
 def test_a_root_file_that_is_not_here_is_a_warning_that_says_where_it_comes_from(home: Path) -> None:
@@ -125,18 +181,173 @@ def test_what_is_not_set_up_here_is_a_warning_and_nothing_is_made(home: Path) ->
         **states(look(examinations.journal, home)),
         **states(look(examinations.store, home)),
         **states(look(examinations.replica, home)),
+        **states(look(examinations.exchange, home)),
+        **states(look(examinations.spool, home)),
     }
 
-    assert {"registry": "warn", "journal": "warn", "store": "warn", "replica": "warn"} == found
+    assert {"registry": "warn", "journal": "warn", "store": "warn", "replica": "warn", "spool": "ok"} == found
     assert before == sorted(home.rglob("*"))
 
 
 def test_databases_in_use_are_well(home: Path, tmp_path: Path) -> None:
     assert 0 == portcullis("policy", "apply", str(write_policy(tmp_path / "policy")), "--home", str(home))
-    record_decision(home, "d" * 32)
+    record(home)
 
     assert {"registry": "ok"} == states(look(examinations.registry, home))
     assert {"journal": "ok"} == states(look(examinations.journal, home))
+
+
+def test_decisions_of_a_moment_ago_may_stand_in_the_spool(home: Path) -> None:
+    with_decisions(home, SystemClock().now())
+
+    (finding,) = look(examinations.spool, home)
+
+    assert State.OK == finding.state
+    assert finding.what.startswith("1 KiB of decisions, the oldest of 0 s ago")
+
+
+def test_decisions_that_wait_for_long_mean_that_no_shipper_works(home: Path) -> None:
+    with_decisions(home, SystemClock().now() - 90, SystemClock().now())
+
+    (finding,) = look(examinations.spool, home)
+
+    assert State.WARN == finding.state
+    assert "the oldest of 90 s ago" in finding.what
+    assert "portcullis serve shipper" in finding.mend
+
+
+def test_a_look_at_the_spool_takes_nothing_from_the_shipper(home: Path) -> None:
+    with_decisions(home, SystemClock().now())
+    before = sorted((home / "spool").iterdir())
+
+    look(examinations.spool, home)
+
+    assert before == sorted((home / "spool").iterdir())
+    with closing(SpoolDirectoryReader(home / "spool")) as reader:
+        assert {"spool": "ok"} == states(look(examinations.spool, home))
+        assert 1 == len(reader.read(10).records)
+
+
+def test_a_spool_that_can_not_be_written_fails(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    (finding,) = look(examinations.spool, home, spool_dir=tmp_path / "file")
+
+    assert State.FAIL == finding.state
+    assert "PORTCULLIS_SPOOL_DIR" in finding.mend
+
+
+def test_a_full_disk_of_the_spool_fails(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1024))
+
+    assert {"spool": "fail"} == states(look(examinations.spool, home))
+
+
+def test_segments_that_were_set_aside_are_told(home: Path) -> None:
+    with_decisions(home, SystemClock().now())
+    (segment,) = (home / "spool").glob("*.segment")
+    segment.rename(f"{segment}.damaged")
+
+    found = look(examinations.spool, home)
+
+    assert [State.OK, State.WARN] == [each.state for each in found]
+    assert "1 damaged" in found[1].what
+
+
+def test_an_exchange_that_signs_and_feeds_is_well(home: Path) -> None:
+    record(home)
+    sign(home)
+    feed(home, SystemClock().now())
+
+    assert {"checkpoint": "ok", "exchange": "ok"} == states(look(examinations.exchange, home))
+
+
+def test_an_exchange_that_never_ran_is_a_warning(home: Path) -> None:
+    record(home)
+
+    found = look(examinations.exchange, home, ProcessWiring(StoppedClock(SystemClock().now() + 60)))
+
+    assert {"checkpoint": "warn", "exchange": "warn"} == states(found)
+    assert "0 of 1 entries" in found[0].what
+    assert all("portcullis serve exchange" in each.mend for each in found)
+
+
+def test_an_exchange_that_is_gone_is_a_warning(home: Path) -> None:
+    record(home)
+    sign(home)
+    feed(home, SystemClock().now() - 45)
+
+    assert {"checkpoint": "ok", "exchange": "warn"} == states(look(examinations.exchange, home))
+
+
+def test_entries_that_no_checkpoint_covers_for_long_are_a_warning(home: Path) -> None:
+    record(home)
+    sign(home)
+    record(home, "e" * 32)
+    late = ProcessWiring(StoppedClock(SystemClock().now() + 20))
+
+    assert "ok" == states(look(examinations.exchange, home))["checkpoint"]
+    (finding, _) = look(examinations.exchange, home, late)
+    assert State.WARN == finding.state
+    assert "1 of 2 entries" in finding.what
+
+
+def test_a_journal_that_is_shorter_than_what_was_signed_fails(home: Path) -> None:
+    record(home)
+    sign(home)
+    (home / "journal.db").unlink()
+    for each in home.glob("journal.db-*"):
+        each.unlink()
+    record(home)
+
+    (finding, _) = look(examinations.exchange, home)
+
+    assert State.FAIL == finding.state
+    assert "another log" in finding.what
+    assert "portcullis journal verify" in finding.mend
+
+
+def test_a_checkpoint_that_another_key_signed_fails_where_the_key_is(home: Path) -> None:
+    record(home)
+    sign(home)
+    (home / "keys" / JOURNAL_KEY).write_text("ab" * 32)
+
+    assert "fail" == states(look(examinations.exchange, home))["checkpoint"]
+    (home / "keys" / JOURNAL_KEY).unlink()
+    (finding, _) = look(examinations.exchange, home)
+    assert (State.OK, True) == (finding.state, "not on this host" in finding.what)
+
+
+def test_a_log_that_was_cut_behind_what_the_signer_remembers_fails(home: Path) -> None:
+    record(home)
+    journal = home / "journal.db"
+    with open_journal(Settings(home=home)):
+        pass
+    kept = {each: each.read_bytes() for each in home.glob("journal.db*")}
+    record(home, "e" * 32)
+    sign(home)
+    for each in home.glob("journal.db*"):
+        each.unlink()
+    for each, data in kept.items():
+        each.write_bytes(data)
+
+    assert journal in kept
+    (finding, _) = look(examinations.exchange, home)
+
+    assert State.FAIL == finding.state
+    assert "1 entries, and 2 were signed" in finding.what
+
+
+def test_checkpoints_that_were_taken_away_leave_the_one_beside_the_key(home: Path) -> None:
+    record(home)
+    sign(home)
+    engine = create_engine(f"sqlite:///{home / 'journal.db'}")
+    with engine.begin() as connection:
+        connection.execute(delete(checkpoints))
+    engine.dispose()
+    (home / "keys" / MEMORY).write_text("no note")
+
+    assert "fail" == states(look(examinations.exchange, home))["checkpoint"]
 
 
 def test_a_database_without_tables_fails(home: Path) -> None:

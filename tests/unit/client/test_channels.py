@@ -17,7 +17,15 @@ def test_only_unavailable_is_tried_again() -> None:
 def test_a_stream_is_not_retried() -> None:
     methods = [name["method"] for each in json.loads(SERVICE_CONFIG)["methodConfig"] for name in each["name"]]
 
-    assert ["Check", "BatchCheck", "LookupCaller"] == methods
+    assert [
+        "Check",
+        "BatchCheck",
+        "LookupCaller",
+        "ReportEvents",
+        "GetReceipt",
+        "GetCheckpoint",
+        "GetConsistencyProof",
+    ] == methods
 
 
 @pytest.mark.parametrize(("target", "proxied"), [("127.0.0.1:50051", 0), ("localhost:1", 0), ("gateway.example:443", 1)])

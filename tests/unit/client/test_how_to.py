@@ -8,13 +8,18 @@ import pytest
 
 import portcullis.client
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "use-the-sdk.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+HOW_TO = Path(__file__).resolve().parents[3] / "docs" / "how-to"
+PAGES = [HOW_TO / "use-the-sdk.md", HOW_TO / "share-events.md"]
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_compiles_and_imports_what_is_there(example: str) -> None:
-    compile(example, str(PAGE), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    compile(example, "how-to", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
     imports = [each for each in ast.walk(ast.parse(example)) if isinstance(each, ast.ImportFrom)]
     names = {name.name for each in imports if each.module == "portcullis.client" for name in each.names}

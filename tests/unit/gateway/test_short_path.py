@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
+from portcullis.adapters.memory.spool import MemorySpool
 from portcullis.domain.errors import PortcullisError
 from portcullis.domain.records import Record
 from portcullis.gateway.desk import CheckDesk
@@ -21,7 +21,7 @@ from portcullis.gateway.views import Held, View
 from portcullis.metrics import CheckTally
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
-from tests.support.gateways import TOKENISER, edition_of, installed
+from tests.support.gateways import SUBJECTS, TOKENISER, edition_of, installed
 from tests.support.people import passport, resident_id
 from tests.support.policies import NOW, YEAR_S, a_list, measure, policy
 
@@ -47,7 +47,7 @@ def the_view(**list_changes: Any) -> View:
 def a_desk() -> CheckDesk:
     clock = FixedClock()
     return CheckDesk(
-        tokeniser=TOKENISER, journal=MemoryJournal(clock=clock), clock=clock, tally=CheckTally(CollectorRegistry())
+        tokeniser=TOKENISER, subjects=SUBJECTS, spool=MemorySpool(), clock=clock, tally=CheckTally(CollectorRegistry())
     )
 
 

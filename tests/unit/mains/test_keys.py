@@ -5,7 +5,17 @@ import pytest
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
-from portcullis.mains.keys import KEY_BYTES, SEAL_KEY, TOKEN_KEY, ensure_keys, ensure_secrets, read_key, trust_folder
+from portcullis.mains.keys import (
+    JOURNAL_KEY,
+    KEY_BYTES,
+    RECORD_KEY,
+    SEAL_KEY,
+    TOKEN_KEY,
+    ensure_keys,
+    ensure_secrets,
+    read_key,
+    trust_folder,
+)
 from tests.support.trust_folders import Ceremonies, sign_as
 
 
@@ -70,7 +80,7 @@ def test_all_keys_are_made_within_a_moment(tmp_path):
 
 
 def test_the_keys_that_are_made_are_told(tmp_path):
-    assert [tmp_path / TOKEN_KEY, tmp_path / SEAL_KEY] == ensure_secrets(tmp_path)
+    assert [tmp_path / name for name in (TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY)] == ensure_secrets(tmp_path)
     assert [] == ensure_secrets(tmp_path)
 
 

@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
 ]
 METRICS = {each.name: each for each in CATALOGUE}
 
-# What the snapshots' way is judged by, and the metric that tells it.
+# What the ways of snapshots, decisions and events are judged by, and the metric that tells it.
 WATCHED = {
     "version": {"portcullis_snapshot_version", "portcullis_published_version"},
     "age": {"portcullis_snapshot_age_seconds", "portcullis_follower_vouched_age_seconds"},
@@ -39,6 +39,14 @@ WATCHED = {
     "held imports": {"portcullis_held_imports"},
     "publishing": {"portcullis_publish_failures_total", "portcullis_publish_seconds_bucket"},
     "refills": {"portcullis_store_refills_total"},
+    "records of decisions": {"portcullis_spool_failures_total"},
+    "backlog of the spool": {"portcullis_spool_oldest_age_seconds"},
+    "damage of the spool": {"portcullis_spool_faults_total"},
+    "shipping": {"portcullis_shipper_failures_total"},
+    "checkpoints": {"portcullis_journal_checkpoint_failures_total", "portcullis_journal_checkpoint_entries"},
+    "feed": {"portcullis_feed_lag_seconds", "portcullis_feed_failures_total"},
+    "announcements": {"portcullis_feed_announcement_faults_total"},
+    "relay": {"portcullis_relay_parked", "portcullis_relay_behind_seconds", "portcullis_relay_failures_total"},
 }
 
 
@@ -93,6 +101,14 @@ def test_a_rule_says_what_is_wrong_and_has_its_section_in_the_runbook(rule: dict
     assert heading in headings()
 
 
+def test_a_journal_that_was_tampered_with_wakes_somebody_at_once_and_by_a_rule_of_its_own() -> None:
+    rules = [rule for rule in RULES if "portcullis_journal_checkpoint_failures_total" in rule["expr"]]
+    (tampered,) = [rule for rule in rules if 'part="log"' in rule["expr"]]
+
+    assert ("page", False) == (tampered["labels"]["severity"], "for" in tampered)
+    assert all('part!="log"' in rule["expr"] for rule in rules if rule is not tampered)
+
+
 def test_no_two_rules_have_one_name() -> None:
     names = [rule["alert"] for rule in RULES]
 
@@ -100,7 +116,7 @@ def test_no_two_rules_have_one_name() -> None:
 
 
 @pytest.mark.parametrize("what", WATCHED)
-def test_everything_that_the_way_of_snapshots_is_judged_by_has_a_rule(what: str) -> None:
+def test_everything_that_the_ways_are_judged_by_has_a_rule(what: str) -> None:
     assert WATCHED[what] <= {name for rule in RULES for name in looked_at(rule)}
 
 

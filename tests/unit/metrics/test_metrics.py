@@ -7,7 +7,17 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from portcullis.metrics import CheckTally, FollowerMetrics, PublisherMetrics, StackMetrics
+from portcullis.metrics import (
+    AnnouncementMetrics,
+    CheckpointMetrics,
+    CheckTally,
+    FeedMetrics,
+    FollowerMetrics,
+    PublisherMetrics,
+    RelayMetrics,
+    ShipperMetrics,
+    StackMetrics,
+)
 from portcullis.metrics.catalogue import CATALOGUE
 from tools.metrics_page import PAGE, page
 
@@ -17,6 +27,19 @@ def verdict(outcome, *hits, degraded=False):
         return SimpleNamespace(measure=SimpleNamespace(list=SimpleNamespace(name=name), shadow=shadow), effect=effect)
 
     return SimpleNamespace(outcome=outcome, degraded=degraded, hits=[hit(*each) for each in hits])
+
+
+PARTS = (
+    AnnouncementMetrics,
+    CheckTally,
+    CheckpointMetrics,
+    FeedMetrics,
+    FollowerMetrics,
+    PublisherMetrics,
+    RelayMetrics,
+    ShipperMetrics,
+    StackMetrics,
+)
 
 
 @pytest.fixture
@@ -29,7 +52,7 @@ def test_the_page_is_made_from_the_catalogue():
 
 
 def test_every_part_builds_what_the_catalogue_says_and_nothing_else(registry):
-    for part in (CheckTally, FollowerMetrics, PublisherMetrics, StackMetrics):
+    for part in PARTS:
         part(registry)
     built = {metric.name: metric.type for metric in registry.collect()}
     assert {each.name.removesuffix("_total"): each.kind for each in CATALOGUE} == built
@@ -50,8 +73,8 @@ def test_what_was_counted_arrives_with_the_flush_and_only_once(registry):
     tally.error("ERROR_REASON_UNAUTHENTICATED")
     tally.lookups_empty += 2
     tally.label_shown()
-    tally.journalled(4, 0.002)
-    tally.journal_failed()
+    tally.spooled(4, 0.002)
+    tally.spool_failed()
     tally.observe(0.0001)
     assert 0 == registry.get_sample_value("portcullis_checks_total", {"outcome": "allow"})
     tally.flush()
@@ -66,8 +89,8 @@ def test_what_was_counted_arrives_with_the_flush_and_only_once(registry):
     assert 1 == value("shadow_hits_total", list="trial", effect="REVIEW")
     assert 1 == value("check_errors_total", reason="UNAUTHENTICATED")
     assert (1, 2) == (value("caller_lookups_total", answer="label"), value("caller_lookups_total", answer="nothing"))
-    assert (4, 1) == (value("journal_records_total"), value("journal_failures_total"))
-    assert (1, 1) == (value("check_duration_seconds_count"), value("journal_append_seconds_count"))
+    assert (4, 1) == (value("spool_records_total"), value("spool_failures_total"))
+    assert (1, 1) == (value("check_duration_seconds_count"), value("spool_append_seconds_count"))
 
 
 def test_the_plain_count_never_falls_back_so_that_sampling_by_its_low_bits_holds(registry):

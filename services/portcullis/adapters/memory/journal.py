@@ -2,59 +2,308 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
-from portcullis.domain.errors import NotFound, RecordUnavailable
-from portcullis.ports import Clock, DecisionRecord, Look
+from portcullis.adapters.journal_entries import (
+    JournalSecrets,
+    SubjectKey,
+    decision_entry,
+    erasure_entry,
+    event_entry,
+    is_personal,
+    known_decision,
+    open_decision,
+)
+from portcullis.adapters.sealed_box import BOX_KEY_BYTES
+from portcullis.domain.decisions import Outcome
+from portcullis.domain.errors import EventConflict, JournalUnavailable, NotFound, PortcullisError
+from portcullis.domain.event_rules import lists_of, match_decision
+from portcullis.domain.log_entries import decode_entry
+from portcullis.domain.log_facts import DECISION_FACTS, DecisionFacts, ErasureFacts
+from portcullis.domain.merkle import Frontier, leaf_hash, root_of
+from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.ports import (
+    Clock,
+    DecisionRecord,
+    Erasure,
+    LogHead,
+    Look,
+    Receipt,
+    Refusals,
+    Reported,
+    StoredCheckpoint,
+    StoredDecision,
+)
+
+_ORIGIN_BYTES = 16
+
+
+class _Kept:
+    """A decision in memory: its place and facts, and what an event is matched with."""
+
+    def __init__(self, sequence: int, key_id: str, facts: DecisionFacts, known: KnownDecision) -> None:
+        self.sequence = sequence
+        self.key_id = key_id
+        self.facts = facts
+        self.known = known
+
+
+class _Event:
+    """An event in memory: its digest and receipt, and what of it is counted."""
+
+    def __init__(self, digest: bytes, receipt: Receipt, counted: Sequence[tuple[str, str, str, str, str]]) -> None:
+        self.digest = digest
+        self.receipt = receipt
+        self.counted = counted
 
 
 class MemoryJournal:
-    """A journal in memory. Implements `portcullis.ports.Journal`; safe for threads.
+    """A journal in memory. Implements `portcullis.ports.Journal`; safe for threads. Its keys live as long as it does.
 
     Args:
-        clock: dates the looks.
+        clock: dates entries and looks.
     """
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._records: dict[str, DecisionRecord] = {}
+        self._secrets = JournalSecrets(os.urandom(BOX_KEY_BYTES))
+        self._origin = f"portcullis/journal/{os.urandom(_ORIGIN_BYTES).hex()}"
+        self._log: list[tuple[bytes, bytes]] = []
+        self._frontier = Frontier()
+        self._tiles: defaultdict[int, list[bytes]] = defaultdict(list)
+        self._checkpoints: dict[int, StoredCheckpoint] = {}
+        self._keys: dict[str, SubjectKey] = {}
+        self._handles: dict[str, str] = {}
+        self._decisions: dict[str, _Kept] = {}
+        self._mentions: defaultdict[str, set[str]] = defaultdict(set)
+        self._events: dict[tuple[str, str], _Event] = {}
         self._looks: defaultdict[str, list[Look]] = defaultdict(list)
         self._closed = False
 
-    async def append(self, records: Sequence[DecisionRecord]) -> None:
-        """Keep records.
+    def record_decisions(self, records: Sequence[DecisionRecord]) -> int:
+        """Take decisions in their order; those whose decision_id is there already are left out. Gives how many were new."""
+        with self._writing():
+            return sum(self._take_decision(record) for record in records)
+
+    def _take_decision(self, record: DecisionRecord) -> bool:
+        if record.decision_id in self._decisions:
+            return False
+        key = self._key_of(self._secrets.decision_handle(record))
+        data = decision_entry(record, key, self._now_ms())
+        sequence, _ = self._append(data)
+        entry = decode_entry(data)
+        facts = DECISION_FACTS.decode(entry.facts)
+        self._decisions[record.decision_id] = _Kept(sequence, key.key_id, facts, known_decision(entry, facts))
+        for token in record.tokens:
+            self._mentions[self._secrets.token_handle(token)].add(record.decision_id)
+        return True
+
+    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+        """Take a partner's events in their order; each has its receipt or its error in its place.
 
         Raises:
-            RecordUnavailable: a decision_id is there already, or the journal is closed.
+            JournalUnavailable: the journal is closed.
+        """
+        if not events:
+            return []
+        with self._writing():
+            return [self._take_event(partner, event) for event in events]
+
+    def _take_event(self, partner: str, event: SharedEvent) -> Receipt | PortcullisError:
+        digest = self._secrets.event_digest(event)
+        earlier = self._events.get((partner, event.event_id))
+        if earlier is not None:
+            return earlier.receipt if earlier.digest == digest else EventConflict()
+        decision = self._decisions.get(event.decision_id)
+        refusal = match_decision(event, decision.known if decision else None, partner) if event.decision_id else None
+        if refusal is not None:
+            return refusal
+        at_ms = self._now_ms()
+        sequence, own = self._append(event_entry(partner, event, digest, self._event_key(event, decision), at_ms))
+        receipt = Receipt(event_id=event.event_id, sequence=sequence, recorded_at_ms=at_ms, entry_hash=own)
+        lists = lists_of(event, decision.known if decision else None) or ("",)
+        counted = [(_month(at_ms / 1000), name, partner, event.kind.value, event.code) for name in lists]
+        self._events[partner, event.event_id] = _Event(digest, receipt, counted)
+        return receipt
+
+    def _event_key(self, event: SharedEvent, decision: _Kept | None) -> SubjectKey | None:
+        if not is_personal(event):
+            return None
+        return self._key_named(decision.key_id) if decision else self._key_of(self._secrets.event_handle(event))
+
+    def receipt(self, partner: str, event_id: str) -> Receipt:
+        """Give an event's receipt.
+
+        Raises:
+            NotFound: this partner has reported no such event.
         """
         with self._lock:
-            fresh = {record.decision_id: record for record in records}
-            if self._closed or len(fresh) < len(records) or fresh.keys() & self._records.keys():
-                raise RecordUnavailable
-            self._records.update(fresh)
+            found = self._events.get((partner, event_id))
+        if found is None:
+            raise NotFound("no event of yours has this id")
+        return found.receipt
 
-    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
-        """Give one record, and note who looked at it and why.
+    def known_decision(self, decision_id: str) -> KnownDecision | None:
+        """Give what the journal knows of a decision."""
+        with self._lock:
+            found = self._decisions.get(decision_id)
+        return found.known if found else None
+
+    def decision(self, decision_id: str, *, actor: str, purpose: str) -> StoredDecision:
+        """Give one decision, and note who looked at it and why.
 
         Raises:
             NotFound: no such decision.
         """
         with self._lock:
-            record = self._records.get(decision_id)
-            if record is None:
+            found = self._decisions.get(decision_id)
+            if found is None:
                 raise NotFound("no decision has this id; an ALLOW without a hit is not recorded")
+            key = self._key_named(found.key_id)
+            record = open_decision(decode_entry(self._log[found.sequence][1]), key) if key else None
             self._looks[decision_id].append(Look(actor=actor, at=self._clock.now(), purpose=purpose))
-            return record
+        return StoredDecision(sequence=found.sequence, decision_id=decision_id, partner=found.known.partner, record=record)
 
     def looks(self, decision_id: str) -> Sequence[Look]:
-        """Give the looks at one record in their order."""
+        """Give the looks at one decision in their order."""
         with self._lock:
             return tuple(self._looks.get(decision_id, ()))
 
+    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
+        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+        if not tokens:
+            return Erasure(keys=0, left=0)
+        with self._writing():
+            handles = {self._secrets.token_handle(token.hex()) for token in tokens}
+            key_ids = sorted(self._keys.pop(handle).key_id for handle in handles if handle in self._keys)
+            for key_id in key_ids:
+                del self._handles[key_id]
+            mentioned = {each for handle in handles for each in self._mentions.pop(handle, ())}
+            left = sum(self._decisions[each].key_id not in key_ids for each in mentioned)
+            facts = ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose)
+            self._append(erasure_entry(facts, self._now_ms()))
+            return Erasure(keys=len(key_ids), left=left)
+
+    def origin(self) -> str:
+        """Give the log's own name, which its checkpoints carry; made at random with the log."""
+        return self._origin
+
+    def size(self) -> int:
+        """Give how many entries the log has."""
+        with self._lock:
+            return len(self._log)
+
+    def head(self) -> LogHead | None:
+        """Give the head; None before the first entry."""
+        with self._lock:
+            return LogHead(self._frontier.size, self._frontier.to_bytes()) if self._log else None
+
+    def root(self, size: int) -> bytes:
+        """Give the root of the log as it had a size, from the stored hashes.
+
+        Raises:
+            HashesMissing: the log is shorter.
+        """
+        return root_of(self, size)
+
+    def leaf_hashes(self, begin: int, end: int) -> Sequence[bytes]:
+        """Give the leaf hashes in [begin, end); fewer where the log is shorter."""
+        with self._lock:
+            return [own for own, _ in self._log[begin:end]]
+
+    def tile_hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """Give the hashes of whole subtrees of 256 ** level leaves, of the numbers in [begin, end); ``level`` from 1."""
+        with self._lock:
+            return self._tiles[level][begin:end]
+
+    def entries(self, begin: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Give (sequence, stored leaf hash, entry) from a sequence on, ascending."""
+        with self._lock:
+            begin = max(begin, 0)
+            log = self._log[begin:]
+        for sequence, (own, entry) in enumerate(log, start=begin):
+            yield sequence, own, entry
+
+    def index_faults(self) -> Iterator[str]:
+        """Give nothing: what is derived can't be reached but through the entries."""
+        return iter(())
+
+    def checkpoint(self, size: int = 0) -> StoredCheckpoint | None:
+        """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
+        with self._lock:
+            return self._checkpoints.get(size or max(self._checkpoints, default=0))
+
+    def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one of the same size stays as it is."""
+        with self._lock:
+            self._checkpoints.setdefault(checkpoint.size, checkpoint)
+
+    def refusals(self) -> Sequence[Refusals]:
+        """Count decisions that gave an outcome other than ALLOW, ascending by every field."""
+        with self._lock:
+            counts = Counter(each for kept in self._decisions.values() for each in _refused(kept))
+        return [
+            Refusals(month=month, list=name, action=action, partner=partner, outcome=outcome, count=count)
+            for (month, name, action, partner, outcome), count in sorted(counts.items())
+        ]
+
+    def reported(self) -> Sequence[Reported]:
+        """Count events, ascending by every field, by the month in which they were reported."""
+        with self._lock:
+            counts = Counter(each for event in self._events.values() for each in event.counted)
+        return [
+            Reported(month=month, list=name, partner=partner, kind=kind, code=code, count=count)
+            for (month, name, partner, kind, code), count in sorted(counts.items())
+        ]
+
     def close(self) -> None:
-        """Take no more records."""
+        """Take no more."""
         with self._lock:
             self._closed = True
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock:
+            if self._closed:
+                raise JournalUnavailable
+            yield
+
+    def _append(self, entry: bytes) -> tuple[int, bytes]:
+        own = leaf_hash(entry)
+        for level, _, tile in self._frontier.append(own):
+            self._tiles[level].append(tile)
+        self._log.append((own, entry))
+        return len(self._log) - 1, own
+
+    def _key_of(self, handle: str) -> SubjectKey:
+        if handle not in self._keys:
+            key = self._secrets.new_key(handle, self._now_ms()).key
+            self._keys[handle] = key
+            self._handles[key.key_id] = handle
+        return self._keys[handle]
+
+    def _key_named(self, key_id: str) -> SubjectKey | None:
+        handle = self._handles.get(key_id, "")
+        return self._keys.get(handle)
+
+    def _now_ms(self) -> int:
+        return int(self._clock.now() * 1000)
+
+
+def _refused(kept: _Kept) -> Iterable[tuple[str, str, str, str, str]]:
+    facts = kept.facts
+    if facts.dry_run or facts.outcome == Outcome.ALLOW:
+        return
+    shaping = {each.list for each in facts.reasons if not each.shadow and each.effect == facts.outcome}
+    for name in shaping:
+        yield _month(facts.decided_at), name, facts.action, kept.known.partner, facts.outcome
+
+
+def _month(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m")

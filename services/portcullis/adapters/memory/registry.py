@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
@@ -29,7 +29,7 @@ from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.guards import ImportState, check_approver, check_held, check_rules
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, HeldImport, ImportOutcome, Look, StoredEntry
+from portcullis.ports import ApiKey, Clock, HeldImport, ImportOutcome, Look, Past, PastEntry, StoredEntry
 
 
 class Change(NamedTuple):
@@ -54,6 +54,7 @@ class MemoryRegistry:
         self._clock = clock
         self._lock = threading.RLock()
         self._policy = Policy()
+        self._policies: list[tuple[int, Policy]] = []
         self._numbers: dict[str, int] = {}
         self._lists: defaultdict[str, dict[str, Version]] = defaultdict(dict)
         self._entry_ids = count(1)
@@ -92,7 +93,7 @@ class MemoryRegistry:
             if policy == self._policy and any(change.change == "policy" for change in self._log):
                 return False
             self._policy = policy
-            self._note(actor, "policy", "policy")
+            self._policies.append((self._note(actor, "policy", "policy"), policy))
             for each in policy.lists:
                 self._numbers.setdefault(each.name, len(self._numbers) + 1)
             return True
@@ -198,6 +199,20 @@ class MemoryRegistry:
             # Entries keep their place when they change, so the dict's order is the order of their ids.
             later = (held for held in self._lists[list_name].values() if held.entry_id > after_id)
             return [_stored(held) for held, _ in zip(later, range(limit), strict=False)]
+
+    def as_of(self, seq: int, entry_ids: Collection[int]) -> Past:
+        """Give the policy and some entries as they stood once a change was made.
+
+        Raises:
+            NotFound: the registry has not come to that change.
+        """
+        with self._lock:
+            if seq > len(self._log):
+                raise NotFound("the registry has not come to this change; open the registry that it belongs to")
+            policy = next((each for at, each in reversed(self._policies) if at <= seq), Policy())
+            versions = [held.as_of(seq) for each in self._lists.values() for held in each.values()]
+            found = [_past(each) for each in versions if each is not None and each.entry_id in entry_ids]
+            return Past(policy=policy, entries=tuple(sorted(found, key=lambda each: each.entry_id)))
 
     def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
         """Note who is about to see these entries, and why.
@@ -310,6 +325,19 @@ class MemoryRegistry:
             for key, digest in self._keys.values()
             if key.revoked_at is None
         )
+
+
+def _past(held: Version) -> PastEntry:
+    entry = held.entry
+    return PastEntry(
+        list=entry.list,
+        entry_id=held.entry_id,
+        case_reference=entry.case_reference,
+        valid_from=entry.valid_from,
+        until=entry.until,
+        in_force=held.in_force,
+        measures=entry.measures,
+    )
 
 
 def _stored(held: Version) -> StoredEntry:

@@ -6,7 +6,7 @@ columns written here are texts, numbers and bytes, which the drivers take as the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,11 +19,22 @@ def insert_many(connection: Connection, table: Table, rows: Sequence[Row]) -> No
     """Insert rows, each with the same columns of the table."""
     if not rows:
         return
-    statement, order = _compiled(table, tuple(rows[0]), connection.dialect)
+    columns = tuple(rows[0])
+    insert_tuples(connection, table, columns, (tuple([row[name] for name in columns]) for row in rows))
+
+
+def insert_tuples(connection: Connection, table: Table, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Insert rows that have these columns of the table, in this order."""
+    statement, order = _compiled(table, columns, connection.dialect)
     if order is None:
-        connection.exec_driver_sql(statement, list(rows))
+        given: list[Any] = [dict(zip(columns, row, strict=True)) for row in rows]
+    elif order == columns:
+        given = list(rows)
     else:
-        connection.exec_driver_sql(statement, [tuple([row[name] for name in order]) for row in rows])
+        places = [columns.index(name) for name in order]
+        given = [tuple([row[place] for place in places]) for row in rows]
+    if given:
+        connection.exec_driver_sql(statement, given)
 
 
 @lru_cache(maxsize=32)

@@ -1,116 +1,257 @@
-"""The journal on SQL: decisions are on the disk before they are given."""
+"""The journal on SQL: one log of decisions and events, which is on the disk before anything is acknowledged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
 
-import msgspec
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from portcullis.adapters.sql.bulk import Row, insert_many
-from portcullis.adapters.sql.engines import DATABASE_ERRORS, open_engine, writing
-from portcullis.adapters.sql.group_commit import GroupCommit, RowRefused, Write
-from portcullis.adapters.sql.journal_schema import decisions, looks
-from portcullis.domain.errors import NotFound, RecordUnavailable
-from portcullis.ports import Clock, DecisionRecord, Look
+from portcullis.adapters.group_commit import GroupCommit, ItemRefused
+from portcullis.adapters.journal_entries import JournalSecrets
+from portcullis.adapters.sql.engines import open_engine, writing
+from portcullis.adapters.sql.journal_audit import find_faults
+from portcullis.adapters.sql.journal_counts import count_refusals, count_reported
+from portcullis.adapters.sql.journal_decisions import DecisionWriter, find_decisions, noted_looks, read_decision
+from portcullis.adapters.sql.journal_erasure import erase_people, forget_deleted
+from portcullis.adapters.sql.journal_events import EventReport, EventWriter, find_receipt
+from portcullis.adapters.sql.journal_guard import guarded
+from portcullis.adapters.sql.journal_keys import SubjectKeys
+from portcullis.adapters.sql.journal_log import SqlLog, lock_tail
+from portcullis.domain.errors import JournalUnavailable, NotFound, PortcullisError
+from portcullis.domain.merkle import root_of
+from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.ports import (
+    Clock,
+    DecisionRecord,
+    Erasure,
+    LogHead,
+    Look,
+    Receipt,
+    Refusals,
+    Reported,
+    StoredCheckpoint,
+    StoredDecision,
+)
 
 WRITE_WAIT_S = 5.0
-"""How long a commit waits for other processes; a check's deadline is about to pass by then."""
+"""How long a commit waits for other processes."""
 
-WAITING_RECORDS = 10_000
-"""How many records may wait for a commit before more are refused."""
+WAITING_EVENTS = 20_000
+"""How many events may wait for a commit before more are refused."""
 
-_ENCODE = msgspec.json.Encoder().encode
-_DECODER = msgspec.json.Decoder(DecisionRecord)
+_DECISIONS_AT_ONCE = 1_000
+"""Keeps one commit short; a caller with more has several."""
+
+_CACHE_KIB = 32 * 1024
+_CHECKPOINT_PAGES = 8_000
+"""32 MiB of pages; the log keeps its size then (`portcullis.adapters.sql.engines`)."""
+
+_Result = TypeVar("_Result")
 
 
 class SqlJournal:
     """A journal in SQLite or PostgreSQL, migrated by `portcullis.adapters.sql.migrating.migrate_journal`.
 
     Implements `portcullis.ports.Journal`; safe for threads and event loops, and for several processes on one database.
-    When a connection breaks in the middle of a COMMIT, nobody can tell whether it took place: the decision is refused,
-    and its record may be there all the same. It is never the other way round.
+    When a connection breaks in the middle of a COMMIT, nobody can tell whether it took place: the call fails, and what it
+    brought may be there all the same. Doing it again gives the same answer. It is never the other way round.
 
     Args:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
-        clock: dates the looks.
-        waiting_records: how many records may wait for a commit before more are refused.
+        seal_key: 32 bytes; people are unreadable without it.
+        clock: dates entries and looks.
+        waiting_events: how many events may wait for a commit before more are refused.
         write_wait_s: how long a commit waits for other processes, in seconds.
 
     Raises:
-        SetupFault: the URL can't be used.
+        SetupFault: the URL or the key can't be used.
     """
 
     def __init__(
-        self, url: str, *, clock: Clock, waiting_records: int = WAITING_RECORDS, write_wait_s: float = WRITE_WAIT_S
+        self,
+        url: str,
+        *,
+        seal_key: bytes,
+        clock: Clock,
+        waiting_events: int = WAITING_EVENTS,
+        write_wait_s: float = WRITE_WAIT_S,
     ) -> None:
-        self._engine = open_engine(url, write_wait_s=write_wait_s)
+        secrets = JournalSecrets(seal_key)
+        self._engine = _open(url, write_wait_s)
+        self._secrets = secrets
         self._clock = clock
-        self._commits = GroupCommit(_inserter(self._engine), waiting_rows=waiting_records)
+        self._log = SqlLog(self._engine, secrets)
+        self._keys = SubjectKeys(secrets)
+        self._decisions = DecisionWriter(secrets, self._keys)
+        self._events = EventWriter(secrets, self._keys)
+        self._commits: GroupCommit[EventReport, Receipt | PortcullisError] = GroupCommit(
+            self._take_events, waiting_items=waiting_events, refusal=JournalUnavailable, name="portcullis-journal"
+        )
 
-    async def append(self, records: Sequence[DecisionRecord]) -> None:
-        """Make records durable; concurrent calls share one commit.
+    def record_decisions(self, records: Sequence[DecisionRecord]) -> int:
+        """Take decisions in their order; those whose decision_id is there already are left out. Gives how many were new.
 
         Raises:
-            RecordUnavailable: they are not durable (the disk, the database, a decision_id that is there already), too
-                many wait already, or the journal is closed.
+            JournalUnavailable: not all of them are durable; doing it again is safe.
+            SetupFault: the journal was begun with another seal key.
         """
-        if not records:
-            return
-        rows = [{"decision_id": record.decision_id, "record": _ENCODE(record)} for record in records]
-        await self._commits.add(rows)
+        new = 0
+        for start in range(0, len(records), _DECISIONS_AT_ONCE):
+            part = records[start : start + _DECISIONS_AT_ONCE]
+            new += self._write(partial(self._take_decisions, part))
+        return new
 
-    def get(self, decision_id: str, *, actor: str, purpose: str) -> DecisionRecord:
-        """Give one record; the look is on the disk before that.
+    def _take_decisions(self, records: Sequence[DecisionRecord], connection: Connection) -> int:
+        tail = lock_tail(connection, self._secrets)
+        return self._decisions.take(connection, tail, records, self._now_ms())
+
+    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+        """Take a partner's events in their order; concurrent calls share one commit.
+
+        Each has its first receipt, or EventConflict, DecisionUnknown or InvalidRequest in its place.
+
+        Raises:
+            JournalUnavailable: they are not durable, too many wait already, or the journal is closed.
+        """
+        if not events:
+            return []
+        return await self._commits.add([EventReport(partner, each, self._secrets.event_digest(each)) for each in events])
+
+    def _take_events(self, reports: Sequence[EventReport]) -> Sequence[Receipt | PortcullisError]:
+        try:
+            with writing(self._engine).begin() as connection:
+                tail = lock_tail(connection, self._secrets)
+                return self._events.take(connection, tail, reports, self._now_ms())
+        except (IntegrityError, DataError):
+            raise ItemRefused from None
+
+    def receipt(self, partner: str, event_id: str) -> Receipt:
+        """Give an event's receipt.
+
+        Raises:
+            NotFound: this partner has reported no such event.
+            JournalUnavailable: the database can't be used.
+        """
+        found = self._read(lambda connection: find_receipt(connection, partner, event_id))
+        if found is None:
+            raise NotFound("no event of yours has this id")
+        return found
+
+    def known_decision(self, decision_id: str) -> KnownDecision | None:
+        """Give what the journal knows of a decision."""
+        found = self._read(lambda connection: find_decisions(connection, [decision_id], with_lists=[decision_id]))
+        return found[decision_id].known if found else None
+
+    def decision(self, decision_id: str, *, actor: str, purpose: str) -> StoredDecision:
+        """Give one decision; the look at it is on the disk before that.
 
         Raises:
             NotFound: no such decision.
-            RecordUnavailable: the database can't be used, or the look can't be noted.
+            JournalUnavailable: the database can't be used, the look can't be noted, or the entry is damaged.
         """
-        wanted = select(decisions.c.record).where(decisions.c.decision_id == decision_id)
-        with _guarded(), writing(self._engine).begin() as connection:
-            record = connection.scalar(wanted)
-            if record is None:
-                raise NotFound("no decision has this id; an ALLOW without a hit is not recorded")
-            look = {"decision_id": decision_id, "at": self._clock.now(), "actor": actor, "purpose": purpose}
-            connection.execute(insert(looks).values(look))
-        return _DECODER.decode(record)
+        look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
+        return self._write(lambda connection: read_decision(connection, self._keys, decision_id, look))
 
     def looks(self, decision_id: str) -> Sequence[Look]:
-        """Give the looks at one record in their order.
+        """Give the looks at one decision in their order."""
+        return self._read(lambda connection: noted_looks(connection, decision_id))
+
+    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
+        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+        if not tokens:
+            return Erasure(keys=0, left=0)
+        look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
+        erased = self._write(lambda connection: erase_people(connection, self._secrets, self._keys, tokens, look))
+        forget_deleted(self._engine)
+        return erased
+
+    def refusals(self) -> Sequence[Refusals]:
+        """Count decisions that gave an outcome other than ALLOW, ascending by every field."""
+        return self._read(count_refusals)
+
+    def reported(self) -> Sequence[Reported]:
+        """Count events, ascending by every field, by the month in which they were reported."""
+        return self._read(count_reported)
+
+    def origin(self) -> str:
+        """Give the log's own name, which its checkpoints carry; made at random with the log."""
+        return self._log.origin()
+
+    def size(self) -> int:
+        """Give how many entries the log has."""
+        return self._log.size()
+
+    def head(self) -> LogHead | None:
+        """Give the head as it is stored; None where it is missing, as it is before the first entry."""
+        return self._log.head()
+
+    def root(self, size: int) -> bytes:
+        """Give the root of the log as it had a size, from the stored hashes.
 
         Raises:
-            RecordUnavailable: the database can't be used.
+            HashesMissing: the log lacks some of them.
         """
-        wanted = select(looks).where(looks.c.decision_id == decision_id).order_by(looks.c.number)
-        with _guarded(), self._engine.begin() as connection:
-            return [Look(actor=row.actor, at=row.at, purpose=row.purpose) for row in connection.execute(wanted)]
+        return root_of(self._log, size)
+
+    def leaf_hashes(self, begin: int, end: int) -> Sequence[bytes]:
+        """Give the leaf hashes in [begin, end) as they are stored; fewer where the log is shorter or has a gap."""
+        return self._log.leaf_hashes(begin, end)
+
+    def tile_hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
+        """Give the hashes of whole subtrees of 256 ** level leaves, of the numbers in [begin, end); ``level`` from 1."""
+        return self._log.tile_hashes(level, begin, end)
+
+    def entries(self, begin: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """Give (sequence, stored leaf hash, entry) from a sequence on, ascending, in bounded memory."""
+        return self._log.entries(begin)
+
+    def checkpoint(self, size: int = 0) -> StoredCheckpoint | None:
+        """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
+        return self._log.checkpoint(size)
+
+    def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
+        """Keep a checkpoint; one of the same size stays as it is."""
+        self._log.keep_checkpoint(checkpoint)
+
+    def index_faults(self) -> Iterator[str]:
+        """Compare what was derived from the entries with them, in bounded memory; gives one line for each difference."""
+        return find_faults(self._engine, self._secrets, self._keys)
 
     def close(self) -> None:
         """Write what is waiting, then give up the database."""
         self._commits.close()
         self._engine.dispose()
 
+    def _write(self, work: Callable[[Connection], _Result]) -> _Result:
+        with guarded(), writing(self._engine).begin() as connection:
+            return work(connection)
 
-def _inserter(engine: Engine) -> Write:
-    writer = writing(engine)
+    def _read(self, work: Callable[[Connection], _Result]) -> _Result:
+        with guarded(), self._engine.begin() as connection:
+            return work(connection)
 
-    def write(rows: Sequence[Row]) -> None:
-        try:
-            with writer.begin() as connection:
-                insert_many(connection, decisions, rows)
-        except (IntegrityError, DataError):
-            raise RowRefused from None
-
-    return write
+    def _now_ms(self) -> int:
+        return int(self._clock.now() * 1000)
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
-    try:
-        yield
-    except DATABASE_ERRORS:
-        # Not chained: a driver's message may quote the record.
-        raise RecordUnavailable from None
+def _open(url: str, write_wait_s: float) -> Engine:
+    engine = open_engine(url, write_wait_s=write_wait_s)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up)
+    return engine
+
+
+def _set_up(raw: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    with closing(raw.cursor()) as cursor:
+        # See `portcullis.adapters.sql.journal_erasure`.
+        cursor.execute("PRAGMA secure_delete = ON")
+        # Keys and ids are random, so every commit touches pages all over their indexes: those pages are kept at hand, and
+        # carried over from the write-ahead log once they have gathered more than one commit's changes.
+        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        cursor.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +19,11 @@ from portcullis.adapters.sql.registry_entries import (
     list_number,
     withdraw,
 )
+from portcullis.adapters.sql.registry_feed import first_progress, read_changes
 from portcullis.adapters.sql.registry_held import approve, held_imports, reject
 from portcullis.adapters.sql.registry_import import SqlImport
 from portcullis.adapters.sql.registry_looks import note, noted
+from portcullis.adapters.sql.registry_past import past
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
 from portcullis.adapters.sql.registry_staging import make_staging
 from portcullis.adapters.sql.registry_view import SqlView
@@ -31,7 +33,7 @@ from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, Clock, HeldImport, ImportOutcome, Look, StoredEntry
+from portcullis.ports import ApiKey, ChangesRead, Clock, HeldImport, ImportOutcome, Look, Past, Progress, StoredEntry
 
 _IN_FORCE = EntryStatus.IN_FORCE.value
 
@@ -39,8 +41,8 @@ _IN_FORCE = EntryStatus.IN_FORCE.value
 class SqlRegistry:
     """A registry in SQLite or PostgreSQL, migrated by `portcullis.adapters.sql.migrating.migrate_registry`.
 
-    Implements `portcullis.ports.RegistryStore`; safe for threads. Any method blocks on the database, and raises
-    RegistryUnavailable when it can't be used: then nothing of the change is there.
+    Implements `portcullis.ports.RegistryStore` and `portcullis.ports.ChangeSource`; safe for threads. Any method blocks on
+    the database, and raises RegistryUnavailable when it can't be used: then nothing of the change is there.
 
     Args:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
@@ -69,6 +71,17 @@ class SqlRegistry:
         with self._database.reading() as connection:
             yield SqlView(connection, now=self._database.now())
 
+    def feed_start(self, since: float, now: float) -> Progress:
+        """Say where a feed begins that holds what was changed since a time, and what ends from now on (Unix seconds)."""
+        with self._database.reading() as connection:
+            return first_progress(connection, since, now)
+
+    @contextmanager
+    def changes(self, after: Progress, now: float) -> Iterator[ChangesRead]:
+        """Read what happened since a progress, as one snapshot of the database, so that nobody waits for anybody."""
+        with self._database.reading() as connection:
+            yield read_changes(connection, after, now)
+
     def policy(self) -> Policy:
         """Give the policy in force; an empty one before the first."""
         with self._database.reading() as connection:
@@ -92,6 +105,15 @@ class SqlRegistry:
         )
         with self._database.reading() as connection:
             return [stored_entry(row) for row in connection.execute(page)]
+
+    def as_of(self, seq: int, entry_ids: Collection[int]) -> Past:
+        """Give the policy and some entries as they stood once a change was made.
+
+        Raises:
+            NotFound: the registry has not come to that change.
+        """
+        with self._database.reading() as connection:
+            return past(connection, seq, entry_ids)
 
     def looks(self, list_name: str, key: str) -> Sequence[Look]:
         """Give the looks at one entry in their order; none at one that is not there."""

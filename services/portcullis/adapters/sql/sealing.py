@@ -1,8 +1,7 @@
-"""Who an entry is about, at rest: one sealed blob, bound to its entry.
+"""Who an entry is about, at rest: one sealed blob (`portcullis.adapters.sealed_box`), bound to its entry.
 
-A blob is ``format u8 · nonce 12 bytes · AES-256-GCM ciphertext with its tag``. The associated data are the list and the key
-of the entry, so a blob moved to another entry does not open. Nonces are random: NIST SP 800-38D, 8.3, allows 2^32 of
-them under one key, which is room for 280 versions of each of 15 million entries.
+The associated data are the list and the key of the entry, so a blob moved to another entry does not open. The 2^32 random
+nonces of one key are room for 280 versions of each of 15 million entries.
 """
 
 from __future__ import annotations
@@ -11,16 +10,12 @@ import os
 from collections.abc import Callable
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from portcullis.domain.errors import RegistryUnavailable, SetupFault
+from portcullis.adapters.sealed_box import BOX_KEY_BYTES, SealedBox
+from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.identifiers import Identifier
 
-SEAL_KEY_BYTES = 32
-
-_FORMAT = b"\x01"
-_NONCE_BYTES = 12
+SEAL_KEY_BYTES = BOX_KEY_BYTES
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -42,15 +37,11 @@ class Sealer:
     """
 
     def __init__(self, key: bytes, *, draw: Callable[[int], bytes] = os.urandom) -> None:
-        if len(key) != SEAL_KEY_BYTES:
-            raise SetupFault(f"the seal key must have {SEAL_KEY_BYTES} bytes; restore keys/seal.key from its backup")
-        self._cipher = AESGCM(key)
-        self._draw = draw
+        self._box = SealedBox(key, draw=draw)
 
     def seal(self, identity: Identity, *, list_name: str, key: str) -> bytes:
         """Seal an identity for the entry named."""
-        nonce = self._draw(_NONCE_BYTES)
-        return _FORMAT + nonce + self._cipher.encrypt(nonce, _ENCODER.encode(identity), _bound_to(list_name, key))
+        return self._box.seal(_ENCODER.encode(identity), _bound_to(list_name, key))
 
     def open(self, blob: bytes, *, list_name: str, key: str) -> Identity:
         """Open an entry's blob.
@@ -58,12 +49,9 @@ class Sealer:
         Raises:
             RegistryUnavailable: it was sealed under another key, for another entry, or is damaged.
         """
-        form, nonce, sealed = blob[:1], blob[1 : 1 + _NONCE_BYTES], blob[1 + _NONCE_BYTES :]
         try:
-            # The format is no part of what is sealed; any other one fails like a damaged blob.
-            text = self._cipher.decrypt(nonce, sealed, _bound_to(list_name, key)) if form == _FORMAT else b""
-            return _DECODER.decode(text)
-        except (InvalidTag, ValueError):
+            return _DECODER.decode(self._box.open(blob, _bound_to(list_name, key)))
+        except ValueError:
             raise RegistryUnavailable(
                 "an entry can't be unsealed; check that keys/seal.key is the one that the registry was written with"
             ) from None

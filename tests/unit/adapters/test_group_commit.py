@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from portcullis.adapters.sql.bulk import Row
-from portcullis.adapters.sql.group_commit import GroupCommit, RowRefused
+from portcullis.adapters.group_commit import GroupCommit, ItemRefused
 from portcullis.domain.errors import RecordUnavailable
 
 
@@ -23,15 +22,15 @@ class Disk:
         self.entered = threading.Event()
         self.fault: Exception | None = None
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, names: Sequence[str]) -> list[str]:
         self.entered.set()
         assert self.open.wait(10)
         if self.fault:
             raise self.fault
-        names = [row["name"] for row in rows]
         if "bad" in names:
-            raise RowRefused
-        self.groups.append(names)
+            raise ItemRefused
+        self.groups.append(list(names))
+        return [f"{name} is written" for name in names]
 
 
 @pytest.fixture
@@ -41,14 +40,14 @@ def disk() -> Disk:
 
 @pytest.fixture
 def commits(disk: Disk) -> Iterator[GroupCommit]:
-    commits = GroupCommit(disk.write, waiting_rows=5000)
+    commits = GroupCommit(disk.write, waiting_items=5000, refusal=RecordUnavailable)
     yield commits
     disk.open.set()
     commits.close()
 
 
-def rows(*names: str) -> list[Row]:
-    return [{"name": name} for name in names]
+def rows(*names: str) -> list[str]:
+    return list(names)
 
 
 async def held(disk: Disk, commits: GroupCommit) -> asyncio.Future[None]:
@@ -143,6 +142,6 @@ def test_a_loop_that_is_gone_stops_nobody(disk: Disk, commits: GroupCommit) -> N
 
 
 def test_closing_twice_is_closing(disk: Disk) -> None:
-    commits = GroupCommit(disk.write, waiting_rows=1)
+    commits = GroupCommit(disk.write, waiting_items=1, refusal=RecordUnavailable)
     commits.close()
     commits.close()

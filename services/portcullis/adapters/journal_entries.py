@@ -1,0 +1,334 @@
+"""Between what the journal is given and the log's entries: what of it is sealed, and under whose key.
+
+Of a decision its tokens, attributes and partner's reference are sealed, and of each reason the case, the entry and its end;
+of an event the references and the subject. Everything else stands in clear (`portcullis.domain.log_facts`). A key belongs to
+one subject, which the journal knows by a **handle** alone: a keyed digest of the subject's token, or of the case, subject or
+commitment that an event without a decision is about. Without the seal key a handle can't be joined with anything.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+
+from portcullis.adapters.sealed_box import BOX_KEY_BYTES, SealedBox
+from portcullis.domain.log_entries import ENTRY_FORMAT, EntryKind, LogEntry, encode_entry
+from portcullis.domain.log_facts import (
+    DECISION_FACTS,
+    EVENT_FACTS,
+    DecisionFacts,
+    ErasureFacts,
+    EventFacts,
+    ReasonFacts,
+)
+from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.ports import DecisionRecord, RecordedReason
+
+HANDLE_BYTES: Final = 16
+
+_KEY_ID_BYTES: Final = 10
+"""Of the random part; with the time a name has 16."""
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class SubjectKey(NamedTuple):
+    """The key of one subject, open. ``key_id`` is the time it was made at and a random part, in hexadecimal."""
+
+    key_id: str
+    box: SealedBox
+
+
+class NewKey(NamedTuple):
+    """A key that was just made, and how it is kept: sealed, and bound to its subject and name."""
+
+    key: SubjectKey
+    wrapped: bytes
+
+
+class _Case(msgspec.Struct, frozen=True, array_like=True):
+    case_reference: str
+    entry_id: int
+    until: int
+
+
+class _DecisionPerson(msgspec.Struct, frozen=True, array_like=True):
+    tokens: tuple[str, ...]
+    attributes: dict[str, str | int | float | bool]
+    partner_reference: str
+    cases: tuple[_Case, ...]
+
+
+class _EventPerson(msgspec.Struct, frozen=True, array_like=True):
+    reference: str
+    case_reference: str
+    subject: str
+
+
+_DECISION_PERSON = msgspec.json.Decoder(_DecisionPerson)
+_EVENT_PERSON = msgspec.json.Decoder(_EventPerson)
+
+
+class JournalSecrets:
+    """What the journal makes of the seal key: handles, digests and the keys of subjects.
+
+    Args:
+        seal_key: 32 bytes.
+        draw: ``draw(n)`` gives n unpredictable bytes.
+
+    Raises:
+        SetupFault: the key has another length.
+    """
+
+    def __init__(self, seal_key: bytes, *, draw: Callable[[int], bytes] = os.urandom) -> None:
+        SealedBox(seal_key)
+        self.draw = draw
+        self.check = _derived(seal_key, b"journal-check")[:HANDLE_BYTES]
+        """Tells the key that a journal was begun with from another; tells nothing of the key itself."""
+        self._wrapping = SealedBox(_derived(seal_key, b"journal-wrapping"), draw=draw)
+        handle_key = _derived(seal_key, b"journal-handles")
+        self._handles = blake2b(key=handle_key, digest_size=HANDLE_BYTES, person=b"journal-handle")
+        digest_key = _derived(seal_key, b"journal-digests")
+        self._digests = blake2b(key=digest_key, digest_size=HANDLE_BYTES, person=b"journal-digest")
+
+    def token_handle(self, token: str) -> str:
+        """Give the handle (hexadecimal, as every one) of a subject known by a token, in hexadecimal, too."""
+        return self._handle("token", token)
+
+    def decision_handle(self, record: DecisionRecord) -> str:
+        """Give the handle of the subject that a decision is sealed for: that of its first token."""
+        return self.token_handle(record.tokens[0]) if record.tokens else self._handle("decision", record.decision_id)
+
+    def event_handle(self, event: SharedEvent) -> str:
+        """Give the handle of what an event without a decision is about."""
+        if event.subject:
+            return self._handle("subject", event.subject)
+        if event.case_reference:
+            return self._handle("case", event.list, event.case_reference)
+        return self._handle("commitment", event.list, event.commitment_reference)
+
+    def event_digest(self, event: SharedEvent) -> bytes:
+        """Give the keyed digest of all that an event says."""
+        digest = self._digests.copy()
+        digest.update(_ENCODE(event))
+        return digest.digest()
+
+    def new_key(self, handle: str, at_ms: int) -> NewKey:
+        """Make a key for a subject at a time (Unix milliseconds).
+
+        Its name begins with the time, as a UUID of version 7 does, so that an index of names grows at its end; the first
+        entry under the key tells no less.
+        """
+        drawn = self.draw(BOX_KEY_BYTES + _KEY_ID_BYTES)
+        key, key_id = drawn[:BOX_KEY_BYTES], f"{at_ms:012x}{drawn[BOX_KEY_BYTES:].hex()}"
+        return NewKey(
+            SubjectKey(key_id, SealedBox(key, draw=self.draw)), self._wrapping.seal(key, _bound_key(handle, key_id))
+        )
+
+    def open_key(self, handle: str, key_id: str, wrapped: bytes) -> SubjectKey:
+        """Open a key that is kept.
+
+        Raises:
+            ValueError: it is another subject's, or damaged.
+        """
+        key = self._wrapping.open(wrapped, _bound_key(handle, key_id))
+        return SubjectKey(key_id, SealedBox(key, draw=self.draw))
+
+    def _handle(self, *parts: str) -> str:
+        handle = self._handles.copy()
+        handle.update("\0".join(parts).encode())
+        return handle.hexdigest()
+
+
+def _derived(seal_key: bytes, purpose: bytes) -> bytes:
+    return blake2b(key=seal_key, digest_size=BOX_KEY_BYTES, person=purpose).digest()
+
+
+def _bound_key(handle: str, key_id: str) -> bytes:
+    return f"{handle}\0{key_id}".encode()
+
+
+def _bound(kind: EntryKind, partner: str, own_id: str) -> bytes:
+    return f"{kind.value}\0{partner}\0{own_id}".encode()
+
+
+def decision_entry(record: DecisionRecord, key: SubjectKey, at_ms: int) -> bytes:
+    """Make the entry of a decision."""
+    facts = DecisionFacts(
+        decided_at=record.decided_at,
+        action=record.action,
+        purpose=record.purpose,
+        outcome=record.outcome,
+        shadow_outcome=record.shadow_outcome,
+        degraded=record.degraded,
+        dry_run=record.dry_run,
+        snapshot_version=record.snapshot_version,
+        registry_seq=record.registry_seq,
+        stale=record.stale,
+        reasons=tuple(_reason_facts(each) for each in record.reasons),
+    )
+    person = _DecisionPerson(
+        record.tokens,
+        record.attributes,
+        record.partner_reference,
+        tuple(_Case(each.case_reference, each.entry_id, each.until) for each in record.reasons),
+    )
+    sealed = key.box.seal(_ENCODE(person), _bound(EntryKind.DECISION, record.partner, record.decision_id))
+    return encode_entry(
+        LogEntry(
+            format=ENTRY_FORMAT,
+            kind=EntryKind.DECISION,
+            recorded_at_ms=at_ms,
+            partner=record.partner,
+            id=record.decision_id,
+            facts=msgspec.Raw(_ENCODE(facts)),
+            key_id=key.key_id,
+            sealed=sealed,
+        )
+    )
+
+
+def _reason_facts(reason: RecordedReason) -> ReasonFacts:
+    return ReasonFacts(
+        list=reason.list,
+        measure=reason.measure,
+        effect=reason.effect,
+        authority=reason.authority,
+        legal_basis=reason.legal_basis,
+        weak=reason.weak,
+        shadow=reason.shadow,
+    )
+
+
+def open_decision(entry: LogEntry, key: SubjectKey) -> DecisionRecord:
+    """Give the decision of an entry again.
+
+    Raises:
+        ValueError: the entry is no decision's, or was not sealed under this key.
+    """
+    facts = DECISION_FACTS.decode(entry.facts)
+    person = _DECISION_PERSON.decode(key.box.open(entry.sealed, _bound(EntryKind.DECISION, entry.partner, entry.id)))
+    return DecisionRecord(
+        decision_id=entry.id,
+        decided_at=facts.decided_at,
+        partner=entry.partner,
+        action=facts.action,
+        purpose=facts.purpose,
+        outcome=facts.outcome,
+        shadow_outcome=facts.shadow_outcome,
+        degraded=facts.degraded,
+        dry_run=facts.dry_run,
+        snapshot_version=facts.snapshot_version,
+        registry_seq=facts.registry_seq,
+        stale=facts.stale,
+        partner_reference=person.partner_reference,
+        tokens=person.tokens,
+        attributes=person.attributes,
+        reasons=tuple(_recorded(*pair) for pair in zip(facts.reasons, person.cases, strict=True)),
+    )
+
+
+def _recorded(reason: ReasonFacts, case: _Case) -> RecordedReason:
+    return RecordedReason(
+        list=reason.list,
+        measure=reason.measure,
+        effect=reason.effect,
+        authority=reason.authority,
+        legal_basis=reason.legal_basis,
+        case_reference=case.case_reference,
+        entry_id=case.entry_id,
+        until=case.until,
+        weak=reason.weak,
+        shadow=reason.shadow,
+    )
+
+
+def known_decision(entry: LogEntry, facts: DecisionFacts) -> KnownDecision:
+    """Give what an event may be matched with."""
+    return KnownDecision(
+        decision_id=entry.id,
+        partner=entry.partner,
+        outcome=facts.outcome,
+        dry_run=facts.dry_run,
+        lists=tuple(dict.fromkeys(each.list for each in facts.reasons if not each.shadow)),
+    )
+
+
+def is_personal(event: SharedEvent) -> bool:
+    """Say whether an event has anything to seal."""
+    return bool(event.reference or event.case_reference or event.subject)
+
+
+def event_entry(partner: str, event: SharedEvent, digest: bytes, key: SubjectKey | None, at_ms: int) -> bytes:
+    """Make the entry of an event; without a key its personal fields are not kept."""
+    facts = EventFacts(
+        kind=event.kind,
+        occurred_at_ms=event.occurred_at_ms,
+        decision_id=event.decision_id,
+        list=event.list,
+        code=event.code,
+        commitment_reference=event.commitment_reference,
+        url=event.url,
+        digest=digest,
+    )
+    sealed = b""
+    if key is not None:
+        person = _EventPerson(event.reference, event.case_reference, event.subject)
+        sealed = key.box.seal(_ENCODE(person), _bound(EntryKind.EVENT, partner, event.event_id))
+    return encode_entry(
+        LogEntry(
+            format=ENTRY_FORMAT,
+            kind=EntryKind.EVENT,
+            recorded_at_ms=at_ms,
+            partner=partner,
+            id=event.event_id,
+            facts=msgspec.Raw(_ENCODE(facts)),
+            key_id=key.key_id if key else "",
+            sealed=sealed,
+        )
+    )
+
+
+def open_event(entry: LogEntry, key: SubjectKey | None) -> SharedEvent:
+    """Give the event of an entry again; without its key (None) its personal fields are empty.
+
+    Raises:
+        ValueError: the entry is no event's, or was not sealed under this key.
+    """
+    facts = EVENT_FACTS.decode(entry.facts)
+    person = _EventPerson("", "", "")
+    if key is not None and entry.sealed:
+        person = _EVENT_PERSON.decode(key.box.open(entry.sealed, _bound(EntryKind.EVENT, entry.partner, entry.id)))
+    return SharedEvent(
+        event_id=entry.id,
+        kind=facts.kind,
+        occurred_at_ms=facts.occurred_at_ms,
+        reference=person.reference,
+        decision_id=facts.decision_id,
+        list=facts.list,
+        case_reference=person.case_reference,
+        subject=person.subject,
+        code=facts.code,
+        commitment_reference=facts.commitment_reference,
+        url=facts.url,
+    )
+
+
+def erasure_entry(facts: ErasureFacts, at_ms: int) -> bytes:
+    """Make the entry of an erasure."""
+    return encode_entry(
+        LogEntry(
+            format=ENTRY_FORMAT,
+            kind=EntryKind.ERASURE,
+            recorded_at_ms=at_ms,
+            partner="",
+            id=facts.key_ids[0] if facts.key_ids else "",
+            facts=msgspec.Raw(_ENCODE(facts)),
+            key_id="",
+            sealed=b"",
+        )
+    )

@@ -1,0 +1,1 @@
+"""The two-way exchange: events, feeds, receipts, and the journal of decisions."""

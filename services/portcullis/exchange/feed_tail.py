@@ -1,0 +1,156 @@
+"""The newest part of the feed, held once for all watchers of a process.
+
+One task follows the feed: it waits for an announcement, or a second, reads what was added, and wakes everybody at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from portcullis.domain.changes import FeedChange
+from portcullis.ports import Announcer, Clock, FeedEnds, FeedStore
+
+POLL_S: Final = 1.0
+"""How often the feed is read where nothing is announced."""
+
+_PAGE: Final = 1_000
+_SETTLE_S: Final = 0.02
+"""The rest after a look that found nothing, so that false announcements don't keep the database busy."""
+
+_log = structlog.get_logger("portcullis.exchange")
+
+
+class FeedTail:
+    """The last ``ring`` changes of the feed. For one event loop; blocking reads go to threads.
+
+    Attributes:
+        ends: where the feed begins and ends, as of the last look; of no name before the first.
+        newest: the position up to which changes are known.
+        turn: counts the times that the feed was found to be another, or shorter than it was.
+        grown: set when there is more, and then replaced.
+    """
+
+    def __init__(self, store: FeedStore, announcer: Announcer, clock: Clock, *, ring: int) -> None:
+        self._store = store
+        self._announcer = announcer
+        self._clock = clock
+        self._size = ring
+        self._ring: list[FeedChange] = []
+        self._looking = asyncio.Lock()
+        self._looked_at = float("-inf")
+        self._failing = False
+        self._following: asyncio.Task[None] | None = None
+        self.ends = FeedEnds("", 0, 0)
+        self.newest = 0
+        self.turn = 0
+        self.grown = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to follow; nothing needs to be there yet."""
+        self._following = asyncio.create_task(self._follow(), name="feed-tail")
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+
+    @property
+    def unread_s(self) -> float:
+        """How many seconds ago the feed was last read."""
+        return self._clock.monotonic() - self._looked_at
+
+    def after(self, position: int, limit: int) -> Sequence[FeedChange] | None:
+        """Give changes after a position; None where they are not held any more."""
+        first = position - (self.newest - len(self._ring))
+        return self._ring[first : first + limit] if first >= 0 else None
+
+    async def look(self) -> bool:
+        """Read what was added; gives whether there was anything.
+
+        Raises:
+            JournalUnavailable: the feed can't be read.
+        """
+        async with self._looking:
+            before = (self.turn, self.newest)
+            while await self._take_page():
+                self._wake()
+            if (self.turn, self.newest) == before:
+                return False
+            self._wake()
+            return True
+
+    async def _take_page(self) -> bool:
+        """Take one page; gives whether there is more."""
+        changes, ends = await asyncio.to_thread(self._read, self.newest)
+        earlier, self.ends, self._looked_at = self.ends, ends, self._clock.monotonic()
+        if ends.feed != earlier.feed or ends.newest < self.newest:
+            self.turn += 1
+            self._skip_to(ends.newest)
+        elif ends.newest - self.newest > self._size or (changes and changes[0].position != self.newest + 1):
+            self._skip_to(max(ends.oldest, ends.newest - self._size))
+        else:
+            self._add(changes)
+        return self.newest < ends.newest
+
+    def _read(self, after: int) -> tuple[Sequence[FeedChange], FeedEnds]:
+        changes = self._store.read(after, _PAGE)
+        # Asked afterwards: what was read is of the feed that is named now, since no name comes back.
+        return changes, self._store.ends()
+
+    def _skip_to(self, position: int) -> None:
+        self._ring.clear()
+        self.newest = position
+
+    def _add(self, changes: Sequence[FeedChange]) -> None:
+        self._ring.extend(changes)
+        self.newest += len(changes)
+        if len(self._ring) > 2 * self._size:
+            del self._ring[: -self._size]
+
+    def _wake(self) -> None:
+        grown, self.grown = self.grown, asyncio.Event()
+        grown.set()
+
+    async def _follow(self) -> None:
+        while True:
+            if not await self._try():
+                await asyncio.sleep(POLL_S)
+                continue
+            await self._announcer.wait(self.newest, POLL_S)
+
+    async def _try(self) -> bool:
+        """Look once; gives whether the feed could be read."""
+        try:
+            if not await self.look():
+                await asyncio.sleep(_SETTLE_S)
+        except Exception as fault:  # noqa: BLE001 - whatever it was, watchers are told and it is tried again
+            if not self._failing:
+                _log.error("the feed can't be read; it is tried again", kind=type(fault).__name__)
+            self._failing = True
+            return False
+        if self._failing:
+            _log.info("the feed can be read again")
+        self._failing = False
+        return True
+
+
+async def read_after(store: FeedStore, position: int, feed: str, limit: int) -> tuple[Sequence[FeedChange] | None, FeedEnds]:
+    """Read changes after a position of a feed from the store; None where they are not kept any more.
+
+    Raises:
+        JournalUnavailable: the feed can't be read.
+    """
+    changes = await asyncio.to_thread(store.read, position, limit)
+    ends = await asyncio.to_thread(store.ends)
+    if ends.feed != feed:
+        return None, ends
+    if changes:
+        return (changes if changes[0].position == position + 1 else None), ends
+    return (changes if ends.oldest <= position <= ends.newest else None), ends

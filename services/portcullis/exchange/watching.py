@@ -1,0 +1,194 @@
+"""The desk that partners watch changes at.
+
+The rules:
+
+1. A watcher is a position in the feed and nothing else: no queue is kept for it. It takes what follows from the tail that
+   all watchers of the process share, or from the store when it is further behind. So a slow one costs nobody anything.
+2. What a partner is told is judged by its agreements at the moment in which each change is given to it, not when it began.
+3. A cursor says up to where was looked, not what was told last: past changes of other lists it moves on with the heartbeats.
+4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
+5. A heartbeat says how far behind the watcher is, and counts in that the feed itself may be behind the registry. Where the
+   feed can't be read any more, the stream ends rather than say that all is quiet.
+
+Example: of changes 41 to 45 only 43 is on a list of the partner. From cursor 40 on it gets 43, with the cursor 43; then a
+heartbeat with the cursor 45.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Final, Self
+
+from portcullis.domain.changes import OLDEST, Cursor, FeedChange, read_cursor
+from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable
+from portcullis.domain.policies import Policy
+from portcullis.domain.subjects import SubjectNames
+from portcullis.exchange.covering import Covering
+from portcullis.exchange.feed_tail import FeedTail, read_after
+from portcullis.ports import Announcer, Clock, FeedEnds, FeedStore, Watched
+
+RING: Final = 10_000
+"""How many changes are held in memory for all watchers."""
+
+_PAGE: Final = 500
+_READS_AT_ONCE: Final = 4
+_MOST_LISTS: Final = 64
+_BEHIND_S: Final = 5.0
+"""How old the last look of the feeder at the registry, or ours at the feed, may be before it is a fault: both are made at
+least every two seconds."""
+
+
+class FeedWatch:
+    """Gives partners the changes on their lists. Implements `portcullis.ports.FeedDesk`; for one event loop.
+
+    Works as an asynchronous context manager, which follows the feed within its block.
+
+    Args:
+        store: the feed.
+        announcer: tells when there is more.
+        subjects: names entries for partners.
+        policy: gives the policy in force; asked for every change, so it must be cheap.
+        clock: wall time judges agreements and lags, monotonic time the age of a look.
+        heartbeat_s: seconds between two heartbeats of a quiet stream.
+        ring: how many changes are held for all watchers.
+    """
+
+    def __init__(
+        self,
+        store: FeedStore,
+        announcer: Announcer,
+        subjects: SubjectNames,
+        policy: Callable[[], Policy],
+        clock: Clock,
+        *,
+        heartbeat_s: float,
+        ring: int = RING,
+    ) -> None:
+        self._store = store
+        self._subjects = subjects
+        self._clock = clock
+        self._heartbeat_s = heartbeat_s
+        self._covering = Covering(policy, clock)
+        self._tail = FeedTail(store, announcer, clock, ring=ring)
+        self._reads = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def __aenter__(self) -> Self:
+        await self._tail.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._tail.close()
+
+    async def watch(self, partner: str, cursor: str, lists: Sequence[str]) -> AsyncIterator[Watched]:
+        """Give changes from a cursor on, without end, and heartbeats; from now on where the cursor is empty.
+
+        Raises:
+            InvalidRequest: the cursor is none, or more than 64 lists are named.
+            NotPermitted: a list is in none of the partner's agreements in force, or is not any more.
+            CursorExpired: what followed the cursor is not kept any more, or it is of another feed.
+            JournalUnavailable: the feed can't be read.
+        """
+        if len(lists) > _MOST_LISTS:
+            raise InvalidRequest.at("lists", f"are more than {_MOST_LISTS}; name fewer, or none for all of your agreements")
+        wanted = frozenset(lists)
+        self._covering.demand(partner, wanted)
+        reader = await self._begin(cursor)
+        if not cursor:
+            yield Watched(reader.cursor, None, lag_s=self._lag_of(reader, ()))
+        beat_at = self._next_beat()
+        while True:
+            grown = self._tail.grown
+            changes = await self._after(reader)
+            for change in changes:
+                reader.position = change.position
+                if self._covering.tells(partner, wanted, change):
+                    subject = self._subjects.name(partner, change.list_number, change.entry_id)
+                    yield Watched(reader.cursor, change, subject)
+                    beat_at = self._next_beat()
+            if not changes:
+                await _set_or_time(grown, beat_at)
+            if asyncio.get_running_loop().time() >= beat_at:
+                self._covering.demand(partner, wanted)
+                yield Watched(reader.cursor, None, lag_s=self._lag_of(reader, changes))
+                beat_at = self._next_beat()
+
+    async def _begin(self, text: str) -> _Reader:
+        cursor = read_cursor(text)
+        if cursor is None and text not in ("", OLDEST):
+            raise InvalidRequest.at("cursor", f'is none; send the last one received, "{OLDEST}" or nothing')
+        ends = await self._ends()
+        if ends.feed != self._tail.ends.feed or self._tail.unread_s > _BEHIND_S:
+            await self._tail.look()
+        if cursor is None:
+            return _Reader(ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn)
+        if cursor.feed != ends.feed or not ends.oldest <= cursor.position <= ends.newest:
+            raise _expired(ends)
+        return _Reader(cursor.feed, cursor.position, self._tail.turn)
+
+    async def _ends(self) -> FeedEnds:
+        async with self._reads:
+            return await asyncio.to_thread(self._store.ends)
+
+    async def _after(self, reader: _Reader) -> Sequence[FeedChange]:
+        if reader.turn != self._tail.turn:
+            raise _expired(self._tail.ends)
+        changes = self._tail.after(reader.position, _PAGE)
+        if changes is not None:
+            if changes:
+                # A watcher that finds all it wants in memory gives the others their turn.
+                await asyncio.sleep(0)
+            return changes
+        async with self._reads:
+            kept, ends = await read_after(self._store, reader.position, reader.feed, _PAGE)
+        if kept is None:
+            raise _expired(ends)
+        return kept
+
+    def _lag_of(self, reader: _Reader, looked_at: Collection[FeedChange]) -> float:
+        """Say how far behind a watcher is, in seconds.
+
+        Raises:
+            JournalUnavailable: nobody knows, since the feed can't be read.
+        """
+        if self._tail.unread_s > _BEHIND_S:
+            raise JournalUnavailable
+        now, as_of = self._clock.now(), self._tail.ends.as_of
+        next_ones = self._tail.after(reader.position, 1)
+        oldest = [each.happened_at for each in (looked_at if next_ones is None else next_ones)]
+        lag_s = now - max(oldest, default=now)
+        feeder_lag_s = now - as_of if as_of else 0.0
+        return max(0.0, lag_s, feeder_lag_s if feeder_lag_s > _BEHIND_S else 0.0)
+
+    def _next_beat(self) -> float:
+        return asyncio.get_running_loop().time() + self._heartbeat_s
+
+
+class _Reader:
+    """How far one watcher is."""
+
+    __slots__ = ("feed", "position", "turn")
+
+    def __init__(self, feed: str, position: int, turn: int) -> None:
+        self.feed = feed
+        self.position = position
+        self.turn = turn
+
+    @property
+    def cursor(self) -> str:
+        return str(Cursor(self.feed, self.position))
+
+
+def _expired(ends: FeedEnds) -> CursorExpired:
+    return CursorExpired(str(Cursor(ends.feed, ends.oldest)))
+
+
+async def _set_or_time(event: asyncio.Event, at: float) -> None:
+    """Wait for an event, until a time of the loop."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(at):
+            await event.wait()

@@ -1,0 +1,211 @@
+"""SharingService: what partners report goes to the report desk, what changed on the lists comes from the feed desk.
+
+An item's fault stays with the item; a journal that can't be used fails the call. On a stream of events each slice is durable
+before the next one is taken up, so after a failure the partner sends everything again, and what is there gets its receipts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow
+from portcullis.domain.event_rules import is_event_id
+from portcullis.domain.policies import Policy
+from portcullis.domain.shared_events import SharedEvent
+from portcullis.gateway.admission import Caller
+from portcullis.gateway.event_messages import (
+    read_event,
+    refuse_unnamed,
+    within,
+    write_checkpoint,
+    write_proof,
+    write_receipt,
+    write_result,
+    write_watched,
+)
+from portcullis.gateway.front import Context, Front, Handlers
+from portcullis.gateway.inlet import slices
+from portcullis.gateway.requests import parse
+from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
+from portcullis.v1 import sharing_service_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["SharingService"].full_name
+ROLE = "partner"
+
+MAX_EVENTS = 500
+MAX_STREAM = 10_000
+MAX_EVENT_BYTES = 4096
+"""More than any event within the contract's bounds takes, encoded."""
+
+READER_PATIENCE_S = 30.0
+"""How long one message of a watch may wait for its reader."""
+
+_MARGIN_S = 0.1
+"""Kept of the caller's deadline for recording and answering."""
+
+_Item = SharedEvent | PortcullisError
+
+
+class SharingDesks(NamedTuple):
+    """What the service works on."""
+
+    reports: ReportDesk
+    feed: FeedDesk
+
+
+class SharingServicer:
+    """Answers SharingService.
+
+    Args:
+        desks: what it works on.
+        policy: gives the policy in force; may raise NoSnapshot.
+        front: makes the handlers.
+        reader_patience_s: how long one message of a watch may wait for its reader before the watch ends.
+    """
+
+    def __init__(
+        self,
+        desks: SharingDesks,
+        policy: Callable[[], Policy],
+        front: Front,
+        *,
+        reader_patience_s: float = READER_PATIENCE_S,
+    ) -> None:
+        self._desks = desks
+        self._policy = policy
+        self._front = front
+        self._reader_patience_s = reader_patience_s
+
+    def handlers(self) -> Handlers:
+        """Give the service's methods."""
+        front = self._front
+        return {
+            "ReportEvents": front.raw_unary(self.report_events),
+            "StreamEvents": front.raw_client_stream(self.stream_events),
+            "GetReceipt": front.unary(ROLE, pb.GetReceiptRequest, self.get_receipt),
+            "GetCheckpoint": front.unary(ROLE, pb.GetCheckpointRequest, self.get_checkpoint),
+            "GetConsistencyProof": front.unary(ROLE, pb.GetConsistencyProofRequest, self.get_consistency_proof),
+            "WatchChanges": front.raw_server_stream(self.watch_changes),
+        }
+
+    async def report_events(self, body: bytes, context: Context) -> bytes:
+        """Take a batch of events."""
+        caller = self._front.admit(context, ROLE)
+        request = parse(pb.ReportEventsRequest, body)
+        refuse_unnamed(request)
+        if not 1 <= len(request.events) <= MAX_EVENTS:
+            raise InvalidRequest.at("events", f"send 1 to {MAX_EVENTS}")
+        outcomes = await self._report(caller, [_read(event) for event in request.events], context, "events[{}]")
+        return _answer(pb.ReportEventsResponse(), outcomes)
+
+    async def stream_events(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
+        """Take events as they come; the answer comes at the end."""
+        self._front.admit(context, ROLE)
+        outcomes: list[Receipt | PortcullisError] = []
+        async with slices(bodies, _read_streamed, MAX_EVENTS) as arriving:
+            async for events in arriving:
+                if len(outcomes) + len(events) > MAX_STREAM:
+                    raise InvalidRequest.at("event", f"send at most {MAX_STREAM} on a stream; send the rest on another")
+                # The key may have been revoked since the stream began.
+                caller = self._front.admit(context, ROLE)
+                outcomes += await self._report(caller, events, context, "event")
+        return _answer(pb.StreamEventsResponse(), outcomes)
+
+    async def get_receipt(self, caller: Caller, request: pb.GetReceiptRequest) -> pb.GetReceiptResponse:
+        """Give the receipt of one of the caller's events, with its proof once there is one."""
+        if not is_event_id(request.event_id):
+            raise InvalidRequest.at("event_id", "must be the id of an event that you have reported")
+        receipt, checkpoint, hashes = await self._desks.reports.receipt(caller.holder, request.event_id)
+        proof = write_proof(checkpoint, hashes) if checkpoint else None
+        return pb.GetReceiptResponse(receipt=write_receipt(receipt), inclusion=proof)
+
+    async def get_checkpoint(self, caller: Caller, request: pb.GetCheckpointRequest) -> pb.GetCheckpointResponse:  # noqa: ARG002
+        """Give the newest checkpoint."""
+        checkpoint = await self._desks.reports.checkpoint()
+        return pb.GetCheckpointResponse(checkpoint=write_checkpoint(checkpoint) if checkpoint else None)
+
+    async def get_consistency_proof(
+        self,
+        caller: Caller,  # noqa: ARG002
+        request: pb.GetConsistencyProofRequest,
+    ) -> pb.GetConsistencyProofResponse:
+        """Prove that the log has only been added to."""
+        checkpoint, hashes = await self._desks.reports.consistency(request.first_size, request.second_size)
+        return pb.GetConsistencyProofResponse(checkpoint=write_checkpoint(checkpoint), hashes=hashes)
+
+    async def watch_changes(self, body: bytes, context: Context) -> None:
+        """Write changes and heartbeats until the caller leaves; a reader that is too slow is told to resume."""
+        caller = self._front.admit(context, ROLE)
+        request = parse(pb.WatchChangesRequest, body)
+        refuse_unnamed(request)
+        async with _closing(self._desks.feed.watch(caller.holder, request.cursor, tuple(request.lists))) as watching:
+            async for watched in watching:
+                # The key may have been revoked since; a heartbeat comes every few seconds, so this is noticed soon.
+                self._front.admit(context, ROLE)
+                await self._write(write_watched(watched).SerializeToString(), context)
+
+    async def _report(
+        self, caller: Caller, events: Sequence[_Item], context: Context, place: str
+    ) -> list[Receipt | PortcullisError]:
+        """Have events taken; faults are counted and have their place in the request."""
+        remaining = context.time_remaining()
+        within_s = math.inf if remaining is None else max(remaining - _MARGIN_S, 0.0)
+        outcomes = await self._desks.reports.report(self._policy(), caller.holder, events, within_s=within_s)
+        told = list(outcomes)
+        for number, outcome in enumerate(outcomes):
+            if isinstance(outcome, PortcullisError):
+                self._front.count(outcome)
+                told[number] = within(place.format(number), outcome)
+        return told
+
+    async def _write(self, message: bytes, context: Context) -> None:
+        """Write one message of a watch.
+
+        Raises:
+            ReaderTooSlow: nobody has read for too long, so that the transport takes no more.
+        """
+        try:
+            async with asyncio.timeout(self._reader_patience_s):
+                await context.write(message)
+        except TimeoutError:
+            raise ReaderTooSlow from None
+
+
+def _answer(
+    response: pb.ReportEventsResponse | pb.StreamEventsResponse, outcomes: Sequence[Receipt | PortcullisError]
+) -> bytes:
+    for outcome in outcomes:
+        write_result(response.results.add(), outcome)
+    return response.SerializeToString()
+
+
+def _read(event: pb.Event) -> _Item:
+    try:
+        return read_event(event)
+    except PortcullisError as fault:
+        return fault
+
+
+def _read_streamed(body: bytes) -> _Item:
+    try:
+        if len(body) > MAX_EVENT_BYTES:
+            raise InvalidRequest.at("", f"is longer than the {MAX_EVENT_BYTES} bytes that an event can take")
+        request = parse(pb.StreamEventsRequest, body)
+        refuse_unnamed(request)
+        return read_event(request.event)
+    except PortcullisError as fault:
+        return fault
+
+
+@asynccontextmanager
+async def _closing(watching: AsyncIterator[Watched]) -> AsyncIterator[AsyncIterator[Watched]]:
+    """Let go of a watch at once, rather than when the collector comes by."""
+    try:
+        yield watching
+    finally:
+        if isinstance(watching, AsyncGenerator):
+            await watching.aclose()

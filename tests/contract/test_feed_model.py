@@ -1,0 +1,327 @@
+"""The feed and its cursors against plain lists: any order of changes, ends, crashes, two feeders, trims and watchers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from sqlalchemy import delete
+
+from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
+from portcullis.adapters.sql.engines import open_engine, writing
+from portcullis.adapters.sql.feed import SqlFeed
+from portcullis.adapters.sql.feed_schema import feed, feed_head
+from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.domain.changes import ChangeKind, Cursor, FeedChange, read_cursor
+from portcullis.domain.entries import EntryStatus
+from portcullis.domain.errors import CursorExpired
+from portcullis.domain.policies import Partner, Policy
+from portcullis.domain.subjects import SubjectNames
+from portcullis.exchange import feeding
+from portcullis.exchange.feeding import Feeder
+from portcullis.exchange.watching import FeedWatch
+from portcullis.ports import FeedEnds, FeedStore, Progress, Watched
+from tests.support.databases import clear_registry, migrated_database
+from tests.support.feeds import FeedTally
+from tests.support.imports import StillClock
+from tests.support.policies import NOW, YEAR_S, agreement
+from tests.support.registries import import_rows
+from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry
+
+SUBJECTS = SubjectNames(bytes(range(32)))
+PARTNERS = {"court-only": ("court",), "carrier-only": ("carrier",), "both": ("court", "carrier", "secret")}
+SHARED = Policy(
+    lists=POLICY.lists,
+    partners=tuple(
+        Partner(name=name, title=name, agreements=(agreement(lists, valid_from=0, valid_until=NOW + 100 * YEAR_S),))
+        for name, lists in PARTNERS.items()
+    ),
+)
+LISTS = st.sampled_from(["court", "court", "carrier", "secret"])
+KEYS = st.sampled_from(["k1", "k2", "k3", "k4", "k5"])
+TERMS = st.sampled_from([-5, 2, 4, 9, YEAR_S])
+OPENING = {ChangeKind.ENTRY_ADDED, ChangeKind.AMENDED}
+
+
+class Killed(BaseException):
+    """The feeder's process ends here."""
+
+
+class Interrupted:
+    """A feed's table at which something happens now and then before or after an append."""
+
+    def __init__(self, store: FeedStore) -> None:
+        self.store = store
+        self.before: list[Callable[[], object]] = []
+        self.after: list[Callable[[], object]] = []
+
+    def append(self, changes: Any, then: Progress, *, expected: Progress) -> bool:
+        if self.before:
+            self.before.pop(0)()
+        done = self.store.append(changes, then, expected=expected)
+        if self.after:
+            self.after.pop(0)()
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+class Fragile(MemoryAnnouncer):
+    """An announcer at which whoever announces may be killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kills = False
+
+    def announce(self, ends: FeedEnds) -> None:
+        if self.kills:
+            self.kills = False
+            raise Killed
+        super().announce(ends)
+
+
+class Reader(NamedTuple):
+    """A watcher: from which position it began, and what it was given since, each with the position of its cursor."""
+
+    partner: str
+    began: int
+    given: tuple[tuple[int, FeedChange | None], ...] = ()
+
+    @property
+    def position(self) -> int:
+        return self.given[-1][0] if self.given else self.began
+
+
+def _placed(told: Watched) -> tuple[int, FeedChange | None]:
+    cursor = read_cursor(told.cursor)
+    assert cursor is not None
+    return cursor.position, told.change
+
+
+class FeedMachine(RuleBasedStateMachine):
+    """``make`` opens an empty registry and an empty feed; ``log`` is every change that was ever seen in the feed."""
+
+    make: Callable[[StillClock], tuple[SqlRegistry, FeedStore]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = StillClock()
+        self.registry, self.store = self.make(self.clock)
+        self.registry.apply_policy(POLICY, actor="ann")
+        self.interrupted = Interrupted(self.store)
+        self.announcer = Fragile()
+        self.log: list[FeedChange] = []
+        self.oldest = 0
+        self.readers = [Reader(partner, 0) for partner in PARTNERS]
+        self._feed()
+
+    # --- the registry ---------------------------------------------------------------------------------------------------
+
+    @rule(name=LISTS, key=KEYS, term=TERMS)
+    def put(self, name: str, key: str, term: int) -> None:
+        self.clock.time += 1
+        self.registry.put_entry(self._entry(name, key, term), actor="ann")
+
+    @rule(name=LISTS, key=KEYS)
+    def withdraw(self, name: str, key: str) -> None:
+        self.clock.time += 1
+        if any(each.key == key for each in self.registry.entries(name, after_id=0, limit=100)):
+            self.registry.withdraw_entry(name, key, reason="paid", actor="ann")
+
+    @rule(name=LISTS, rows=st.dictionaries(KEYS, TERMS, max_size=5), full=st.booleans())
+    def import_list(self, name: str, rows: dict[str, int], full: bool) -> None:
+        self.clock.time += 1
+        entries = [self._entry(name, key, term) for key, term in rows.items()]
+        import_rows(self.registry, entries, list_name=name, full=full)
+
+    @rule(seconds=st.integers(1, 6))
+    def time_passes(self, seconds: int) -> None:
+        self.clock.time += seconds
+
+    # --- the feeders ----------------------------------------------------------------------------------------------------
+
+    @rule()
+    def feed(self) -> None:
+        self._feed()
+
+    @rule(after=st.integers(0, 3), where=st.sampled_from(["before", "after", "announcing"]))
+    def feed_and_die(self, after: int, where: str) -> None:
+        def die() -> None:
+            raise Killed
+
+        waits: list[Callable[[], object]] = [lambda: None] * after
+        if where == "announcing":
+            self.announcer.kills = True
+        else:
+            setattr(self.interrupted, where, [*waits, die])
+        self._feed()
+
+    @rule(after=st.integers(0, 2), name=LISTS, key=KEYS, term=TERMS)
+    def feed_while_somebody_writes(self, after: int, name: str, key: str, term: int) -> None:
+        self.interrupted.before = [*[lambda: None] * after, lambda: self.put(name, key, term)]
+        self._feed()
+
+    @rule(after=st.integers(0, 2))
+    def feed_while_another_feeds(self, after: int) -> None:
+        self.interrupted.before = [*[lambda: None] * after, lambda: self._feeder(self.store).feed_once()]
+        self._feed()
+
+    @rule(age=st.integers(0, 20))
+    def trim(self, age: int) -> None:
+        self._note()
+        self.store.trim(self.clock.time - age)
+        self.oldest = self.store.ends().oldest
+
+    # --- the watchers ---------------------------------------------------------------------------------------------------
+
+    @rule(which=st.integers(0, 2), count=st.integers(1, 8), ring=st.sampled_from([2, 100]), feeding=st.booleans())
+    def watch(self, which: int, count: int, ring: int, feeding: bool) -> None:
+        self._note()
+        reader, ends = self.readers[which], self.store.ends()
+        cursor = str(Cursor(ends.feed, reader.position))
+        if reader.position < self.oldest:
+            with pytest.raises(CursorExpired) as refused:
+                asyncio.run(self._take(reader, cursor, 1, ring, feeding=False))
+            assert {"oldest": str(Cursor(ends.feed, self.oldest))} == refused.value.metadata
+            self.readers[which] = Reader(reader.partner, self.oldest)
+            return
+        told = asyncio.run(self._take(reader, cursor, count, ring, feeding=feeding))
+        self._note()
+        assert sorted(position for position, _ in told) == [position for position, _ in told]
+        self.readers[which] = reader._replace(given=(*reader.given, *told))
+
+    @rule(which=st.integers(0, 2), places=st.integers(0, 30))
+    def resume_from_an_earlier_cursor(self, which: int, places: int) -> None:
+        reader = self.readers[which]
+        self.readers[which] = reader._replace(given=reader.given[: max(0, len(reader.given) - places)])
+
+    async def _take(
+        self, reader: Reader, cursor: str, count: int, ring: int, *, feeding: bool
+    ) -> list[tuple[int, FeedChange | None]]:
+        """Take some messages; or feed in the middle, and take all there are then."""
+        watch = FeedWatch(self.store, self.announcer, SUBJECTS, lambda: SHARED, self.clock, heartbeat_s=0.0, ring=ring)
+        async with watch, aclosing(watch.watch(reader.partner, cursor, ())) as stream, asyncio.timeout(20):
+            told = [_placed(await anext(stream)) for _ in range(count)]
+            # A heartbeat comes once all that is there was looked at.
+            newest = self.store.ends().newest
+            assert {newest} >= {position for position, change in told if change is None}
+            if feeding:
+                self._feed()
+                while told[-1][0] < self.store.ends().newest:
+                    told.append(_placed(await anext(stream)))
+            return told
+
+    # --- what must be true ----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def positions_have_no_gaps_and_what_was_told_stays(self) -> None:
+        self._note()
+        assert list(range(1, len(self.log) + 1)) == [change.position for change in self.log]
+        assert self.log[self.oldest :] == list(self.store.read(0, 100_000))
+
+    @invariant()
+    def every_reader_was_given_its_own_changes_each_once_and_in_order(self) -> None:
+        for reader in self.readers:
+            lists = PARTNERS[reader.partner]
+            expected = [change for change in self.log[reader.began : reader.position] if change.list in lists]
+            assert expected == [change for _, change in reader.given if change is not None]
+
+    @invariant()
+    def the_story_of_every_entry_fits(self) -> None:
+        binding: set[int] = set()
+        commits: list[tuple[float, int]] = []
+        for change in self.log:
+            assert "secret" != change.list
+            assert (change.kind is ChangeKind.ENTRY_ADDED) == (change.entry_id not in binding)
+            (binding.add if change.kind in OPENING else binding.discard)(change.entry_id)
+            if not (change.kind is ChangeKind.EXPIRED and change.happened_at == change.until):
+                commits.append((change.happened_at, change.entry_id))
+        assert sorted(set(commits)) == commits
+
+    def teardown(self) -> None:
+        self._feed()
+        self._note()
+        stands = {change.entry_id: change for change in self.log}
+        told = {entry_id: each.until for entry_id, each in stands.items() if each.kind in OPENING}
+        in_force = {
+            each.entry_id: each.until
+            for name in ("court", "carrier")
+            for each in self.registry.entries(name, after_id=0, limit=100)
+            if each.status is EntryStatus.IN_FORCE and each.until > self.clock.time
+        }
+        assert in_force == told
+        self.every_reader_was_given_its_own_changes_each_once_and_in_order()
+        self.registry.close()
+
+    # --- steps ----------------------------------------------------------------------------------------------------------
+
+    def _feeder(self, store: Any) -> Feeder:
+        return Feeder(
+            source=self.registry, store=store, announcer=self.announcer, clock=self.clock, kept_d=90, metrics=FeedTally()
+        )
+
+    def _feed(self) -> None:
+        """Feed in a process of its own, which may be killed."""
+        try:
+            self._feeder(self.interrupted).feed_once()
+        except Killed:
+            pass
+        finally:
+            self.interrupted.before, self.interrupted.after, self.announcer.kills = [], [], False
+
+    def _note(self) -> None:
+        self.log += self.store.read(len(self.log), 100_000)
+
+    def _entry(self, name: str, key: str, term: int) -> Any:
+        return an_entry(key, list=name, until=int(self.clock.time) + term, valid_from=NOW - YEAR_S)
+
+
+@contextmanager
+def makers(kind: str, folder: Path) -> Iterator[Callable[[StillClock], tuple[SqlRegistry, FeedStore]]]:
+    """Give a maker of empty registries and feeds."""
+    with (
+        migrated_database("sqlite", "registry", folder, NotImplemented) as registry_url,
+        migrated_database("sqlite", "journal", folder, NotImplemented) as journal_url,
+        closing(SqlFeed(journal_url)) as sql_feed,
+    ):
+
+        def make(clock: StillClock) -> tuple[SqlRegistry, FeedStore]:
+            clear_registry(registry_url)
+            registry = SqlRegistry(registry_url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=clock)
+            if kind == "memory":
+                return registry, MemoryFeed()
+            engine = open_engine(journal_url, write_wait_s=1)
+            with writing(engine).begin() as connection:
+                connection.execute(delete(feed))
+                connection.execute(delete(feed_head))
+            engine.dispose()
+            return registry, sql_feed
+
+        yield make
+
+
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 12), ("sqlite", 4)])
+def test_a_feed_tells_each_change_once_and_in_order_whatever_happens(
+    kind: str, examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small pages, so that a large change is one of three entries.
+    monkeypatch.setattr(feeding, "_PAGE", 2)
+    with makers(kind, tmp_path) as make:
+        machine = type("Machine", (FeedMachine,), {"make": staticmethod(make)})
+        run_state_machine_as_test(
+            machine,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+            ),
+        )

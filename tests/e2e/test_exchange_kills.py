@@ -1,0 +1,201 @@
+"""Gateway, shipper, exchange, Valkey and PostgreSQL killed in turn under load: nothing that was acknowledged is lost.
+
+The client's own list is the witness: the ids of every RESTRICT that it was answered, and every receipt that it was given.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from portcullis.adapters.clock import SystemClock
+from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.client import Client, ClientError, Enforced, Event, Receipt
+from portcullis.domain.log_entries import decode_entry
+from portcullis.mains.keys import RECORD_KEY, ensure_keys, read_key
+from tests.support.databases import killable_postgres
+from tests.support.parts import Part
+from tests.support.processes import wait_for
+from tests.support.stack import ROOT, listed_resident, portcullis
+from tests.support.valkey import running_valkey
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+
+KILLS = int(os.environ.get("PORTCULLIS_KILLS", "10"))
+SEED = int(os.environ.get("PORTCULLIS_SEED", "2026"))
+LIST = "court-judgment-defaulters"
+PARTNER = "ticketing"
+DRAIN_S = 120.0
+
+
+class Deployment:
+    """The parts of the production form: a gateway's host, and the exchange's, each with a spool of its own."""
+
+    def __init__(self, folder: Path, held: ExitStack) -> None:
+        self.folder, self.held = folder, held
+        self.home = folder / "home"
+        self.home.mkdir()
+        ensure_keys(self.home / "keys")
+        self.valkey = held.enter_context(running_valkey())
+        self.postgres = held.enter_context(killable_postgres())
+        self.postgres.create("journal")
+        self.environment = {
+            "PORTCULLIS_HOME": str(self.home),
+            "PORTCULLIS_REDIS_URL": self.valkey.url,
+            "PORTCULLIS_JOURNAL_URL": self.postgres.url("journal"),
+        }
+        self._prepare()
+        self.parts: dict[str, Part] = {}
+        for name in ("publisher", "follower", "exchange", "gateway", "shipper"):
+            self.start(name)
+        for part in self.parts.values():
+            part.wait_until_ready()
+
+    def start(self, name: str) -> None:
+        # The exchange ships a spool too, its own home's, so the gateway's host has another folder.
+        spool = {"PORTCULLIS_SPOOL_DIR": str(self.folder / "gateway-spool")} if name in {"gateway", "shipper"} else {}
+        part = Part(name, self.folder, after=self.parts.get(name), **self.environment, **spool)
+        self.held.callback(part.clean_up)
+        self.parts[name] = part
+
+    def kill(self, target: str) -> None:
+        """Kill one part by its process id and start it again."""
+        if target == "valkey":
+            self.valkey.kill()
+            self.valkey.start()
+        elif target == "postgres":
+            self.postgres.kill()
+            self.postgres.start()
+        else:
+            self.parts[target].clean_up()
+            self.start(target)
+
+    def run(self, *arguments: str | Path):
+        return portcullis(*arguments, **self.environment)
+
+    def _prepare(self) -> None:
+        rows = ROOT / "services" / "portcullis" / "demo" / "lists" / f"{LIST}.jsonl"
+        assert 0 == self.run("policy", "apply", ROOT / "services" / "portcullis" / "demo" / "policy").returncode
+        imported = self.run("import", "--list", LIST, "--format", "jsonl", rows)
+        assert 0 == imported.returncode, imported.stderr
+        self.key = self.run("partner", "key", "new", PARTNER).stdout.strip()
+
+
+class Checkout:
+    """A partner's checkout: asks, and reports what it did, again and again until it has a receipt."""
+
+    def __init__(self, deployment: Deployment, number: int, over: threading.Event) -> None:
+        self._deployment = deployment
+        self._number = number
+        self._over = over
+        self.answered: list[str] = []
+        self.receipts: dict[str, Receipt] = {}
+        self.faults: Counter[str] = Counter()
+        self.thread = threading.Thread(target=self._work, name=f"checkout-{number}")
+
+    def _work(self) -> None:
+        gateway, exchange = (self._deployment.parts[name].grpc for name in ("gateway", "exchange"))
+        with (
+            Client(gateway, api_key=self._deployment.key, timeout_s=5.0) as checks,
+            Client(exchange, api_key=self._deployment.key, timeout_s=5.0) as reports,
+        ):
+            while not self._over.is_set():
+                self._once(checks, reports)
+
+    def _once(self, checks: Client, reports: Client) -> None:
+        try:
+            decision = checks.check(
+                [listed_resident(self._number)],
+                action="rail.ticket.purchase",
+                purpose="ticketing",
+                attributes={"train": "G101"},
+            )
+        except ClientError as fault:
+            self.faults[type(fault).__name__] += 1
+            time.sleep(0.05)
+            return
+        assert "RESTRICT" == decision.outcome
+        self.answered.append(decision.decision_id)
+        event = Event(f"enforced-{decision.decision_id}", datetime.now(UTC), Enforced(decision.decision_id))
+        deadline = time.monotonic() + DRAIN_S
+        while event.event_id not in self.receipts:
+            assert time.monotonic() < deadline, "an event could not be reported"
+            self._report(reports, event)
+
+    def _report(self, reports: Client, event: Event) -> None:
+        try:
+            (answer,) = reports.report_events([event], timeout_s=5.0)
+            self.receipts[event.event_id] = answer.get()
+        except ClientError as fault:
+            self.faults[type(fault).__name__] += 1
+            time.sleep(0.05)
+
+
+def test_what_was_acknowledged_is_in_the_journal_exactly_once_whatever_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(SEED)
+    targets = ("gateway", "exchange", "postgres", "valkey", "shipper")
+    with ExitStack() as held:
+        deployment = Deployment(tmp_path, held)
+        over = threading.Event()
+        checkouts = [Checkout(deployment, number, over) for number in range(3)]
+        for each in checkouts:
+            each.thread.start()
+        try:
+            for turn in range(KILLS):
+                time.sleep(chance.uniform(0.05, 0.6))
+                deployment.kill(targets[turn % len(targets)])
+                # Under load again, before the next one dies: every kill meets work under way.
+                seen = len(checkouts[0].receipts)
+                wait_for(lambda seen=seen: more_than(seen, checkouts[0]), within_s=DRAIN_S, what="the next receipts")
+        finally:
+            over.set()
+            for each in checkouts:
+                each.thread.join(DRAIN_S + 10)
+        assert not any(each.thread.is_alive() for each in checkouts)
+        answered = [decision for each in checkouts for decision in each.answered]
+        receipts = {event_id: receipt for each in checkouts for event_id, receipt in each.receipts.items()}
+        assert_recorded(deployment, answered, receipts)
+        faults = dict(sum((each.faults for each in checkouts), Counter()))
+        print(f"\n{KILLS} kills: {len(answered)} refusals, {len(receipts)} receipts, all there once; faults met: {faults}")
+
+
+def more_than(seen: int, checkout: Checkout) -> bool:
+    assert checkout.thread.is_alive(), "a checkout broke"
+    return len(checkout.receipts) > seen + 1
+
+
+def assert_recorded(deployment: Deployment, answered: list[str], receipts: dict[str, Receipt]) -> None:
+    journal = SqlJournal(
+        deployment.postgres.url("journal"), seal_key=read_key(deployment.home / "keys", RECORD_KEY), clock=SystemClock()
+    )
+    try:
+        wait_for(
+            lambda: all(journal.known_decision(each) for each in answered),
+            within_s=DRAIN_S,
+            what="every answered refusal in the journal",
+            every_s=0.5,
+        )
+        found: Counter[str] = Counter()
+        places = {}
+        for sequence, leaf, data in journal.entries(0):
+            entry = decode_entry(data)
+            found[entry.id] += 1
+            places[entry.id] = (sequence, leaf)
+    finally:
+        journal.close()
+    assert set(answered) <= found.keys()
+    assert set(receipts) <= found.keys()
+    assert {1} == set(found.values()), "something is there twice"
+    assert {each: (receipt.sequence, receipt.entry_hash) for each, receipt in receipts.items()} == {
+        each: places[each] for each in receipts
+    }
+    verified = deployment.run("journal", "verify")
+    assert 0 == verified.returncode, verified.stdout + verified.stderr

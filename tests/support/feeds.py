@@ -1,0 +1,67 @@
+"""Feeds of every adapter, opened for one test, and changes to put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from portcullis.adapters.memory.feed import MemoryFeed
+from portcullis.adapters.sql.feed import SqlFeed
+from portcullis.domain.changes import ChangeKind, FeedChange
+from portcullis.ports import FeedStore
+from tests.support.databases import PostgresServer, migrated_database
+from tests.support.policies import NOW, YEAR_S
+
+
+@contextmanager
+def opened_feed(kind: str, folder: Path, server: Callable[[], PostgresServer]) -> Iterator[FeedStore]:
+    """Open an empty feed of one adapter: "memory", "sqlite" or "postgresql"."""
+    if kind == "memory":
+        yield MemoryFeed()
+        return
+    with migrated_database(kind, "journal", folder, server) as url, closing(SqlFeed(url)) as store:
+        yield store
+
+
+def a_change(entry_id: int = 1, **values: Any) -> FeedChange:
+    """A change of the court's list, not yet in a feed."""
+    defaults: dict[str, Any] = {
+        "position": 0,
+        "kind": ChangeKind.ENTRY_ADDED,
+        "list": "court",
+        "list_number": 1,
+        "entry_id": entry_id,
+        "happened_at": float(NOW),
+        "until": NOW + YEAR_S,
+    }
+    return FeedChange(**(defaults | values))
+
+
+def entry_ids(store: FeedStore, after: int = 0, limit: int = 100_000) -> list[int]:
+    """Give the entries of a feed's changes in their order."""
+    return [change.entry_id for change in store.read(after, limit)]
+
+
+def positions(store: FeedStore, after: int = 0, limit: int = 100_000) -> list[int]:
+    """Give the positions of a feed's changes in their order."""
+    return [change.position for change in store.read(after, limit)]
+
+
+class FeedTally:
+    """Counts what a feeder counts."""
+
+    def __init__(self) -> None:
+        self.changes = 0
+        self.forgotten = 0
+        self.failures: list[str] = []
+
+    def fed(self, changes: int, lag_s: float) -> None:
+        self.changes += changes
+
+    def trimmed(self, changes: int) -> None:
+        self.forgotten += changes
+
+    def failed(self, part: str) -> None:
+        self.failures.append(part)

@@ -1,0 +1,52 @@
+"""What a change is to a partner, and cursors."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from portcullis.domain.changes import ChangeKind, Cursor, Standing, kind_of, read_cursor
+
+ABSENT, IN_FORCE, STAYED, WITHDRAWN, ENDED = Standing
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kind"),
+    [
+        (ABSENT, IN_FORCE, ChangeKind.ENTRY_ADDED),
+        (WITHDRAWN, IN_FORCE, ChangeKind.ENTRY_ADDED),
+        (ENDED, IN_FORCE, ChangeKind.ENTRY_ADDED),
+        (IN_FORCE, IN_FORCE, ChangeKind.AMENDED),
+        (STAYED, STAYED, ChangeKind.AMENDED),
+        (IN_FORCE, STAYED, ChangeKind.STAYED),
+        (ABSENT, STAYED, ChangeKind.STAYED),
+        (STAYED, IN_FORCE, ChangeKind.RELEASED),
+        (IN_FORCE, WITHDRAWN, ChangeKind.WITHDRAWN),
+        (STAYED, WITHDRAWN, ChangeKind.WITHDRAWN),
+        (IN_FORCE, ENDED, ChangeKind.EXPIRED),
+        (STAYED, ENDED, ChangeKind.EXPIRED),
+        (ABSENT, ENDED, None),
+        (ENDED, WITHDRAWN, None),
+        (WITHDRAWN, ENDED, None),
+        (ENDED, ENDED, None),
+    ],
+)
+def test_a_change_is_told_by_what_it_is_to_whoever_acted_on_the_version_before(
+    before: Standing, after: Standing, kind: ChangeKind | None
+) -> None:
+    assert kind == kind_of(before, after)
+
+
+@given(st.from_regex(r"[0-9a-f]{8}", fullmatch=True), st.integers(0, 10**18 - 1))
+def test_a_cursor_is_read_as_it_was_written(feed: str, position: int) -> None:
+    cursor = Cursor(feed, position)
+
+    assert cursor == read_cursor(str(cursor))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "oldest", "0123456-1", "01234567-01", "01234567--1", "01234567-1\n", "0123456A-1", "01234567-\u0661"]
+)
+def test_what_is_no_cursor_is_not_read(text: str) -> None:
+    assert None is read_cursor(text)

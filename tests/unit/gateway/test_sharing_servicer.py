@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from portcullis.domain.errors import InvalidRequest, PortcullisError
+from portcullis.gateway.admission import Callers
+from portcullis.gateway.front import Front
+from portcullis.gateway.sharing_servicer import MAX_EVENTS, MAX_STREAM, SharingDesks, SharingServicer
+from portcullis.metrics import CheckTally
+from portcullis.v1 import sharing_service_pb2 as pb
+from tests.support.gateways import credential
+from tests.support.sharing_gateways import bearer, the_policy
+
+
+class Call:
+    """A call of the lender's; it has no deadline."""
+
+    def time_remaining(self) -> None:
+        return None
+
+    def invocation_metadata(self) -> list[tuple[str, str]]:
+        return bearer("lender-key")
+
+
+class Faults:
+    """A report desk that is only ever given faults."""
+
+    def __init__(self) -> None:
+        self.slices: list[int] = []
+
+    async def report(self, policy: Any, partner: str, events: Sequence[Any], **options: Any) -> Sequence[PortcullisError]:
+        self.slices.append(len(events))
+        return events
+
+
+def servicer(desk: Faults) -> SharingServicer:
+    front = Front(lambda: Callers([credential("lender-key", "lender")]), CheckTally(CollectorRegistry()))
+    return SharingServicer(SharingDesks(cast("Any", desk), cast("Any", None)), the_policy, front)
+
+
+async def garbage(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"\xff"
+
+
+async def test_a_stream_of_as_many_events_as_it_takes_is_answered() -> None:
+    desk = Faults()
+
+    body = await servicer(desk).stream_events(garbage(MAX_STREAM), cast("Any", Call()))
+
+    assert MAX_STREAM == len(pb.StreamEventsResponse.FromString(body).results)
+    assert MAX_EVENTS == max(desk.slices)
+
+
+async def test_a_stream_of_more_events_than_it_takes_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="at most 10000"):
+        await servicer(Faults()).stream_events(garbage(MAX_STREAM + 1), cast("Any", Call()))
