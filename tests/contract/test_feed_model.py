@@ -100,10 +100,16 @@ class Reader(NamedTuple):
         return self.given[-1][0] if self.given else self.began
 
 
-def _placed(told: Watched) -> tuple[int, FeedChange | None]:
+def _placed(partner: str, told: Watched) -> tuple[int, FeedChange | None]:
     cursor = read_cursor(told.cursor)
     assert cursor is not None
-    return cursor.position, told.change
+    position = SUBJECTS.position(partner, cursor.feed, cursor.mark)
+    assert position is not None
+    return position, told.change
+
+
+def _cursor(partner: str, feed: str, position: int) -> str:
+    return str(Cursor(feed, SUBJECTS.mark(partner, feed, position)))
 
 
 class FeedMachine(RuleBasedStateMachine):
@@ -186,11 +192,11 @@ class FeedMachine(RuleBasedStateMachine):
     def watch(self, which: int, count: int, ring: int, feeding: bool) -> None:
         self._note()
         reader, ends = self.readers[which], self.store.ends()
-        cursor = str(Cursor(ends.feed, reader.position))
+        cursor = _cursor(reader.partner, ends.feed, reader.position)
         if reader.position < self.oldest:
             with pytest.raises(CursorExpired) as refused:
                 asyncio.run(self._take(reader, cursor, 1, ring, feeding=False))
-            assert {"oldest": str(Cursor(ends.feed, self.oldest))} == refused.value.metadata
+            assert {"oldest": _cursor(reader.partner, ends.feed, self.oldest)} == refused.value.metadata
             self.readers[which] = Reader(reader.partner, self.oldest)
             return
         told = asyncio.run(self._take(reader, cursor, count, ring, feeding=feeding))
@@ -209,14 +215,14 @@ class FeedMachine(RuleBasedStateMachine):
         """Take some messages; or feed in the middle, and take all there are then."""
         watch = FeedWatch(self.store, self.announcer, SUBJECTS, lambda: SHARED, self.clock, heartbeat_s=0.0, ring=ring)
         async with watch, aclosing(watch.watch(reader.partner, cursor, ())) as stream, asyncio.timeout(20):
-            told = [_placed(await anext(stream)) for _ in range(count)]
+            told = [_placed(reader.partner, await anext(stream)) for _ in range(count)]
             # A heartbeat comes once all that is there was looked at.
             newest = self.store.ends().newest
             assert {newest} >= {position for position, change in told if change is None}
             if feeding:
                 self._feed()
                 while told[-1][0] < self.store.ends().newest:
-                    told.append(_placed(await anext(stream)))
+                    told.append(_placed(reader.partner, await anext(stream)))
             return told
 
     # --- what must be true ----------------------------------------------------------------------------------------------

@@ -20,7 +20,15 @@ from sqlalchemy import event as sql_event
 
 from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.sql.journal import SqlJournal
-from portcullis.domain.errors import DecisionUnknown, EventConflict, InvalidRequest, JournalUnavailable, NotFound, SetupFault
+from portcullis.domain.errors import (
+    DecisionUnknown,
+    EventConflict,
+    InvalidRequest,
+    JournalUnavailable,
+    NotFound,
+    NotPermitted,
+    SetupFault,
+)
 from portcullis.domain.log_entries import EntryKind, decode_entry
 from portcullis.domain.log_facts import ERASURE_FACTS
 from portcullis.domain.merkle import EMPTY_ROOT, Frontier, HashesMissing, leaf_hash
@@ -261,6 +269,19 @@ def test_a_checkpoint_is_kept_as_it_was_first_signed(journal: Journal) -> None:
 # --- people ------------------------------------------------------------
 
 
+async def test_an_event_of_a_decision_is_refused_where_a_list_of_it_is_not_agreed(journal: Journal) -> None:
+    shadowed = a_reason(list="bikes", shadow=True)
+    journal.record_decisions([a_record("d1", reasons=(a_reason(), a_reason(list="carrier"), shadowed))])
+    enforced, settled = an_event("e1", decision_id="d1"), a_settlement("e2")
+    for agreed in ({}, {EventKind.ENFORCED: {"court"}}, {EventKind.REVIEWED: {"court", "carrier"}}):
+        refused, taken = await journal.record_events("lending", [enforced, settled], agreed)
+        assert (NotPermitted, Receipt) == (type(refused), type(taken))
+    agreed = {EventKind.ENFORCED: {"court", "carrier"}}
+    (receipt,) = await journal.record_events("lending", [enforced], agreed)
+    assert isinstance(receipt, Receipt)
+    assert [receipt] == await journal.record_events("lending", [enforced], {})
+
+
 async def test_an_erased_person_can_not_be_read_and_the_tree_stays(journal: Journal) -> None:
     ann, bob = "00" * 16, "01" * 16
     journal.record_decisions(
@@ -278,6 +299,24 @@ async def test_an_erased_person_can_not_be_read_and_the_tree_stays(journal: Jour
     facts = ERASURE_FACTS.decode(told.facts)
     assert ("dpo", "her request", (decode_entry(entries[0][2]).key_id,)) == (facts.actor, facts.purpose, facts.key_ids)
     assert list(journal.index_faults()) == []
+
+
+def test_an_erased_decision_is_not_found_by_its_other_tokens_either(journal: Journal) -> None:
+    ann, bob = "00" * 16, "01" * 16
+    journal.record_decisions([a_record("d1", tokens=(ann, bob)), a_record("d2", tokens=(bob, ann))])
+    assert Erasure(keys=1, left=1) == journal.erase([bytes.fromhex(ann)], actor="dpo", purpose="")
+    # Of what mentions the other token, d1 is unreadable already, and d2 goes with its key: none is left.
+    assert Erasure(keys=1, left=0) == journal.erase([bytes.fromhex(bob)], actor="dpo", purpose="")
+    assert list(journal.index_faults()) == []
+
+
+def test_an_erasure_leaves_nothing_that_joins_an_erased_decision_with_another_token(file: Path) -> None:
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        tokens = ("00" * 16, "01" * 16)
+        journal.record_decisions([a_record("d1", tokens=tokens), a_record("d2", tokens=tokens[::-1])])
+        journal.erase([bytes(16)], actor="dpo", purpose="")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT sequence FROM decision_handles").fetchall() == [(1,)]
 
 
 async def test_a_person_who_comes_again_after_an_erasure_has_another_key(journal: Journal) -> None:
@@ -393,7 +432,7 @@ async def test_another_seal_key_is_refused(url: str) -> None:
     with closing(sql_journal(url)) as journal:
         journal.record_decisions([a_record("d1")])
     with closing(SqlJournal(url, seal_key=b"x" * 32, clock=StillClock())) as other:
-        with pytest.raises(SetupFault, match="seal key"):
+        with pytest.raises(SetupFault, match=r"record\.key"):
             other.record_decisions([a_record("d2")])
         with pytest.raises(JournalUnavailable):
             await report(other, a_settlement("e1"))
@@ -566,3 +605,18 @@ def test_what_a_killed_process_was_told_is_in_the_log_without_a_gap(url: str, ro
         names = whole(journal)
         assert set(acknowledged) <= set(names)
         assert len(names) == len(set(names))
+
+
+def test_what_is_recorded_is_written_out_without_the_person() -> None:
+    for text in (repr(a_record("d1")), repr(a_reason())):
+        for personal in ("Demo", "order", "G101", "00" * 16, "12.5"):
+            assert personal not in text
+
+
+def test_the_checkpoints_are_given_from_a_size_on_in_their_order(journal: Journal) -> None:
+    kept = [StoredCheckpoint(size=size, root=bytes(32), signed_at=NOW, note=f"note {size}") for size in (9, 2, 1_200)]
+    for each in kept:
+        journal.keep_checkpoint(each)
+    assert [2, 9, 1_200] == [each.size for each in journal.checkpoints_from(-5)]
+    assert [kept[0], kept[2]] == list(journal.checkpoints_from(3))
+    assert [] == list(journal.checkpoints_from(1_201))

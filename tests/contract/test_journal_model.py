@@ -105,7 +105,10 @@ class JournalMachine(RuleBasedStateMachine):
     def erase(self, tokens: list[str]) -> None:
         gone = {self.keys.pop(token) for token in tokens if token in self.keys}
         found = {each for token in tokens for each in self.found_by.pop(token, ())}
-        left = sum(self.key_of[each] not in gone for each in found)
+        unreadable = {each for each in found if self.key_of[each] in gone}
+        for others in self.found_by.values():
+            others.difference_update(unreadable)
+        left = len(found - unreadable)
         erased = self.journal.erase([bytes.fromhex(token) for token in tokens], actor="dpo", purpose="")
         assert Erasure(keys=len(gone), left=left) == erased
         self.log.append("")

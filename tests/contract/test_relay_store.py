@@ -204,9 +204,9 @@ def test_a_secret_is_sealed_at_rest_and_bound_to_its_stream(url: str) -> None:
             assert b"made-up" not in blob
             connection.execute(update(relay_streams).where(relay_streams.c.stream_id == "b" * 32).values(secret=blob))
         engine.dispose()
-        with pytest.raises(SetupFault, match=r"seal\.key"):
+        with pytest.raises(SetupFault, match=r"record\.key"):
             store.secret("b" * 32)
-    with closing(SqlRelay(url, seal_key=bytes(32))) as other, pytest.raises(SetupFault, match=r"seal\.key"):
+    with closing(SqlRelay(url, seal_key=bytes(32))) as other, pytest.raises(SetupFault, match=r"record\.key"):
         other.secret("a" * 32)
 
 

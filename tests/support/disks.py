@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +38,9 @@ class Ballast:
     def leave(self, kilobytes: int) -> None:
         self._file.unlink(missing_ok=True)
         free = shutil.disk_usage(self._file.parent).free
-        self._file.write_bytes(bytes(max(0, free - kilobytes * 1024)))
+        # Whoever writes meanwhile may take some of the room first; the disk is full then as well.
+        with suppress(OSError):
+            self._file.write_bytes(bytes(max(0, free - kilobytes * 1024)))
 
     def drop(self) -> None:
         self._file.unlink()
@@ -50,7 +52,7 @@ def injecting(*faults: str) -> list[str]:
     Skips the test, by name, where there is no strace that may trace; where CI runs there must be one.
     """
     calls = ",".join(fault.partition(":")[0] for fault in faults)
-    words = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
+    words = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", os.devnull, "-e", f"trace={calls}"]
     words += [word for fault in faults for word in ("-e", f"inject={fault}")]
     usable = shutil.which("strace") and not subprocess.run([*words, "true"], capture_output=True, check=False).returncode
     if not usable:

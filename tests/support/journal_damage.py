@@ -10,11 +10,11 @@ from random import Random
 from typing import Any
 
 # Table -> the columns that place a row, and those that say something. Left out is what no entry tells: when a checkpoint was
-# signed, the looks of operators, and the sealed keys of people, which are outside the log so that they can be destroyed.
+# signed, and the looks of operators.
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "log": (("sequence",), ("leaf_hash", "entry")),
     "log_tiles": (("level", "number"), ("hash",)),
-    "log_head": ((), ("origin", "size", "frontier")),
+    "log_head": ((), ("origin", "seal_check", "size", "frontier")),
     "decisions": (
         ("sequence",),
         ("decision_id", "partner", "action", "purpose", "outcome", "decided_at", "dry_run", "degraded", "key_id"),
@@ -26,6 +26,7 @@ TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("partner", "event_id", "kind", "code", "list", "occurred_at_ms", "recorded_at_ms", "digest"),
     ),
     "checkpoints": (("size",), ("root", "note")),
+    "subject_keys": (("handle",), ("key_id", "wrapped")),
 }
 
 
@@ -58,8 +59,10 @@ def edit(connection: sqlite3.Connection, random: Random) -> str:
 def delete(connection: sqlite3.Connection, random: Random) -> str:
     table, _ = pick(random)
     row = a_row(connection, table, random)
-    if row is None:
-        return ""
+    if row is None or (
+        table == "checkpoints" and connection.execute("SELECT max(size) FROM checkpoints").fetchone()[0] > row["size"]
+    ):
+        return ""  # nobody can tell that an older checkpoint than the newest was there
     remove_row(connection, table, row)
     return table
 
@@ -89,8 +92,8 @@ def insert(connection: sqlite3.Connection, random: Random) -> str:
     changed = dict(row)
     for name in [random.choice(keys), *(name for name in ("decision_id", "event_id") if name in row)]:
         changed[name] = other(row[name], random)
-    if table == "checkpoints" and changed["size"] < row["size"]:
-        return ""  # older than the newest: nobody compares those
+    if table == "subject_keys":
+        return ""  # a key that nothing is sealed under is nobody's
     insert_row(connection, table, changed)
     return table
 
@@ -137,8 +140,7 @@ def pick(random: Random) -> tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
 
 def a_row(connection: sqlite3.Connection, table: str, random: Random) -> dict[str, Any] | None:
-    order = "size DESC LIMIT 1" if table == "checkpoints" else "1"
-    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
+    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY 1")
     names = [each[0] for each in cursor.description]
     rows = cursor.fetchall()
     return dict(zip(names, random.choice(rows), strict=True)) if rows else None

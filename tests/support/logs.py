@@ -80,6 +80,9 @@ class LogInMemory:
     def checkpoint(self, size: int = 0) -> StoredCheckpoint | None:
         return self.checkpoints.get(size or max(self.checkpoints, default=0))
 
+    def checkpoints_from(self, size: int) -> Iterator[StoredCheckpoint]:
+        return iter([self.checkpoints[each] for each in sorted(self.checkpoints) if each >= size])
+
     def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         self.checkpoints.setdefault(checkpoint.size, checkpoint)
 

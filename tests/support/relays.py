@@ -74,7 +74,7 @@ class World:
         }
         self.registry = CollectorRegistry()
         self.metrics = RelayMetrics(self.registry)
-        self.envelopes = Envelopes(self.signer, issuer=ISSUER, clock=self.clock)
+        self.envelopes = Envelopes(self.signer, names=NAMES, issuer=ISSUER, clock=self.clock)
         self.desk = Streams(self.store, sources=self.sources, clock=self.clock)
 
     def grow(self, *entry_ids: int, **values: Any) -> None:

@@ -88,9 +88,11 @@ class GroupCommit(Generic[Item, Result]):
 
     def _run(self) -> None:
         while group := self._next_group():
-            self._settle(group)
+            outcomes = self._settle(group)
+            # Before anybody is told: who has an answer may bring more at once.
             with self._change:
                 self._room += sum(len(caller.items) for caller in group)
+            self._tell(outcomes)
 
     def _next_group(self) -> list[_Caller[Item, Result]]:
         """Wait for callers; empty once it is closed and nobody waits."""
@@ -104,19 +106,19 @@ class GroupCommit(Generic[Item, Result]):
                 items += len(group[-1].items)
         return group
 
-    def _settle(self, group: Sequence[_Caller[Item, Result]]) -> None:
+    def _settle(self, group: Sequence[_Caller[Item, Result]]) -> list[tuple[_Caller[Item, Result], Sequence[Result] | None]]:
+        """Write a group; gives each caller's results, None where they are not durable."""
         try:
             written = self._try([item for caller in group for item in caller.items])
         except ItemRefused:
-            self._tell((caller, self._try_alone(caller)) for caller in group)
-            return
+            return [(caller, self._try_alone(caller)) for caller in group]
         place = 0
         shares: list[tuple[_Caller[Item, Result], Sequence[Result] | None]] = []
         for caller in group:
             end = place + len(caller.items)
             shares.append((caller, None if written is None else written[place:end]))
             place = end
-        self._tell(shares)
+        return shares
 
     def _try_alone(self, caller: _Caller[Item, Result]) -> Sequence[Result] | None:
         try:

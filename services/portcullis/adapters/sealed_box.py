@@ -30,7 +30,9 @@ class SealedBox:
 
     def __init__(self, key: bytes, *, draw: Callable[[int], bytes] = os.urandom) -> None:
         if len(key) != BOX_KEY_BYTES:
-            raise SetupFault(f"the seal key must have {BOX_KEY_BYTES} bytes; restore keys/seal.key from its backup")
+            raise SetupFault(
+                f"a key to seal with must have {BOX_KEY_BYTES} bytes; restore its file in keys/ from its backup"
+            )
         self._cipher = AESGCM(key)
         self._draw = draw
 

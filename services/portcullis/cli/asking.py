@@ -102,8 +102,16 @@ def whom(
 
 
 @contextmanager
-def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: bool) -> Iterator[Client]:
+def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: bool, advice: str = "") -> Iterator[Client]:
     """Open the client; with ``as_json``, an error answer is printed as JSON on its way out.
+
+    Args:
+        wiring: opens it.
+        target: the gateway's address.
+        key: the partner's API key.
+        timeout_s: the deadline of a call, in seconds.
+        as_json: whether an error answer is printed as JSON, too.
+        advice: what to do about what was under way where nobody answers.
 
     Raises:
         typer.BadParameter: the key can't be a key.
@@ -115,13 +123,14 @@ def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: 
         opened = wiring.client(target, key, timeout_s)
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--key") from None
+    nobody = f"no gateway answers at {target}" + (f"; {advice}" if advice else "")
     with opened:
         try:
             yield opened
         except ClientError as fault:
             # Without a reason nobody of Portcullis has answered, and gRPC's own words are for its developers.
             silent = isinstance(fault, Unavailable) and not fault.reason
-            told = Unavailable(f"no gateway answers at {target}", status=fault.status) if silent else fault
+            told = Unavailable(nobody, status=fault.status) if silent else fault
             if as_json:
                 print_json({"error": _document(told)})
             raise told from fault

@@ -6,6 +6,7 @@ is ever repeated in a message, for it may name a person.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -22,6 +23,7 @@ MAX_LINE = 64 * 1024
 """Characters of a line; an event takes less than a tenth."""
 
 _FAILED_FIELD = re.compile(r"Failed to parse (\w+) field")
+_ENUMERATION = re.compile(r" for enum type portcullis\.v1\.(\w+)")
 _SNAKE = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -72,6 +74,7 @@ class ReceiptFile:
         file: made if it is not there, for its owner alone.
 
     Raises:
+        BlockingIOError: another process has it open.
         OSError: it can't be read or written.
         ValueError: it holds other things than receipts.
     """
@@ -81,6 +84,8 @@ class ReceiptFile:
         is_new = not file.exists()
         self._opened = os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         try:
+            # Two writers would write over each other's receipts.
+            fcntl.flock(self._opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._take_up()
             if is_new:
                 _sync_folder(file.parent)
@@ -209,7 +214,18 @@ def _fault_of(text: str) -> Fault:
         return Fault(field, "it has a field that the contract does not name; an event says what happened and nothing else")
     if "oneof" in text:
         return Fault("detail", "it says twice what happened; report two events")
+    if enumeration := _ENUMERATION.search(text):
+        return Fault(field, f"write it in JSON as one of {', '.join(_values_of(enumeration[1]))}")
+    if field == "occurred_at":
+        return Fault(field, "write it with its zone, as in 2026-11-20T10:00:00Z")
     return Fault(field, "it is not written as the contract has it")
+
+
+def _values_of(enumeration: str) -> list[str]:
+    from portcullis.v1 import sharing_service_pb2  # noqa: PLC0415 - protobuf would slow `--help` down
+
+    values = sharing_service_pb2.DESCRIPTOR.enum_types_by_name[enumeration].values
+    return [each.name for each in values if each.number]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -90,7 +90,8 @@ def _of_a_facts_type(fault: ClientError) -> bool:
 
 
 def _usage_text(fault: typer.TyperException) -> str:
-    message = " ".join(fault.format_message().split())
+    # The parser puts the type of its own exception before what is wrong with a choice.
+    message = " ".join(fault.format_message().split()).replace(": Value error, ", ": ")
     # These messages repeat the argument itself, and that may be an identifier.
     if message.startswith("Got unexpected extra argument"):
         message = "more arguments than the command takes"

@@ -16,6 +16,7 @@ from portcullis.cli.progress import count_bar
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
+    from portcullis.domain.checkpoints import VerifierKey
     from portcullis.domain.log_findings import LogFinding, Verified
 
 app = typer.Typer(help="The tamper-evident record of decisions and events.", no_args_is_help=True, rich_markup_mode=None)
@@ -51,11 +52,9 @@ def verify(
     Give a checkpoint that was kept elsewhere: whoever can change the database and the key's folder is found out by that
     alone.
     """
-    from portcullis.domain.checkpoints import read_key  # noqa: PLC0415 - would slow every other command down
-
     wiring = wiring_of(ctx)
     settings = wiring.settings(home=home)
-    verifier, given = read_key(key) if key else None, _note(checkpoint)
+    verifier, given = _verifier(key) if key else None, _note(checkpoint)
     findings: list[LogFinding] = []
 
     def found(finding: LogFinding) -> None:
@@ -134,9 +133,27 @@ def erase(
         print_json({"keys": erasure.keys, "left": erasure.left})
         return
     print_line("1 key was destroyed" if erasure.keys == 1 else f"{erasure.keys} keys were destroyed")
+    if not erasure.keys and not erasure.left:
+        print_line(
+            "the journal holds no record under these identifiers, or it is erased already; see --help about countries"
+        )
     if erasure.left:
         decisions = "1 decision" if erasure.left == 1 else f"{erasure.left:,} decisions"
         print_line(f"{decisions} with another identifier first named this one too; erase by that identifier as well")
+
+
+def _verifier(text: str) -> VerifierKey:
+    """Read the key of ``--key``.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    from portcullis.domain.checkpoints import CheckpointInvalid, read_key  # noqa: PLC0415 - would slow other commands down
+
+    try:
+        return read_key(text)
+    except CheckpointInvalid as fault:
+        raise typer.BadParameter(fault.message, param_hint="--key") from None
 
 
 def _note(place: str | None) -> str | None:

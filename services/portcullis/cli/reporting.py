@@ -72,7 +72,7 @@ def report(
     with ExitStack() as stack:
         source = stack.enter_context(_opened(file))
         kept = _kept(stack, receipts)
-        client = stack.enter_context(asking.client(wiring, address, api_key, timeout, as_json=False))
+        client = stack.enter_context(asking.client(wiring, address, api_key, timeout, as_json=False, advice=_AGAIN))
         refused = _report_all(client, read_events(source), kept, timeout, as_json=as_json)
     if refused:
         raise typer.Exit(FAILED)
@@ -210,6 +210,10 @@ def _kept(stack: ExitStack, file: Path | None) -> ReceiptFile | None:
         return None
     try:
         kept = ReceiptFile(file)
+    except BlockingIOError:
+        raise typer.BadParameter(
+            "another `portcullis report` is writing to the file; wait for it, or name another", param_hint="--receipts"
+        ) from None
     except ValueError:
         raise typer.BadParameter(
             "the file holds other things than receipts; name another", param_hint="--receipts"

@@ -79,7 +79,7 @@ def run(
 def serve(
     ctx: typer.Context,
     *,
-    part: Annotated[Part, typer.Argument(metavar="PART", help="gateway, follower, publisher or registry.")],
+    part: Annotated[Part, typer.Argument(metavar="PART", help="The part; in production each is a process of its own.")],
     transport: _Transport = None,
     grpc_port: _GrpcPort = None,
     http_port: _HttpPort = None,

@@ -263,7 +263,7 @@ def _show(stream: Stream, behind: int) -> None:
             ("since", time_text(place.parked_at or place.failing_since)),
             ("tries", str(place.attempts) if place.attempts else ""),
             ("next try", time_text(place.retry_at)),
-            ("position", f"{place.position}, {behind:,} before it"),
+            ("position", f"{place.position}, {behind:,} behind"),
             ("notices", str(len(place.notices)) if place.notices else ""),
         )
     )

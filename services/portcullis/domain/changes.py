@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-_CURSOR = re.compile(r"([0-9a-f]{8})-(0|[1-9][0-9]{0,17})", re.ASCII)
+_CURSOR = re.compile(r"([0-9a-f]{8})-([0-9a-f]{1,32})", re.ASCII)
 
 OLDEST = "oldest"
 """The cursor that asks for everything that is kept."""
@@ -74,16 +74,19 @@ class FeedChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cursor(NamedTuple):
-    """How far a partner has read: everything up to ``position`` of the feed ``feed`` (8 hexadecimal digits)."""
+    """How far a partner has read: the feed's name (8 hexadecimal digits), and the mark of the place in it.
+
+    The mark is made for that partner alone (`portcullis.domain.subjects`).
+    """
 
     feed: str
-    position: int
+    mark: str
 
     def __str__(self) -> str:
-        return f"{self.feed}-{self.position}"
+        return f"{self.feed}-{self.mark}"
 
 
 def read_cursor(text: str) -> Cursor | None:
     """Read a cursor's text; None where it is no cursor."""
     match = _CURSOR.fullmatch(text)
-    return Cursor(match[1], int(match[2])) if match else None
+    return Cursor(match[1], match[2]) if match else None

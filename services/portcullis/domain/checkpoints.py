@@ -151,6 +151,15 @@ def parse_checkpoint(note: str) -> Checkpoint:
     return _parsed(note)[0]
 
 
+def key_ids(note: str, name: str) -> list[bytes]:
+    """Give the ids of the keys of a name that a note says it is signed by; not to be believed.
+
+    Raises:
+        CheckpointInvalid: it is no checkpoint.
+    """
+    return [key_id for signer, key_id, _ in _parsed(note)[1] if signer == name]
+
+
 def _parsed(note: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:
     """Give what the note says, and (key name, key id, signature) of each signature."""
     if len(note) > MAX_NOTE_LENGTH:

@@ -18,7 +18,7 @@ authority's own, as a reason gave it, so it is any line of 1 to 128 characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
@@ -90,7 +90,7 @@ def lists_of(event: SharedEvent, decision: KnownDecision | None) -> tuple[str, .
 def permit_list(event: SharedEvent, policy: Policy, partner: str, now: float) -> PortcullisError | None:
     """Say why a partner may not report this kind of event about the list that the event names; None when it may.
 
-    An event that names none was a decision's of this partner, so its lists are agreed already: `permit_kind` is enough.
+    An event that names none is about every list of its decision: `permit_kind` first, and `match_decision` once it is known.
     """
     source = policy.list_named(event.list)
     if source is None or not any(event.list in each.lists for each in _agreements(policy, partner, now)):
@@ -109,14 +109,30 @@ def permit_kind(event: SharedEvent, policy: Policy, partner: str, now: float) ->
     return _kind_not_permitted(event)
 
 
-def match_decision(event: SharedEvent, decision: KnownDecision | None, partner: str) -> PortcullisError | None:
-    """Say why an event does not fit the decision that it names; None when it does. Another's decision is an unknown one."""
+def agreed_lists(kind: EventKind, policy: Policy, partner: str, now: float) -> frozenset[str]:
+    """Give the lists of the partner's agreements in force that cover reporting this kind of event."""
+    return frozenset(name for each in _agreements(policy, partner, now) if kind in each.events for name in each.lists)
+
+
+def match_decision(
+    event: SharedEvent, decision: KnownDecision | None, partner: str, agreed: Collection[str] | None = None
+) -> PortcullisError | None:
+    """Say why an event does not fit the decision that it names; None when it does. Another's decision is an unknown one.
+
+    ``agreed`` has the lists that the partner may report this kind about (`agreed_lists`); None when that is not asked. An
+    event that names no list of its own tells the authority of each list of its decision, so all of them must be agreed.
+    """
     if decision is None or decision.partner != partner:
         return DecisionUnknown()
     why = _unfit(event, decision)
-    if not why:
+    if why:
+        return InvalidRequest.at(f"{event.kind.value.lower()}.decision_id", f"{why}; report what was decided")
+    if agreed is None or event.list or all(name in agreed for name in decision.lists):
         return None
-    return InvalidRequest.at(f"{event.kind.value.lower()}.decision_id", f"{why}; report what was decided")
+    return NotPermitted(
+        f"detail: your agreements in force do not cover reporting {event.kind.value} about every list of that decision",
+        metadata={"kind": event.kind.value},
+    )
 
 
 def _agreements(policy: Policy, partner: str, now: float) -> list[Agreement]:

@@ -133,6 +133,9 @@ class Checkpointer:
             self._note("disk", fault.strerror or type(fault).__name__)
         except PortcullisError as fault:
             self._note("log", fault.message)
+        except (TypeError, ValueError):
+            # A database without strict types may hold a text or a number in place of a hash.
+            self._note("log", "the journal's hashes can't be read; run `portcullis journal verify`, and restore the journal")
         else:
             if self._fault:
                 _log.info("checkpoints are signed again")

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from portcullis.domain.errors import DecisionUnknown, InvalidRequest, JournalUnavailable, PortcullisError
-from portcullis.domain.event_rules import check_event, permit_kind, permit_list
+from portcullis.domain.event_rules import agreed_lists, check_event, permit_kind, permit_list
 from portcullis.domain.policies import Policy
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.exchange.proving import Prover
-from portcullis.ports import Clock, Journal, Receipt, StoredCheckpoint
+from portcullis.ports import AgreedLists, Clock, Journal, Receipt, StoredCheckpoint
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
@@ -65,8 +65,9 @@ class EventDesk:
                 taken[place] = event
             # A place that is taken gets its receipt below.
             answers.append(fault or DecisionUnknown())
-        await self._record(partner, taken, answers)
-        await self._await_decisions(partner, taken, answers, deadline)
+        agreed = rules.agreed({each.kind for each in taken.values() if each.decision_id})
+        await self._record(partner, taken, answers, agreed)
+        await self._await_decisions(partner, taken, answers, agreed, deadline=deadline)
         return answers
 
     async def receipt(self, partner: str, event_id: str) -> tuple[Receipt, StoredCheckpoint | None, Sequence[bytes]]:
@@ -96,16 +97,24 @@ class EventDesk:
         checkpoint, hashes = self._prover.inclusion(receipt.sequence)
         return receipt, checkpoint, hashes
 
-    async def _record(self, partner: str, taken: dict[int, SharedEvent], answers: list[Outcome]) -> None:
+    async def _record(
+        self, partner: str, taken: dict[int, SharedEvent], answers: list[Outcome], agreed: AgreedLists
+    ) -> None:
         """Record events and put what became of them in their places."""
         if not taken:
             return
-        outcomes = await self._journal.record_events(partner, list(taken.values()))
+        outcomes = await self._journal.record_events(partner, list(taken.values()), agreed)
         for place, outcome in zip(taken, outcomes, strict=True):
             answers[place] = outcome
 
     async def _await_decisions(
-        self, partner: str, taken: dict[int, SharedEvent], answers: list[Outcome], deadline: float
+        self,
+        partner: str,
+        taken: dict[int, SharedEvent],
+        answers: list[Outcome],
+        agreed: AgreedLists,
+        *,
+        deadline: float,
     ) -> None:
         """Try events of decisions that are unknown again, until they are known or the patience is over."""
         for pause in _pauses():
@@ -115,7 +124,7 @@ class EventDesk:
                 return
             await asyncio.sleep(min(pause, patience))
             try:
-                await self._record(partner, pending, answers)
+                await self._record(partner, pending, answers, agreed)
             except JournalUnavailable:
                 # What is durable already is acknowledged; these keep an answer that asks for them again.
                 return
@@ -140,6 +149,10 @@ class _Rules:
             permit = permit_list if event.list else permit_kind
             self._permits[about] = permit(event, self._policy, self._partner, self._now)
         return self._permits[about]
+
+    def agreed(self, kinds: Collection[EventKind]) -> AgreedLists:
+        """Give the lists that these kinds of events may be reported about."""
+        return {kind: agreed_lists(kind, self._policy, self._partner, self._now) for kind in kinds}
 
 
 def _pauses() -> Iterator[float]:

@@ -7,13 +7,14 @@ The rules:
 2. The tree is computed anew from the stored hashes. The tiles and the head must be what it gives.
 3. A checkpoint is believed if the log's key has signed it; what this host's signer remembers is believed as it stands. At
    its size, the tree must have its root. A log that ends before was cut off.
-4. A checkpoint that was given from elsewhere must still be in the journal, as it was signed.
+4. A checkpoint that was given from elsewhere must still be in the journal, as it was signed. Of the journal's own, those
+   before the newest must say what the tree says at their size; their signatures may be of a key that was exchanged since.
 5. Whatever was derived from the entries, to find them by, must be what they say.
 6. A fault is told and the rest goes on. Behind an entry that is missing no tree can be computed: from there on each entry
    is judged by itself.
 
 The log may grow meanwhile. What it can't tell: whether entries behind the newest checkpoint were exchanged together with
-everything that follows from them, and whether checkpoints older than those compared are all still kept.
+everything that follows from them, and whether all checkpoints before those given are still kept.
 
 Example: somebody overwrites entry 700 and its hash. Tile 2 of level 1, over entries 512 to 767, is found wrong, and every
 checkpoint from 701 entries on. If they compute all tiles and the head anew, the checkpoints still are.
@@ -24,10 +25,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
-from portcullis.domain.checkpoints import Checkpoint, CheckpointInvalid, VerifierKey, parse_checkpoint, read_checkpoint
+from portcullis.domain.checkpoints import (
+    Checkpoint,
+    CheckpointInvalid,
+    VerifierKey,
+    key_ids,
+    parse_checkpoint,
+    read_checkpoint,
+)
 from portcullis.domain.log_findings import LogFault, LogFinding, Note, Place, Proven, Verified
 from portcullis.domain.merkle import HASH_BYTES, TILE_BITS, Frontier, leaf_hash
-from portcullis.ports import LogHead, LogReader
+from portcullis.ports import LogHead, LogReader, StoredCheckpoint
 
 _FIRST: Final = -(2**63)
 """Below every sequence that a database can hold, so that none is overlooked."""
@@ -85,6 +93,7 @@ class _Verification:
         self._waiting: list[tuple[Place, Checkpoint]] = []
         """Checkpoints whose size was not reached yet, the smallest last."""
         self._proven: list[Proven] = []
+        self._older = _Older(log, self._tell)
         self._tiles = _Tiles(log, self._tell)
         self._head: LogHead | None = None
         self._read = 0
@@ -95,6 +104,7 @@ class _Verification:
         origin = self._log.origin() if self._head else ""
         if origin:
             self._waiting = sorted(self._checkpoints(origin, kept), key=lambda each: each[1].size)[::-1]
+            self._older.begin(self._key_of(origin))
         self._compare()
         self._read_entries()
         self._judge_end()
@@ -206,9 +216,9 @@ class _Verification:
             self._tell(LogFault.ENTRY_CHANGED, "the entry or its hash was changed", sequence)
         if self._frontier is not None:
             # The stored hash, so that an entry that was changed alone does not make the rest of the tree look changed.
-            is_hash = isinstance(leaf, bytes) and len(leaf) == HASH_BYTES
-            self._tiles.expect(self._frontier.append(leaf if is_hash else bytes(HASH_BYTES)))
+            self._tiles.expect(self._frontier.append(leaf if _is_hash(leaf) else bytes(HASH_BYTES)))
             self._compare()
+            self._older.compare(self._frontier)
             self._compare_head(self._frontier)
         if self._progress is not None and self._read % _TELL_EVERY == 0:
             self._progress(self._read, max(self._read, self._head.size if self._head else 0))
@@ -241,6 +251,69 @@ class _Verification:
         size = self._log.size()
         if size < self._next:
             self._tell(LogFault.ENTRY_SURPLUS, f"the head counts {size} entries, and there are more", size)
+
+
+class _Older:
+    """Compares the journal's checkpoints before its newest with the tree, as it grows."""
+
+    def __init__(self, log: LogReader, tell: Callable[[LogFault, str, int | None], None]) -> None:
+        self._log = log
+        self._tell = tell
+        self._key: VerifierKey | None = None
+        self._rows: Iterator[StoredCheckpoint] = iter(())
+        self._next: StoredCheckpoint | None = None
+        self._newest = 0
+        self._is_tree_signed = True
+        """Until one differs: then all that follow do."""
+
+    def begin(self, key: VerifierKey) -> None:
+        """Take up the checkpoints as they stand; those that are signed meanwhile are left out."""
+        newest = self._log.checkpoint()
+        self._key, self._newest = key, newest.size if newest else 0
+        self._rows = self._log.checkpoints_from(_FIRST)
+        self._step()
+        while self._next is not None and self._next.size < 1:
+            self._tell(LogFault.CHECKPOINT_WRONG, "the journal has a checkpoint of no entries", None)
+            self._step()
+
+    def compare(self, frontier: Frontier) -> None:
+        """Compare the checkpoint of the tree's size, if there is one."""
+        if self._key is not None and self._next is not None and self._next.size == frontier.size:
+            self._judge(self._next, frontier.root(), self._key)
+            self._step()
+
+    def _step(self) -> None:
+        following = next(self._rows, None)
+        self._next = following if following is not None and following.size < self._newest else None
+
+    def _judge(self, stored: StoredCheckpoint, root: bytes, key: VerifierKey) -> None:
+        noted = _noted(stored.note, key) if isinstance(stored.note, str) else None
+        if noted is None or (noted.origin, noted.size, noted.root) != (key.name, stored.size, stored.root):
+            self._tell(
+                LogFault.CHECKPOINT_WRONG, f"the journal's checkpoint of {stored.size} is not what its note says", None
+            )
+        elif stored.root != root and self._is_tree_signed:
+            self._is_tree_signed = False
+            what = (
+                f"the first {stored.size} entries are not those that were signed, as the journal's checkpoint of them tells"
+            )
+            self._tell(LogFault.ROOT_WRONG, what, None)
+
+
+def _noted(note: str, key: VerifierKey) -> Checkpoint | None:
+    """Give what a note of the log says; None where it is not signed in the log's name, or not as its key has signed it."""
+    try:
+        ids = key_ids(note, key.name)
+        if key.key_id in ids:
+            return read_checkpoint(note, key)
+        # By a key that was exchanged since, as far as can be told.
+        return parse_checkpoint(note) if ids else None
+    except CheckpointInvalid:
+        return None
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == HASH_BYTES
 
 
 class _Tiles:

@@ -5,13 +5,14 @@ The rules:
 1. A watcher is a position in the feed and nothing else: no queue is kept for it. It takes what follows from the tail that
    all watchers of the process share, or from the store when it is further behind. So a slow one costs nobody anything.
 2. What a partner is told is judged by its agreements at the moment in which each change is given to it, not when it began.
-3. A cursor says up to where was looked, not what was told last: past changes of other lists it moves on with the heartbeats.
+3. A cursor is made for one partner alone (`portcullis.domain.subjects`). It says up to where was looked, not what was told
+   last: past changes of other lists it moves on with the heartbeats.
 4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
 5. A heartbeat says how far behind the watcher is, and counts in that the feed itself may be behind the registry. Where the
    feed can't be read any more, the stream ends rather than say that all is quiet.
 
-Example: of changes 41 to 45 only 43 is on a list of the partner. From cursor 40 on it gets 43, with the cursor 43; then a
-heartbeat with the cursor 45.
+Example: of changes 41 to 45 only 43 is on a list of the partner. From the cursor of 40 on it gets 43, with the cursor of 43;
+then a heartbeat with that of 45.
 """
 
 from __future__ import annotations
@@ -97,9 +98,9 @@ class FeedWatch:
             raise InvalidRequest.at("lists", f"are more than {_MOST_LISTS}; name fewer, or none for all of your agreements")
         wanted = frozenset(lists)
         self._covering.demand(partner, wanted)
-        reader = await self._begin(cursor)
+        reader = await self._begin(partner, cursor)
         if not cursor:
-            yield Watched(reader.cursor, None, lag_s=self._lag_of(reader, ()))
+            yield Watched(self._cursor(reader), None, lag_s=self._lag_of(reader, ()))
         beat_at = self._next_beat()
         while True:
             grown = self._tail.grown
@@ -108,16 +109,16 @@ class FeedWatch:
                 reader.position = change.position
                 if self._covering.tells(partner, wanted, change):
                     subject = self._subjects.name(partner, change.list_number, change.entry_id)
-                    yield Watched(reader.cursor, change, subject)
+                    yield Watched(self._cursor(reader), change, subject)
                     beat_at = self._next_beat()
             if not changes:
                 await _set_or_time(grown, beat_at)
             if asyncio.get_running_loop().time() >= beat_at:
                 self._covering.demand(partner, wanted)
-                yield Watched(reader.cursor, None, lag_s=self._lag_of(reader, changes))
+                yield Watched(self._cursor(reader), None, lag_s=self._lag_of(reader, changes))
                 beat_at = self._next_beat()
 
-    async def _begin(self, text: str) -> _Reader:
+    async def _begin(self, partner: str, text: str) -> _Reader:
         cursor = read_cursor(text)
         if cursor is None and text not in ("", OLDEST):
             raise InvalidRequest.at("cursor", f'is none; send the last one received, "{OLDEST}" or nothing')
@@ -125,10 +126,21 @@ class FeedWatch:
         if ends.feed != self._tail.ends.feed or self._tail.unread_s > _BEHIND_S:
             await self._tail.look()
         if cursor is None:
-            return _Reader(ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn)
-        if cursor.feed != ends.feed or not ends.oldest <= cursor.position <= ends.newest:
-            raise _expired(ends)
-        return _Reader(cursor.feed, cursor.position, self._tail.turn)
+            return _Reader(partner, ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn)
+        if cursor.feed != ends.feed:
+            raise self._expired(partner, ends)
+        position = self._subjects.position(partner, cursor.feed, cursor.mark)
+        if position is None:
+            raise InvalidRequest.at("cursor", f'is none of yours; send the last one received, "{OLDEST}" or nothing')
+        if not ends.oldest <= position <= ends.newest:
+            raise self._expired(partner, ends)
+        return _Reader(partner, ends.feed, position, self._tail.turn)
+
+    def _cursor(self, reader: _Reader) -> str:
+        return str(Cursor(reader.feed, self._subjects.mark(reader.partner, reader.feed, reader.position)))
+
+    def _expired(self, partner: str, ends: FeedEnds) -> CursorExpired:
+        return CursorExpired(str(Cursor(ends.feed, self._subjects.mark(partner, ends.feed, ends.oldest))))
 
     async def _ends(self) -> FeedEnds:
         async with self._reads:
@@ -136,7 +148,7 @@ class FeedWatch:
 
     async def _after(self, reader: _Reader) -> Sequence[FeedChange]:
         if reader.turn != self._tail.turn:
-            raise _expired(self._tail.ends)
+            raise self._expired(reader.partner, self._tail.ends)
         changes = self._tail.after(reader.position, _PAGE)
         if changes is not None:
             if changes:
@@ -146,7 +158,7 @@ class FeedWatch:
         async with self._reads:
             kept, ends = await read_after(self._store, reader.position, reader.feed, _PAGE)
         if kept is None:
-            raise _expired(ends)
+            raise self._expired(reader.partner, ends)
         return kept
 
     def _lag_of(self, reader: _Reader, looked_at: Collection[FeedChange]) -> float:
@@ -171,20 +183,13 @@ class FeedWatch:
 class _Reader:
     """How far one watcher is."""
 
-    __slots__ = ("feed", "position", "turn")
+    __slots__ = ("feed", "partner", "position", "turn")
 
-    def __init__(self, feed: str, position: int, turn: int) -> None:
+    def __init__(self, partner: str, feed: str, position: int, turn: int) -> None:
+        self.partner = partner
         self.feed = feed
         self.position = position
         self.turn = turn
-
-    @property
-    def cursor(self) -> str:
-        return str(Cursor(self.feed, self.position))
-
-
-def _expired(ends: FeedEnds) -> CursorExpired:
-    return CursorExpired(str(Cursor(ends.feed, ends.oldest)))
 
 
 async def _set_or_time(event: asyncio.Event, at: float) -> None:

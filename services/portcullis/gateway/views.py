@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 from portcullis.domain.decisions import stale_lists
 from portcullis.domain.editions import Edition
@@ -129,6 +130,8 @@ class Held:
         self._clock = clock
         self._allow_cache_ttl_s = allow_cache_ttl_s
         self._vouched_at = -math.inf
+        # A thread of its own: checks shall not wait for those who wait for the journal's database in the loop's threads.
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="portcullis-replica")
         self.view: View | None = None
         self._renew()
 
@@ -138,7 +141,7 @@ class Held:
         The look opens and proves files, so it is done beside the event loop.
         """
         try:
-            return await asyncio.to_thread(self._replica.refresh)
+            return await asyncio.get_running_loop().run_in_executor(self._looking, self._replica.refresh)
         finally:
             # Whatever becomes of the look: an age that stands still would put off a list's fail mode for ever.
             self._renew()

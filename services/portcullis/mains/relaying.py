@@ -29,6 +29,7 @@ from portcullis.exchange.relay.polling import Polls
 from portcullis.exchange.relay.receivers import Receivers
 from portcullis.exchange.relay.relay import Relay
 from portcullis.exchange.relay.sources import AuthoritySource, PartnerSource, Source
+from portcullis.mains.held_connections import HeldConnection
 from portcullis.mains.keys import RECORD_KEY, read_key
 from portcullis.mains.parts import open_feed, open_subjects
 from portcullis.metrics.relay import RelayMetrics
@@ -95,7 +96,7 @@ def open_relay(
     signer = FileSigner(settings.keys_path)
     issuer, counts = settings.relay_issuer_url, RelayMetrics(metrics)
     store, sources = streams.store, streams.sources
-    envelopes = Envelopes(signer, issuer=issuer, clock=clock)
+    envelopes = Envelopes(signer, names=open_subjects(settings), issuer=issuer, clock=clock)
     relay = Relay(
         store,
         sources=sources,
@@ -128,7 +129,15 @@ def receivers_server(settings: Settings, app: FastAPI) -> Callable[[threading.Ev
             f"the relay can't listen on {address[0]}:{address[1]} ({fault.strerror}); choose another PORTCULLIS_RELAY_PORT"
         ) from fault
     # Its own logs would name who polls; what matters is counted.
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_DRAIN_S)
+    config = uvicorn.Config(
+        app,
+        http=HeldConnection,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=_DRAIN_S,
+    )
 
     def work(stop: threading.Event) -> None:
         server = uvicorn.Server(config)

@@ -17,6 +17,7 @@ from portcullis.ports.desks import (
 from portcullis.ports.distribution import ReadTransaction, Replica, ReplicaWriter, SnapshotStore, Space
 from portcullis.ports.feed import BEGINNING, Announcer, ChangeSource, ChangesRead, FeedEnds, FeedStore, Progress
 from portcullis.ports.journal import (
+    AgreedLists,
     Backlog,
     DecisionRecord,
     DecisionSpool,
@@ -59,6 +60,7 @@ from portcullis.ports.trust import Publication, SnapshotRepository, TrustedSnaps
 __all__ = [
     "BEGINNING",
     "ENDED_KEPT_S",
+    "AgreedLists",
     "Announcer",
     "ApiKey",
     "ApiKeyDesk",

@@ -6,13 +6,13 @@ partners report goes into the journal at once. All of it has a place in one log,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from portcullis.domain.errors import PortcullisError
-from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports.looks import Look
 
 
@@ -29,6 +29,9 @@ class RecordedReason(msgspec.Struct, frozen=True, kw_only=True):
     until: int
     weak: bool
     shadow: bool
+
+    def __repr__(self) -> str:
+        return f"RecordedReason(list={self.list!r})"
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,9 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[str, ...]
     attributes: dict[str, str | int | float | bool]
     reasons: tuple[RecordedReason, ...]
+
+    def __repr__(self) -> str:
+        return f"DecisionRecord(outcome={self.outcome!r})"
 
 
 class DecisionSpool(Protocol):
@@ -186,6 +192,10 @@ class LogHead(NamedTuple):
     frontier: bytes
 
 
+AgreedLists = Mapping[EventKind, Collection[str]]
+"""The lists that a partner may report each kind of event about; none where a kind is missing."""
+
+
 class LogReader(Protocol):
     """The log as whoever proves or verifies it reads it. Any method blocks, and may raise JournalUnavailable."""
 
@@ -224,6 +234,10 @@ class LogReader(Protocol):
         """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
         ...
 
+    def checkpoints_from(self, size: int) -> Iterator[StoredCheckpoint]:
+        """Give the checkpoints from a size on, ascending, in bounded memory."""
+        ...
+
 
 class Journal(LogReader, Protocol):
     """The journal. What a method that writes has returned for is on the disk. Any method may raise JournalUnavailable."""
@@ -232,11 +246,14 @@ class Journal(LogReader, Protocol):
         """Take decisions in their order; those whose decision_id is there already are left out. Gives how many were new."""
         ...
 
-    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+    async def record_events(
+        self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
+    ) -> Sequence[Receipt | PortcullisError]:
         """Take a partner's events in their order; concurrent calls share one commit.
 
         An event that was taken before gives its first receipt again; one that may not be taken gives its error in its place:
-        EventConflict, or for an event that names a decision what `portcullis.domain.event_rules.match_decision` says.
+        EventConflict, or for an event that names a decision what `portcullis.domain.event_rules.match_decision` says by the
+        lists agreed (None when the agreements are not asked).
         """
         ...
 

@@ -52,6 +52,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
         status: what the receiver wants.
         status_reason: why, in the receiver's words.
         held: why the operator holds it, "" when it is not held.
+        unagreed: whether its receiver gave the endpoint, and the operator has not agreed to it: nothing is posted there.
     """
 
     method: DeliveryMethod
@@ -62,6 +63,7 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     status: StreamStatus = StreamStatus.ENABLED
     status_reason: str = ""
     held: str = ""
+    unagreed: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +182,9 @@ class ReportedCase(NamedTuple):
 
     list: str
     case_reference: str
+
+    def __repr__(self) -> str:
+        return f"ReportedCase(list={self.list!r})"
 
 
 class ReportedEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -145,3 +146,25 @@ def test_closing_twice_is_closing(disk: Disk) -> None:
     commits = GroupCommit(disk.write, waiting_items=1, refusal=RecordUnavailable)
     commits.close()
     commits.close()
+
+
+async def test_who_has_an_answer_may_bring_more_at_once(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = GroupCommit(disk.write, waiting_items=1, refusal=RecordUnavailable)
+    loop, brought = asyncio.get_running_loop(), threading.Event()
+    call = loop.call_soon_threadsafe
+
+    def told(*given: Any) -> None:
+        call(*given)
+        assert brought.wait(10)
+
+    try:
+        monkeypatch.setattr(loop, "call_soon_threadsafe", told)
+        await commits.add(rows("first"))
+        # The thread is still busy telling.
+        second = asyncio.ensure_future(commits.add(rows("second")))
+        await asyncio.sleep(0)
+        brought.set()
+        assert await second == ["second is written"]
+    finally:
+        brought.set()
+        await asyncio.to_thread(commits.close)

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from portcullis.adapters.sql.engines import DATABASE_ERRORS, open_engine, read_url, writing
 from portcullis.domain.errors import SetupFault
@@ -40,6 +40,22 @@ def test_a_refused_url_is_not_repeated() -> None:
     with pytest.raises(SetupFault) as fault:
         read_url("mysql://ann:hunter2@db.example/x")
     assert "hunter2" not in str(fault.value)
+
+
+@pytest.mark.parametrize(("query", "idle"), [("", 5), ("?keepalives_idle=60", "60")])
+def test_a_silent_postgresql_is_given_up_soon_unless_the_url_says_otherwise(query: str, idle: object) -> None:
+    engine = open_engine(f"postgresql://nobody@127.0.0.1:1/none{query}", write_wait_s=0.1)
+    asked: dict[str, object] = {}
+
+    @event.listens_for(engine, "do_connect")
+    def note(_dialect: object, _record: object, _given: object, parameters: dict[str, object]) -> None:
+        asked.update(parameters)
+
+    with pytest.raises(DATABASE_ERRORS), engine.connect():
+        pass
+    kept = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+    assert [idle, 3, 3, 15_000] == [asked.get(name) for name in kept]
+    engine.dispose()
 
 
 def test_every_sqlite_connection_is_durable_and_checks_its_references(engine: Engine) -> None:

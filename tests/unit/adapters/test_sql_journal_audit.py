@@ -109,6 +109,56 @@ def test_each_difference_is_named(file: Path, statement: str, expected: str) -> 
     assert [line for line in faults(file) if line.startswith(expected)] != []
 
 
+KEY_OF_5 = "key_id = (SELECT key_id FROM decisions WHERE sequence = 5)"
+KEY_OF_6 = "key_id = (SELECT key_id FROM decisions WHERE sequence = 6)"
+KEY_OF_A_CASE = "key_id NOT IN (SELECT key_id FROM decisions)"
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            f"DELETE FROM subject_keys WHERE {KEY_OF_5}",
+            "subject_keys: the key of entry 5 is missing, and no erasure",
+        ),
+        (f"UPDATE subject_keys SET key_id = 'x' || key_id WHERE {KEY_OF_5}", "subject_keys: the key of entry 5 is missing"),
+        (f"UPDATE subject_keys SET handle = 'x' || handle WHERE {KEY_OF_5}", "subject_keys: the key of entry 5 was changed"),
+        (
+            f"UPDATE subject_keys SET wrapped = (SELECT wrapped FROM subject_keys WHERE {KEY_OF_6}) WHERE {KEY_OF_5}",
+            "subject_keys: the key of entry 5 was changed, or is another subject's",
+        ),
+        (f"DELETE FROM subject_keys WHERE {KEY_OF_A_CASE}", "subject_keys: the key of entry 40 is missing"),
+        (f"UPDATE subject_keys SET wrapped = zeroblob(61) WHERE {KEY_OF_A_CASE}", "subject_keys: the key of entry 40 was"),
+        ("UPDATE log_head SET seal_check = zeroblob(16)", "log_head: the journal was written with another record key"),
+    ],
+)
+def test_a_key_that_was_taken_away_or_changed_without_an_erasure_is_named(file: Path, statement: str, expected: str) -> None:
+    change(file, statement)
+    assert [line for line in faults(file) if line.startswith(expected)] != []
+
+
+def test_an_erased_key_that_came_back_is_named(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        kept = connection.execute(f"SELECT handle, key_id, wrapped FROM subject_keys WHERE {KEY_OF_5}").fetchone()
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        assert journal.erase([(5).to_bytes(16)], actor="dpo", purpose="").keys == 1
+        assert list(journal.index_faults()) == []
+        erased_by = journal.size() - 1
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO subject_keys (handle, key_id, wrapped) VALUES (?, ?, ?)", kept)
+    assert f"subject_keys: a key is there that was erased by entry {erased_by}" in faults(file)
+
+
+def test_an_erasure_while_the_log_is_audited_is_no_fault(file: Path) -> None:
+    change(file, "UPDATE log_tiles SET hash = zeroblob(32) WHERE level = 1 AND number = 0")
+    with closing(sql_journal(f"sqlite:///{file}")) as journal:
+        found = journal.index_faults()
+        # The extent of the log was taken, and none of its keys looked at.
+        assert next(found).startswith("log_tiles level 1 number 0")
+        assert journal.erase([(5).to_bytes(16)], actor="dpo", purpose="").keys == 1
+        assert list(found) == []
+
+
 def test_entries_cut_off_at_the_end_leave_rows_that_are_named(file: Path) -> None:
     change(file, "DELETE FROM log WHERE sequence > 500")
     found = faults(file)

@@ -109,6 +109,14 @@ def test_wrong_usage_is_one_line_that_names_the_help(arguments: tuple[str, ...],
     assert "--help`" in line
 
 
+def test_a_choice_that_is_none_is_told_without_the_parsers_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis("serve", "nonsense")
+
+    error = capsys.readouterr().err
+    assert "'nonsense' is not one of 'gateway'" in error
+    assert "Value error" not in error
+
+
 def test_one_argument_too_many_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == portcullis("caller", "+447700900123", CANARY)
 

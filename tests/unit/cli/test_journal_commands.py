@@ -164,7 +164,7 @@ def test_a_journal_that_was_cut_off_is_found_by_what_the_signer_remembers(
 @pytest.mark.parametrize(
     ("arguments", "code", "what"),
     [
-        (("--key", "nonsense"), 1, "the verifier key is not written"),
+        (("--key", "nonsense"), 2, "Invalid value for --key: the verifier key is not written"),
         (("--checkpoint", "nowhere"), 2, "nowhere: No such file"),
     ],
 )
@@ -208,6 +208,8 @@ def test_an_erased_person_can_not_be_read_any_more_and_the_journal_still_verifie
     assert 0 == portcullis(signed, "journal", "verify")
     assert 0 == portcullis(signed, "journal", "erase", "--id", PASSPORT, "--purpose", "again", "--json")
     assert {"keys": 0, "left": 0} == json.loads(capsys.readouterr().out.split("ok\n")[1])
+    assert 0 == portcullis(signed, "journal", "erase", "--id", PASSPORT, "--purpose", "again")
+    assert "0 keys were destroyed\nthe journal holds no record under these identifiers" in capsys.readouterr().out
 
 
 def test_an_identifier_that_is_none_erases_nothing_and_is_not_repeated(

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
+from portcullis.cli.event_files import ReceiptFile
 from portcullis.cli.reporting import report
 from portcullis.mains.wiring import ProcessWiring
 from tests.support.scripted_gateway import status_of
@@ -193,4 +194,17 @@ def test_a_gateway_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Cap
     arguments = [events_file(tmp_path, line("event-1")), "--target", "127.0.0.1:1", "--key", "k", "--timeout", "2"]
 
     assert 1 == run_command("report", report, arguments, ProcessWiring())
-    assert "no gateway answers at 127.0.0.1:1" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "no gateway answers at 127.0.0.1:1; run it again when the gateway answers" in error
+    assert "what was taken gets its first receipt" in error
+
+
+async def test_receipts_are_not_written_by_two_at_once(sharing: ScriptedSharing, tmp_path: Path) -> None:
+    file, kept = events_file(tmp_path, line("event-1")), tmp_path / "receipts"
+    other = ReceiptFile(kept)
+
+    refused = await run(sharing, file, "--receipts", str(kept))
+    other.close()
+
+    assert 2 == refused
+    assert 0 == await run(sharing, file, "--receipts", str(kept))

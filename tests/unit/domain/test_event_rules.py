@@ -10,6 +10,7 @@ from portcullis.domain.event_rules import (
     CODES,
     MAX_AHEAD_S,
     MAX_BEHIND_S,
+    agreed_lists,
     check_event,
     is_event_id,
     lists_of,
@@ -310,3 +311,25 @@ def test_an_event_is_about_its_own_list_or_those_of_its_decision() -> None:
 
 def test_the_repr_of_an_event_names_nobody() -> None:
     assert "SharedEvent(kind='SETTLED')" == repr(an_event(EventKind.SETTLED))
+
+
+def test_the_lists_agreed_for_a_kind_are_those_of_the_agreements_that_cover_it() -> None:
+    both = (
+        agreement(("court",), valid_from=NOW - 1, valid_until=NOW + YEAR_S, events=(EventKind.ENFORCED,)),
+        agreement(("rentals",), valid_from=NOW - 1, valid_until=NOW + YEAR_S, events=(EventKind.SETTLED,)),
+    )
+    agreed = policy(a_list("court"), a_list("rentals"), partners=(Partner(name="lender", title="", agreements=both),))
+
+    assert agreed_lists(EventKind.ENFORCED, agreed, "lender", NOW) == {"court"}
+    assert agreed_lists(EventKind.REVIEWED, agreed, "lender", NOW) == frozenset()
+    assert agreed_lists(EventKind.ENFORCED, agreed, "lender", NOW + 2 * YEAR_S) == frozenset()
+    assert agreed_lists(EventKind.ENFORCED, agreed, "other", NOW) == frozenset()
+
+
+def test_an_event_of_a_decision_needs_an_agreement_on_each_list_of_it() -> None:
+    decision = a_decision(lists=("court", "rentals"))
+
+    assert match_decision(an_event(), decision, "lender", {"court", "rentals", "more"}) is None
+    for agreed in (set[str](), {"court"}, {"rentals"}):
+        assert {"kind": "ENFORCED"} == metadata(match_decision(an_event(), decision, "lender", agreed))
+    assert isinstance(match_decision(an_event(), a_decision(partner="other"), "lender", ()), DecisionUnknown)

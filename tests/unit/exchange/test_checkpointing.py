@@ -210,6 +210,22 @@ def test_the_loop_outlives_every_fault_and_goes_on_by_itself() -> None:
     assert not thread.is_alive()
 
 
+def test_hashes_of_another_type_do_not_end_the_signing() -> None:
+    """As a database without strict types may hold them."""
+    desk = Desk(LogInMemory().fill(3))
+    leaf, stop = desk.log.rows[0].leaf, threading.Event()
+    desk.log.rows[0].leaf = cast("bytes", "a text")
+    thread = threading.Thread(target=desk.checkpointer.run, args=(stop, 0.001))
+    thread.start()
+    try:
+        wait_until(lambda: "log" in desk.counts.failures)
+        desk.log.rows[0].leaf = leaf
+        wait_until(lambda: desk.counts.sizes == [3])
+    finally:
+        stop.set()
+        thread.join(10)
+
+
 def test_the_signer_on_the_disk_remembers_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     signer, log = LogSigner(bytes(range(32)), folder), LogInMemory().fill(9)

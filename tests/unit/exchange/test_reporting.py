@@ -22,8 +22,8 @@ from portcullis.domain.errors import (
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.exchange.proving import Prover
 from portcullis.exchange.reporting import EventDesk
-from portcullis.ports import Receipt
-from tests.support.decision_records import a_record
+from portcullis.ports import AgreedLists, Receipt
+from tests.support.decision_records import a_reason, a_record
 from tests.support.shared_events import DECISION_ID, an_event
 from tests.support.sharing_gateways import fresh_journal, the_policy
 
@@ -46,11 +46,13 @@ class Watchful:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+    async def record_events(
+        self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
+    ) -> Sequence[Receipt | PortcullisError]:
         self.asked.append([each.event_id for each in events])
         if len(self.asked) > self._good_calls:
             raise JournalUnavailable
-        return await self._journal.record_events(partner, events)
+        return await self._journal.record_events(partner, events, agreed)
 
 
 def desk(journal: Any, patience_s: float = 0.15) -> EventDesk:
@@ -95,6 +97,19 @@ async def test_a_kind_that_is_not_agreed_is_refused_without_a_look_at_the_decisi
 
     assert isinstance(answer, NotPermitted)
     assert [] == watchful.asked
+
+
+async def test_an_agreement_on_another_list_does_not_cover_a_decisions_own(journal: SqlJournal) -> None:
+    lists = (a_reason(), a_reason(list="elsewhere"))
+    late, outside = "a" * 32, "b" * 32
+    journal.record_decisions([a_record(outside, partner="lender", reasons=lists[1:])])
+    reported = asyncio.create_task(
+        report(desk(journal, 10.0), event("a", decision_id=outside), event("b", decision_id=late))
+    )
+    await asyncio.to_thread(journal.record_decisions, [a_record(late, partner="lender", reasons=lists)])
+
+    assert [NotPermitted, NotPermitted] == await reported
+    assert 2 == await asyncio.to_thread(journal.size)
 
 
 async def test_only_what_waits_for_its_decision_is_tried_again(journal: SqlJournal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import cast
 
+import msgspec
 import pytest
 
 from portcullis.adapters.memory.journal import MemoryJournal
@@ -163,6 +164,46 @@ def change_checkpoint_note(log: LogInMemory) -> None:
     log.checkpoints[900] = StoredCheckpoint(size=900, root=stored.root, signed_at=0, note=note)
 
 
+def older(log: LogInMemory) -> StoredCheckpoint:
+    """Put a checkpoint before the newest, as it was signed then."""
+    checkpoint = Checkpoint(origin=log.origin(), size=700, root=log.root(700))
+    stored = StoredCheckpoint(size=700, root=checkpoint.root, signed_at=0, note=SIGNER.sign(checkpoint))
+    log.keep_checkpoint(stored)
+    return stored
+
+
+def change_older_root(log: LogInMemory) -> None:
+    log.checkpoints[700] = msgspec.structs.replace(older(log), root=bytes(32))
+
+
+def change_older_signature(log: LogInMemory) -> None:
+    stored = older(log)
+    start = stored.note.rindex(" ") + 20
+    changed = "A" if stored.note[start] != "A" else "B"
+    log.checkpoints[700] = msgspec.structs.replace(stored, note=stored.note[:start] + changed + stored.note[start + 1 :])
+
+
+def change_older_signers_name(log: LogInMemory) -> None:
+    stored = older(log)
+    log.checkpoints[700] = msgspec.structs.replace(stored, note=stored.note.replace("— ", "— x"))
+
+
+def move_older(log: LogInMemory) -> None:
+    log.checkpoints[701] = msgspec.structs.replace(older(log), size=701)
+    del log.checkpoints[700]
+
+
+def sign_older_anew(log: LogInMemory) -> None:
+    """As somebody who has the key, but not what partners hold."""
+    for size in (600, 700):
+        checkpoint = Checkpoint(origin=log.origin(), size=size, root=bytes(32))
+        log.keep_checkpoint(StoredCheckpoint(size=size, root=bytes(32), signed_at=0, note=SIGNER.sign(checkpoint)))
+
+
+def add_checkpoint_of_nothing(log: LogInMemory) -> None:
+    log.checkpoints[-3] = msgspec.structs.replace(older(log), size=-3)
+
+
 def forge_checkpoint(log: LogInMemory) -> None:
     checkpoint = Checkpoint(origin=log.origin(), size=1000, root=log.root(1000))
     note = SignerInMemory(bytes(32)).sign(checkpoint)
@@ -201,6 +242,12 @@ F = LogFault
         (break_index, [(F.INDEX_WRONG, None)]),
         (change_checkpoint_root, [(F.CHECKPOINT_WRONG, None)]),
         (change_checkpoint_note, [(F.CHECKPOINT_WRONG, None)]),
+        (change_older_root, [(F.CHECKPOINT_WRONG, None)]),
+        (change_older_signature, [(F.CHECKPOINT_WRONG, None)]),
+        (change_older_signers_name, [(F.CHECKPOINT_WRONG, None)]),
+        (move_older, [(F.CHECKPOINT_WRONG, None)]),
+        (sign_older_anew, [(F.ROOT_WRONG, None)]),
+        (add_checkpoint_of_nothing, [(F.CHECKPOINT_WRONG, None)]),
         (forge_checkpoint, [(F.CHECKPOINT_WRONG, None)]),
         (rename, [(F.OTHER_LOG, None)]),
     ],
@@ -210,6 +257,12 @@ def test_tampering_is_found_without_any_checkpoint_from_elsewhere(
 ) -> None:
     damage(log)
     assert expected == faults(log)
+
+
+def test_an_older_checkpoint_of_a_key_that_was_exchanged_since_is_no_finding(log: LogInMemory) -> None:
+    note = SignerInMemory(bytes(32)).sign(Checkpoint(origin=log.origin(), size=700, root=log.root(700)))
+    log.checkpoints[700] = msgspec.structs.replace(older(log), note=note)
+    assert [] == faults(log)
 
 
 def replace_all(log: LogInMemory, entries: list[bytes]) -> None:

@@ -59,8 +59,9 @@ class Desk:
     def feed_many(self, count: int, **values: Any) -> None:
         self.feed(*(a_change(number, **values) for number in range(1, count + 1)))
 
-    def cursor(self, position: int) -> str:
-        return str(Cursor(self.store.ends().feed, position))
+    def cursor(self, position: int, partner: str = "lender") -> str:
+        feed = self.store.ends().feed
+        return str(Cursor(feed, SUBJECTS.mark(partner, feed, position)))
 
     def agree(self, *agreements: Any) -> None:
         self.policy = msgspec.structs.replace(
@@ -238,7 +239,7 @@ async def test_a_cursor_that_the_feed_can_not_go_on_from_is_told_the_oldest(desk
     desk.feed_many(1)
     desk.store.trim(NOW)
 
-    for cursor in (desk.cursor(2), desk.cursor(5), str(Cursor("ffffffff", 4))):
+    for cursor in (desk.cursor(2), desk.cursor(5), str(Cursor("ffffffff", "4"))):
         with pytest.raises(CursorExpired) as refused:
             await take(desk.watch.watch("lender", cursor, ()), 1)
         assert {"oldest": desk.cursor(3)} == refused.value.metadata

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -137,3 +140,16 @@ async def test_setting_the_wall_clock_makes_no_age_other(world: World) -> None:
         world.clock.set_wall(jump)
         ages.append((await world.tick()).age_s)
     assert [0.0, 0.0, 0.0] == [age - ages[0] for age in ages]
+
+
+async def test_a_look_does_not_wait_for_the_threads_of_others(world: World) -> None:
+    over = threading.Event()
+    threads = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(threads)
+    blocked = threads.submit(over.wait)
+    try:
+        async with asyncio.timeout(5):
+            await world.held.refresh()
+    finally:
+        over.set()
+        blocked.result()

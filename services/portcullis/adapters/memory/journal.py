@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ from portcullis.domain.log_facts import DECISION_FACTS, DecisionFacts, ErasureFa
 from portcullis.domain.merkle import Frontier, leaf_hash, root_of
 from portcullis.domain.shared_events import KnownDecision, SharedEvent
 from portcullis.ports import (
+    AgreedLists,
     Clock,
     DecisionRecord,
     Erasure,
@@ -104,7 +105,9 @@ class MemoryJournal:
             self._mentions[self._secrets.token_handle(token)].add(record.decision_id)
         return True
 
-    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+    async def record_events(
+        self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
+    ) -> Sequence[Receipt | PortcullisError]:
         """Take a partner's events in their order; each has its receipt or its error in its place.
 
         Raises:
@@ -113,21 +116,24 @@ class MemoryJournal:
         if not events:
             return []
         with self._writing():
-            return [self._take_event(partner, event) for event in events]
+            return [
+                self._take_event(partner, each, None if agreed is None else agreed.get(each.kind, ())) for each in events
+            ]
 
-    def _take_event(self, partner: str, event: SharedEvent) -> Receipt | PortcullisError:
+    def _take_event(self, partner: str, event: SharedEvent, agreed: Collection[str] | None) -> Receipt | PortcullisError:
         digest = self._secrets.event_digest(event)
         earlier = self._events.get((partner, event.event_id))
         if earlier is not None:
             return earlier.receipt if earlier.digest == digest else EventConflict()
         decision = self._decisions.get(event.decision_id)
-        refusal = match_decision(event, decision.known if decision else None, partner) if event.decision_id else None
+        known = decision.known if decision else None
+        refusal = match_decision(event, known, partner, agreed) if event.decision_id else None
         if refusal is not None:
             return refusal
         at_ms = self._now_ms()
         sequence, own = self._append(event_entry(partner, event, digest, self._event_key(event, decision), at_ms))
         receipt = Receipt(event_id=event.event_id, sequence=sequence, recorded_at_ms=at_ms, entry_hash=own)
-        lists = lists_of(event, decision.known if decision else None) or ("",)
+        lists = lists_of(event, known) or ("",)
         counted = [(_month(at_ms / 1000), name, partner, event.kind.value, event.code) for name in lists]
         self._events[partner, event.event_id] = _Event(digest, receipt, counted)
         return receipt
@@ -185,7 +191,10 @@ class MemoryJournal:
             for key_id in key_ids:
                 del self._handles[key_id]
             mentioned = {each for handle in handles for each in self._mentions.pop(handle, ())}
-            left = sum(self._decisions[each].key_id not in key_ids for each in mentioned)
+            unreadable = {each for each in mentioned if self._decisions[each].key_id in key_ids}
+            for others in self._mentions.values():
+                others.difference_update(unreadable)
+            left = len(mentioned - unreadable)
             facts = ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose)
             self._append(erasure_entry(facts, self._now_ms()))
             return Erasure(keys=len(key_ids), left=left)
@@ -238,6 +247,12 @@ class MemoryJournal:
         """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
         with self._lock:
             return self._checkpoints.get(size or max(self._checkpoints, default=0))
+
+    def checkpoints_from(self, size: int) -> Iterator[StoredCheckpoint]:
+        """Give the checkpoints from a size on, ascending."""
+        with self._lock:
+            kept = [self._checkpoints[each] for each in sorted(self._checkpoints) if each >= size]
+        return iter(kept)
 
     def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         """Keep a checkpoint; one of the same size stays as it is."""

@@ -29,6 +29,14 @@ _READ_WAIT_MS: Final = 5_000
 _LONGEST_PAUSE_S: Final = 0.002
 _WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CONNECT_TIMEOUT_S: Final = 5
+_SILENCE: Final = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A server whose network is gone is given up after some 15 s, where the kernel would wait for a quarter of an hour or more:
+who waits for a commit meanwhile gets no answer, and a process that is told to stop does not."""
 
 
 def read_url(text_url: str) -> URL:
@@ -79,7 +87,8 @@ def reading_consistently(engine: Engine) -> Engine:
 
 
 def _postgres(url: URL, write_wait_s: float) -> Engine:
-    connect_args = {"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "portcullis"}
+    own = {"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "portcullis", **_SILENCE}
+    connect_args = {name: value for name, value in own.items() if name not in url.query}
     try:
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=connect_args)
     except ModuleNotFoundError:

@@ -25,8 +25,9 @@ from portcullis.adapters.sql.journal_keys import SubjectKeys
 from portcullis.adapters.sql.journal_log import SqlLog, lock_tail
 from portcullis.domain.errors import JournalUnavailable, NotFound, PortcullisError
 from portcullis.domain.merkle import root_of
-from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports import (
+    AgreedLists,
     Clock,
     DecisionRecord,
     Erasure,
@@ -111,17 +112,22 @@ class SqlJournal:
         tail = lock_tail(connection, self._secrets)
         return self._decisions.take(connection, tail, records, self._now_ms())
 
-    async def record_events(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | PortcullisError]:
+    async def record_events(
+        self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
+    ) -> Sequence[Receipt | PortcullisError]:
         """Take a partner's events in their order; concurrent calls share one commit.
 
-        Each has its first receipt, or EventConflict, DecisionUnknown or InvalidRequest in its place.
+        Each has its first receipt, or EventConflict, DecisionUnknown, InvalidRequest or, where a list of its decision is not
+        among those agreed, NotPermitted in its place.
 
         Raises:
             JournalUnavailable: they are not durable, too many wait already, or the journal is closed.
         """
         if not events:
             return []
-        return await self._commits.add([EventReport(partner, each, self._secrets.event_digest(each)) for each in events])
+        digest = self._secrets.event_digest
+        lists = dict.fromkeys(EventKind) if agreed is None else {kind: agreed.get(kind, ()) for kind in EventKind}
+        return await self._commits.add([EventReport(partner, each, digest(each), lists[each.kind]) for each in events])
 
     def _take_events(self, reports: Sequence[EventReport]) -> Sequence[Receipt | PortcullisError]:
         try:
@@ -214,6 +220,10 @@ class SqlJournal:
     def checkpoint(self, size: int = 0) -> StoredCheckpoint | None:
         """Give the checkpoint of a size, 0 for the newest; None where none was signed."""
         return self._log.checkpoint(size)
+
+    def checkpoints_from(self, size: int) -> Iterator[StoredCheckpoint]:
+        """Give the checkpoints from a size on, ascending, in bounded memory."""
+        return self._log.checkpoints_from(size)
 
     def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         """Keep a checkpoint; one of the same size stays as it is."""

@@ -2,7 +2,8 @@
 
 A table of the index is read in the order of sequences beside the log. A row without its entry, an entry without its rows and
 a row that says something else are faults. What finds a person's decisions can be compared only while the person's key is
-there; and rows that an erasure took away are missed by nobody, so after one a lack of them is none.
+there; and rows that an erasure took away are missed by nobody, so after one a lack of them is none. The keys themselves must
+be there until an erasure names them (`portcullis.adapters.sql.journal_key_audit`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from sqlalchemy import ColumnElement, Engine, Row, Select, Table, and_, func, or_, select, tuple_
 
-from portcullis.adapters.journal_entries import JournalSecrets, SubjectKey, open_decision
+from portcullis.adapters.journal_entries import JournalSecrets, SubjectKey, open_decision, open_event
 from portcullis.adapters.sql.engines import reading_consistently
 from portcullis.adapters.sql.journal_guard import guarded
+from portcullis.adapters.sql.journal_key_audit import KeyAudit
 from portcullis.adapters.sql.journal_keys import SubjectKeys
 from portcullis.adapters.sql.journal_log import PAGE_ROWS
 from portcullis.adapters.sql.journal_schema import (
@@ -76,11 +78,12 @@ _LEVELS: Final = 8
 
 
 class _Extent(NamedTuple):
-    """How far the log goes, and what its head says of that."""
+    """How far the log goes, and what its head says of that, and of the seal key."""
 
     end: int
     size: int
     frontier: bytes
+    seal_check: bytes | None
 
 
 class _Lane:
@@ -122,7 +125,10 @@ def find_faults(engine: Engine, secrets: JournalSecrets, keys: SubjectKeys) -> I
     """Give one line for each difference: it names the table and the sequence, never a person."""
     extent, strays = _extent(engine)
     yield from strays
-    audit = _Audit(engine, secrets, keys, extent.end)
+    opens = extent.seal_check in (None, secrets.check)
+    if not opens:
+        yield "log_head: the journal was written with another record key than the one given, or this was changed"
+    audit = _Audit(engine, secrets, KeyAudit(engine, keys, opens=opens), extent.end)
     tree = _Tree(engine, extent)
     for page in _log_pages(engine, extent.end):
         for row in page:
@@ -142,9 +148,9 @@ def _log_pages(engine: Engine, end: int) -> Iterator[Sequence[Row[Any]]]:
 def _extent(engine: Engine) -> tuple[_Extent, list[str]]:
     """See how far the log goes, and name what lies outside of it, as both stand at one time."""
     with guarded(), reading_consistently(engine).begin() as connection:
-        head = connection.execute(select(log_head.c.size, log_head.c.frontier)).first()
+        head = connection.execute(select(log_head.c.size, log_head.c.frontier, log_head.c.seal_check)).first()
         last = connection.scalar(select(func.max(log.c.sequence)))
-        extent = _Extent(0 if last is None else last + 1, head.size if head else 0, head.frontier if head else b"")
+        extent = _Extent(0 if last is None else last + 1, *(head or (0, b"", None)))
         strays = [
             f"{table.name} {sequence}: it belongs to no entry of the log"
             for table in _INDEXES
@@ -223,10 +229,11 @@ class _Tree:
 class _Audit:
     """Compares the tables of the index with the entries, page by page of the log."""
 
-    def __init__(self, engine: Engine, secrets: JournalSecrets, keys: SubjectKeys, end: int) -> None:
+    def __init__(self, engine: Engine, secrets: JournalSecrets, keys: KeyAudit, end: int) -> None:
         self._engine = engine
         self._secrets = secrets
         self._keys = keys
+        self._end = end
         self._lanes = {
             decisions.name: _Lane(engine, _DECISIONS, [decisions.c.sequence], end),
             decision_reasons.name: _Lane(engine, _REASONS, [decision_reasons.c.sequence, decision_reasons.c.place], end),
@@ -238,28 +245,36 @@ class _Audit:
     def compare(self, page: Sequence[Row[Any]]) -> Iterator[str]:
         """Compare the rows of a page's entries."""
         entries = [(row.sequence, _decoded(row.entry)) for row in page]
-        keys = self._open_keys(entry for _, entry in entries)
+        yield from self._keys.look(_first_uses(entries))
         for sequence, entry in entries:
             yield from self._strays(sequence)
             found = {name: [tuple(row)[1:] for row in lane.at(sequence)] for name, lane in self._lanes.items()}
             if entry is None:
                 yield f"log {sequence}: it is no entry"
             else:
-                yield from self._differences(sequence, entry, keys.get(entry.key_id), found)
+                yield from self._differences(sequence, entry, self._keys.key(entry.key_id), found)
 
     def rest(self) -> Iterator[str]:
-        """Name the rows after the last entry."""
+        """Name the rows after the last entry, and the keys that are gone."""
         yield from self._strays(float("inf"))
+        if self._keys.is_short:
+            yield from self._later_erasures()
+        yield from self._keys.rest()
+
+    def _later_erasures(self) -> Iterator[str]:
+        """Take the erasures that came while the log was read."""
+        begin = self._end
+        while page := _page(self._engine, _LOG.where(log.c.sequence >= begin), [log.c.sequence]):
+            for row in page:
+                entry = _decoded(row.entry)
+                if entry is not None and entry.kind == EntryKind.ERASURE:
+                    yield from self._keys.erased(row.sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
+            begin = page[-1].sequence + 1
 
     def _strays(self, sequence: float) -> Iterator[str]:
         for name, lane in self._lanes.items():
             for stray in lane.before(sequence):
                 yield f"{name} {stray}: it belongs to no entry of the log"
-
-    def _open_keys(self, entries: Iterable[LogEntry | None]) -> dict[str, SubjectKey]:
-        wanted = {entry.key_id for entry in entries if entry and entry.kind == EntryKind.DECISION}
-        with guarded(), self._engine.begin() as connection:
-            return self._keys.by_id(connection, wanted)
 
     def _differences(
         self, sequence: int, entry: LogEntry, key: SubjectKey | None, found: dict[str, list[tuple[Any, ...]]]
@@ -269,11 +284,16 @@ class _Audit:
         for name, rows in found.items():
             if rows != expected.get(name, []):
                 yield f"{name} {sequence}: {_wrong(rows, expected.get(name, []))}"
-        if entry.kind != EntryKind.DECISION:
-            if handles:
-                yield f"decision_handles {sequence}: it belongs to no decision"
-        elif key is not None:
-            yield from self._handle_faults(sequence, entry, key, handles)
+        if entry.kind == EntryKind.DECISION:
+            if key is not None:
+                yield from self._handle_faults(sequence, entry, key, handles)
+            return
+        if handles:
+            yield f"decision_handles {sequence}: it belongs to no decision"
+        if entry.kind == EntryKind.ERASURE:
+            yield from self._keys.erased(sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
+        elif key is not None and not _opens(entry, key):
+            yield f"log {sequence}: its key does not open it"
 
     def _handle_faults(self, sequence: int, entry: LogEntry, key: SubjectKey, handles: set[str]) -> Iterator[str]:
         try:
@@ -302,6 +322,23 @@ class _Audit:
                 if entry is not None and entry.kind == EntryKind.ERASURE:
                     return int(row.sequence)
         return -1
+
+
+def _first_uses(entries: Iterable[tuple[int, LogEntry | None]]) -> dict[str, int]:
+    """Give each key's name with the first sequence under it."""
+    uses: dict[str, int] = {}
+    for sequence, entry in entries:
+        if entry is not None and entry.key_id:
+            uses.setdefault(entry.key_id, sequence)
+    return uses
+
+
+def _opens(entry: LogEntry, key: SubjectKey) -> bool:
+    try:
+        open_event(entry, key)
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(data: bytes) -> LogEntry | None:

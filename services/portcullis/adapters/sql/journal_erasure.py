@@ -1,4 +1,4 @@
-"""Erasing people: their keys, and what finds decisions by them.
+"""Erasing people: their keys, and what finds decisions by them, by whichever of the tokens that a decision mentions.
 
 SQLite fills what it deletes with zeros (``secure_delete``), first in its write-ahead log, where the older frames still hold
 the key: so the log is carried over and cut at once. PostgreSQL keeps a deleted row until it is vacuumed, and so does every
@@ -32,6 +32,12 @@ def erase_people(
     handles = {secrets.token_handle(token.hex()) for token in tokens}
     key_ids = keys.destroy(connection, handles)
     left = _under_other_keys(connection, handles, key_ids)
+    unreadable = (
+        select(decision_handles.c.sequence)
+        .join(decisions, decisions.c.sequence == decision_handles.c.sequence)
+        .where(among(connection, decision_handles.c.handle, handles), among(connection, decisions.c.key_id, key_ids))
+    )
+    connection.execute(delete(decision_handles).where(decision_handles.c.sequence.in_(unreadable)))
     connection.execute(delete(decision_handles).where(among(connection, decision_handles.c.handle, handles)))
     facts = ErasureFacts(key_ids=tuple(key_ids), actor=look.actor, purpose=look.purpose)
     tail.append([erasure_entry(facts, int(look.at * 1000))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select
@@ -22,11 +22,15 @@ from portcullis.ports import Receipt
 
 
 class EventReport(NamedTuple):
-    """An event, who reported it, and the digest that tells it from others."""
+    """An event, who reported it, and the digest that tells it from others.
+
+    ``agreed`` has the lists that its partner may report its kind about; None when that is not asked.
+    """
 
     partner: str
     event: SharedEvent
     digest: bytes
+    agreed: Collection[str] | None
 
 
 class _Known(NamedTuple):
@@ -129,8 +133,7 @@ class EventWriter:
 
 def _named_decisions(connection: Connection, reports: Sequence[EventReport]) -> dict[str, FoundDecision]:
     named = {each.event.decision_id for each in reports if each.event.decision_id}
-    # An event says as a rule what its decision does, so the decision's lists matter only where it names one.
-    with_lists = {each.event.decision_id for each in reports if each.event.decision_id and each.event.list}
+    with_lists = {each.event.decision_id for each in reports if each.event.list or each.agreed is not None} & named
     return find_decisions(connection, named, with_lists=with_lists)
 
 
@@ -142,7 +145,7 @@ def _misfit(each: EventReport, found: dict[str, FoundDecision]) -> PortcullisErr
     if not each.event.decision_id:
         return None
     decision = found.get(each.event.decision_id)
-    return match_decision(each.event, decision.known if decision else None, each.partner)
+    return match_decision(each.event, decision.known if decision else None, each.partner, each.agreed)
 
 
 def _row(sequence: int, each: EventReport, found: dict[str, FoundDecision], at_ms: int) -> tuple[object, ...]:

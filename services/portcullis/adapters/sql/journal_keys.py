@@ -60,7 +60,11 @@ class SubjectKeys:
         Raises:
             JournalUnavailable: a key is damaged.
         """
-        return {row.key_id: self.open(KeptKey(*row)) for row in _BY_ID.rows(connection, key_ids)}
+        return {each.key_id: self.open(each) for each in self.kept(connection, key_ids)}
+
+    def kept(self, connection: Connection, key_ids: Collection[str]) -> list[KeptKey]:
+        """Give the keys of these names as they are kept, as far as they were not erased."""
+        return [KeptKey(*row) for row in _BY_ID.rows(connection, key_ids)]
 
     def destroy(self, connection: Connection, handles: Collection[str]) -> Sequence[str]:
         """Delete the keys of subjects; gives their names, ascending."""

@@ -72,7 +72,7 @@ def lock_tail(connection: Connection, secrets: JournalSecrets) -> LogTail:
         head = connection.execute(_LOCK).one()
     if head.seal_check != secrets.check:
         raise SetupFault(
-            "the journal was written with another seal key; restore keys/seal.key from its backup, or look at"
+            "the journal was written with another record key; restore keys/record.key from its backup, or look at"
             " PORTCULLIS_JOURNAL_URL"
         )
     try:
@@ -159,6 +159,18 @@ class SqlLog:
         with guarded(), self._engine.begin() as connection:
             row = connection.execute(wanted).first()
         return StoredCheckpoint(size=row.size, root=row.root, signed_at=row.signed_at, note=row.note) if row else None
+
+    def checkpoints_from(self, size: int) -> Iterator[StoredCheckpoint]:
+        """Give the checkpoints from a size on, ascending, a page of them at a time."""
+        while True:
+            wanted = select(checkpoints).where(checkpoints.c.size >= size).order_by(checkpoints.c.size).limit(PAGE_ROWS)
+            with guarded(), self._engine.begin() as connection:
+                page = connection.execute(wanted).all()
+            if not page:
+                return
+            for row in page:
+                yield StoredCheckpoint(size=row.size, root=row.root, signed_at=row.signed_at, note=row.note)
+            size = page[-1].size + 1
 
     def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:
         """Keep a checkpoint; one of the same size stays as it is."""

@@ -42,5 +42,5 @@ class StreamSecrets:
             return self._box.open(blob, stream_id.encode()).decode()
         except ValueError:
             raise SetupFault(
-                "a stream's authorization header can't be unsealed; check that keys/seal.key is the one it was sealed with"
+                "a stream's authorization header can't be unsealed; check that keys/record.key is the one it was sealed with"
             ) from None

@@ -81,7 +81,7 @@ class Carrier:
         Raises:
             Unavailable: a database can't be used.
         """
-        if stream.settings.status is not StreamStatus.ENABLED or stream.place.parked:
+        if stream.settings.status is not StreamStatus.ENABLED or stream.place.parked or stream.settings.unagreed:
             return None
         if stream.place.notices:
             return await self._deliver_notice(stream)

@@ -67,7 +67,9 @@ class Streams:
         """
         source = self._sources[side]
         if not source.knows(holder):
-            raise InvalidRequest.at("holder", f"the policy in force knows no such {side.value}")
+            raise InvalidRequest.at(
+                "holder", f"the policy in force knows no such {side.value}; `portcullis policy show` names them"
+            )
         unknown = set(settings.events_requested) - set(source.event_types())
         if unknown:
             raise InvalidRequest.at("events_requested", f"must be among {', '.join(source.event_types())}")
@@ -132,7 +134,9 @@ class Streams:
         """
 
         def let_go(stream: Stream) -> Stream:
-            free = msgspec.structs.replace(stream, settings=msgspec.structs.replace(stream.settings, held=""))
+            free = msgspec.structs.replace(
+                stream, settings=msgspec.structs.replace(stream.settings, held="", unagreed=False)
+            )
             return self._tell_status(free, StreamStatus.ENABLED, "") if stream.settings.held else free
 
         return self.change(stream_id, let_go)

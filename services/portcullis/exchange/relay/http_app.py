@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final
 import msgspec
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from portcullis.domain.errors import (
     InvalidRequest,
@@ -37,6 +39,8 @@ from portcullis.exchange.relay.receivers import Receiver, Receivers, TooSoon
 from portcullis.ports.relay import DeliveryMethod, SetSigner, Stream, StreamStatus
 
 MAX_REQUEST_BYTES: Final = 256 * 1024
+BODY_WITHIN_S: Final = 10.0
+"""How long a receiver may take to send its request."""
 
 _JWKS_KEPT_S: Final = 300
 _log = structlog.get_logger(__name__)
@@ -68,6 +72,8 @@ def relay_app(*, issuer: str, signer: SetSigner, receivers: Receivers, polls: Po
     addresses = Addresses(issuer)
     app = FastAPI(title="Portcullis relay", openapi_url=None, docs_url=None, redoc_url=None)
     app.add_exception_handler(PortcullisError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_parameters)
+    app.add_exception_handler(HTTPException, _refuse_path)
     app.include_router(_public(addresses, signer))
     app.include_router(_management(addresses, receivers))
     app.include_router(_status(addresses, receivers))
@@ -186,15 +192,24 @@ def _caller(receivers: Receivers) -> Callable[[Request], Any]:
 
 
 async def _body(request: Request) -> Document:
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            data = await _read(request)
+    except TimeoutError:
+        raise InvalidRequest.at("body", f"must be sent within {BODY_WITHIN_S:g} seconds") from None
+    try:
+        return msgspec.json.decode(data or b"{}", type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise InvalidRequest.at("body", "must be a JSON object") from None
+
+
+async def _read(request: Request) -> bytes:
     data = b""
     async for chunk in request.stream():
         data += chunk
         if len(data) > MAX_REQUEST_BYTES:
             raise InvalidRequest.at("body", f"must have at most {MAX_REQUEST_BYTES} bytes")
-    try:
-        return msgspec.json.decode(data or b"{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise InvalidRequest.at("body", "must be a JSON object") from None
+    return data
 
 
 def _answer(document: object, status: int = 200) -> Response:
@@ -213,3 +228,18 @@ async def _refuse(_request: Request, fault: Exception) -> Response:
         headers["Retry-After"] = "1"
     description = fault.message if status != 503 else "the relay can't answer just now; ask again"
     return JSONResponse({"err": code, "description": description}, status_code=status, headers=headers)
+
+
+async def _refuse_parameters(request: Request, fault: Exception) -> Response:
+    """Refuse a request whose parameters are wrong; the framework's own answer would repeat what was sent."""
+    assert isinstance(fault, RequestValidationError)  # noqa: S101 - tells mypy; the handler is registered for these alone
+    names = sorted({str(each["loc"][-1]) for each in fault.errors()})
+    return await _refuse(request, InvalidRequest.at(", ".join(names), "is missing, or no text"))
+
+
+async def _refuse_path(_request: Request, fault: Exception) -> Response:
+    """Refuse a path or a method that there is none of."""
+    assert isinstance(fault, HTTPException)  # noqa: S101 - tells mypy; the handler is registered for these alone
+    code = "not_found" if fault.status_code == 404 else "invalid_request"
+    headers = {**(fault.headers or {}), "Cache-Control": "no-store"}
+    return JSONResponse({"err": code, "description": fault.detail}, status_code=fault.status_code, headers=headers)

@@ -2,6 +2,7 @@
 
     200, 202, 204              delivered                                  RFC 8935, 2.2; CloudEvents HTTP webhooks, 2.1
     400 with a code of its own the event is refused: the stream parks     RFC 8935, 2.3
+        save invalid_key       tried again, with a new signature
     410                        the receiver is gone: the stream parks     CloudEvents HTTP webhooks, 2.1
     anything else              tried again, later every time; after 100 tries or a day the stream parks
 
@@ -23,6 +24,9 @@ MAX_ATTEMPTS: Final = 100
 """After how many tries of one event its stream parks,"""
 PARK_AFTER_S: Final = 86_400.0
 """or after how many seconds of trying."""
+
+PASSING_CODES: Final = frozenset({"invalid_key"})
+"""Codes that are no last word: a receiver that keeps our keys for a while has not seen a new one yet."""
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 300.0
@@ -51,7 +55,9 @@ def judge(reply: Reply) -> Trouble | None:
     if reply.status == 400:
         code = _error_code(reply.body)
         if code:
-            return Trouble(fault=Fault.REFUSED, reason=refused(code), final=True)
+            return Trouble(
+                fault=Fault.REFUSED, reason=refused(code), final=code not in PASSING_CODES, after_s=reply.retry_after_s
+            )
     if reply.status == 410:
         return Trouble(fault=Fault.REFUSED, reason="the receiver says that it is gone (status 410)", final=True)
     reason = f"the receiver answered with status {reply.status}"

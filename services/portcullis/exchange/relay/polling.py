@@ -7,6 +7,7 @@ acknowledged without a gap. An event that the receiver reports as invalid parks 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
@@ -14,8 +15,8 @@ import msgspec
 
 from portcullis.domain.errors import JournalUnavailable
 from portcullis.exchange.relay.carrying import gap_before
-from portcullis.exchange.relay.envelopes import Envelopes, read_id
-from portcullis.exchange.relay.judging import refused
+from portcullis.exchange.relay.envelopes import Delivered, Envelopes
+from portcullis.exchange.relay.judging import PASSING_CODES, refused
 from portcullis.exchange.relay.sources import Batch, Source
 from portcullis.metrics.relay import RelayMetrics
 from portcullis.ports import Clock
@@ -31,6 +32,8 @@ LONG_POLL_S: Final = 25.0
 """How long an answer waits for an event."""
 
 _WAITING: Final = 64
+_WAITING_OF_ONE: Final = 2
+"""How many answers to one stream wait: so that no receiver takes the places of the others."""
 _LOOK_EVERY_S: Final = 0.25
 _TRIES: Final = 5
 
@@ -52,7 +55,7 @@ class PollAnswer(NamedTuple):
 
 
 class Polls:
-    """Answers polling receivers. Waiting answers are bounded; past that bound an answer comes at once.
+    """Answers polling receivers. Waiting answers are bounded, in all and to one stream; past that an answer comes at once.
 
     Args:
         store: the streams.
@@ -79,7 +82,7 @@ class Polls:
         self._clock = clock
         self._metrics = metrics
         self._long_poll_s = long_poll_s
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     async def poll(self, stream_id: str, request: PollRequest) -> PollAnswer:
         """Take acknowledgements and errors, then give events.
@@ -90,13 +93,16 @@ class Polls:
             SetupFault: tokens can't be signed.
         """
         answer = await asyncio.to_thread(self._exchange, stream_id, request)
-        if request.at_once or answer.sets or not request.max_events or self._waiting >= _WAITING:
+        if request.at_once or answer.sets or not request.max_events or not self._may_wait(stream_id):
             return answer
-        self._waiting += 1
+        self._waiting[stream_id] += 1
         try:
             return await self._wait(stream_id, msgspec.structs.replace(request, ack=(), errors={}))
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter((stream_id,))
+
+    def _may_wait(self, stream_id: str) -> bool:
+        return self._waiting[stream_id] < _WAITING_OF_ONE and self._waiting.total() < _WAITING
 
     async def _wait(self, stream_id: str, request: PollRequest) -> PollAnswer:
         deadline = self._clock.monotonic() + self._long_poll_s
@@ -131,17 +137,20 @@ class Polls:
 
     def _heard(self, stream: Stream, batch: Batch, request: PollRequest) -> Place:
         offered = {item.position for item in batch.items}
-        named = [each for each in (read_id(stream, text) for text in request.ack) if each is not None]
+        named = [each for each in (self._envelopes.read_id(stream, text) for text in request.ack) if each is not None]
         numbers = {each.notice for each in named if each.notice}
         acked = {each.position for each in named if each.position in offered} | set(stream.place.acked)
         place = msgspec.structs.replace(
             _moved_past(stream.place, batch, acked),
             notices=tuple(each for each in stream.place.notices if each.number not in numbers),
         )
-        wrong = _first_error(stream, request, offered)
+        errors = [(self._envelopes.read_id(stream, text), code) for text, code in request.errors.items()]
+        wrong = _first_error(errors, offered)
         if wrong is None or place.parked:
             return place
         self._metrics.failed(stream.stream_id, Fault.REFUSED.value)
+        if wrong in PASSING_CODES:
+            return place
         return self._parked(place, refused(wrong))
 
     def _parked(self, place: Place, reason: str) -> Place:
@@ -174,9 +183,8 @@ def _hears(stream: Stream) -> bool:
     return stream.settings.status is StreamStatus.ENABLED and not stream.place.parked
 
 
-def _first_error(stream: Stream, request: PollRequest, offered: Collection[int]) -> str | None:
+def _first_error(named: Collection[tuple[Delivered | None, str]], offered: Collection[int]) -> str | None:
     """Give the code of the first event that the receiver can't take."""
-    named = [(read_id(stream, text), code) for text, code in request.errors.items()]
     wrong = [(each, code) for each, code in named if each is not None and (each.notice or each.position in offered)]
     return min(wrong)[1] if wrong else None
 

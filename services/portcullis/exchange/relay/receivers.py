@@ -226,7 +226,11 @@ def _settings(settings: StreamSettings, wish: Wish) -> StreamSettings:
         changed = msgspec.structs.replace(changed, method=wish.method, endpoint=wish.endpoint)
         is_new = wish.method is DeliveryMethod.PUSH and (settings.method, settings.endpoint) != (wish.method, wish.endpoint)
         if is_new:
-            changed = msgspec.structs.replace(changed, held=changed.held or NEW_ENDPOINT)
+            changed = msgspec.structs.replace(changed, held=changed.held or NEW_ENDPOINT, unagreed=True)
+        elif wish.method is DeliveryMethod.POLL:
+            changed = msgspec.structs.replace(
+                changed, held="" if changed.held == NEW_ENDPOINT else changed.held, unagreed=False
+            )
     if wish.events_requested is not None:
         changed = msgspec.structs.replace(changed, events_requested=wish.events_requested)
     if wish.description is not None:

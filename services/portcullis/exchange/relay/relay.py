@@ -12,6 +12,7 @@ import contextlib
 import random
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -32,6 +33,8 @@ LEASE_S = 30.0
 """How long a relay that has died keeps another from its streams; longer than a delivery may take."""
 
 _POLLED_EVERY_S = 10.0
+_THREADS = 3 * AT_ONCE
+"""Receivers' names are looked up in the threads that the database is asked in, and a lookup can't be broken off."""
 _log = structlog.get_logger(__name__)
 
 
@@ -81,7 +84,12 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop; what is under way is given up and done again by the next relay."""
-        asyncio.run(self.serve(stop))
+        asyncio.run(self._run(stop))
+
+    async def _run(self, stop: threading.Event) -> None:
+        threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="portcullis-relay")
+        asyncio.get_running_loop().set_default_executor(threads)
+        await self.serve(stop)
 
     async def serve(self, stop: threading.Event) -> None:
         """Work until told to stop, in the caller's event loop."""
@@ -121,7 +129,7 @@ class Relay:
                 self._tasks[stream.stream_id] = task
 
     def _is_due(self, stream: Stream, ends: Ends) -> bool:
-        if stream.settings.status is not StreamStatus.ENABLED or stream.place.parked:
+        if stream.settings.status is not StreamStatus.ENABLED or stream.place.parked or stream.settings.unagreed:
             return False
         if stream.settings.method is DeliveryMethod.POLL:
             return self._is_polled_due(stream)

@@ -15,6 +15,7 @@ from portcullis.adapters.set_reading import parse_set
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.errors import JournalUnavailable, SetupFault
 from portcullis.domain.security_events import CHANGE_TYPES, STREAM_UPDATED, VERIFICATION
+from portcullis.exchange.relay import http_app
 from portcullis.exchange.relay.http_app import MAX_REQUEST_BYTES, relay_app
 from portcullis.exchange.relay.polling import Polls
 from portcullis.exchange.relay.receivers import MAX_STREAMS, NEW_ENDPOINT, Receivers
@@ -358,11 +359,11 @@ async def test_an_event_that_the_receiver_can_not_take_parks_the_stream(client: 
     world.grow(1, 2, 3)
     ids = list((await poll(client, stream, token))["sets"])
 
-    errors = {ids[1]: {"err": "invalid_key", "description": "secret words"}}
+    errors = {ids[1]: {"err": "invalid_issuer", "description": "secret words"}}
     assert {"sets": {}} == await poll(client, stream, token, ack=[ids[0]], setErrs=errors)
 
     place = world.store.stream(stream.stream_id).place
-    assert (1, "the receiver refused the event: invalid_key") == (place.position, place.parked)
+    assert (1, "the receiver refused the event: invalid_issuer") == (place.position, place.parked)
     status = (await client.get(f"/relay/ssf/status?stream_id={stream.stream_id}", headers=token)).json()
     assert "paused" == status["status"]
     world.desk.replay(stream.stream_id, skip=True)
@@ -462,3 +463,68 @@ async def test_a_database_that_is_away_is_told_as_such(client: httpx.AsyncClient
     world.feed.read = read  # type: ignore[method-assign]
 
     assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
+
+
+async def test_a_key_that_the_receiver_has_not_fetched_yet_parks_nothing(client: httpx.AsyncClient, world: World) -> None:
+    stream, token = polled(world)
+    world.grow(1)
+    event_id = next(iter((await poll(client, stream, token))["sets"]))
+
+    again = await poll(client, stream, token, setErrs={event_id: {"err": "invalid_key", "description": "x"}})
+
+    assert [event_id] == list(again["sets"])
+    assert "" == world.store.stream(stream.stream_id).place.parked
+    assert 1 == world.metric("portcullis_relay_failures_total", stream=stream.stream_id, fault="refused")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "err"),
+    [
+        ("GET", "/relay/ssf/status", 400, "invalid_request"),
+        ("DELETE", "/relay/ssf/stream", 400, "invalid_request"),
+        ("GET", "/relay/ssf/nothing", 404, "not_found"),
+        ("PUT", "/relay/ssf/verify", 405, "invalid_request"),
+    ],
+)
+async def test_every_error_has_the_form_of_rfc_8935(
+    client: httpx.AsyncClient, method: str, path: str, status: int, err: str
+) -> None:
+    answer = await client.request(method, path, headers=LENDER)
+
+    assert (status, err) == (answer.status_code, answer.json()["err"])
+    assert {"err", "description"} == answer.json().keys()
+    assert "no-store" == answer.headers["cache-control"]
+
+
+async def test_a_request_nested_too_deeply_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/relay/ssf/verify", content=b'{"a":' * 50_000, headers=LENDER)
+
+    assert (400, "invalid_request") == (answer.status_code, answer.json()["err"])
+
+
+async def test_a_request_that_never_ends_is_given_up(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_app, "BODY_WITHIN_S", 0.05)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        answer = await client.post("/relay/ssf/verify", content=endless(), headers=LENDER)
+
+    assert 400 == answer.status_code
+
+
+async def test_one_receiver_does_not_take_the_places_of_all_that_wait(client: httpx.AsyncClient, world: World) -> None:
+    (greedy, greedy_token), (other, other_token) = polled(world), polled(world, "shop")
+    waiting = [asyncio.create_task(poll(client, greedy, greedy_token, returnImmediately=False)) for _ in range(66)]
+    _, still = await asyncio.wait(waiting, timeout=0.5)
+
+    late = asyncio.create_task(poll(client, other, other_token, returnImmediately=False))
+    answered, _ = await asyncio.wait([late], timeout=0.3)
+    world.grow(1)
+
+    assert 2 == len(still)
+    assert not answered
+    assert 1 == len((await late)["sets"])
+    await asyncio.gather(*waiting)

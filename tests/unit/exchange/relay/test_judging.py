@@ -25,6 +25,7 @@ def test_an_event_was_taken(status: int) -> None:
     [
         (Reply(400, b'{"err": "invalid_issuer", "description": "x"}'), True),
         (Reply(400, b'{"err": "spaces and secrets"}'), True),
+        (Reply(400, b'{"err": "invalid_key"}'), False),
         (Reply(410, b""), True),
         (Reply(400, b""), False),
         (Reply(400, b'{"error": "x"}'), False),
