@@ -21,7 +21,9 @@ GOLDEN = Path(__file__).with_name("golden")
 ROOT = Path(__file__).resolve().parents[3]
 SUBJECT = "fedcba9876543210" * 2
 PROGRAM = """
-import sys
+import signal, sys
+# Whoever runs the tests in the background of a shell has the signal ignored, and so have all its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from portcullis.cli.watching import watch
 from portcullis.mains.wiring import ProcessWiring
 from tests.support.single_commands import run_command
