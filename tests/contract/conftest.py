@@ -9,6 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.databases import NoPostgres, PostgresServer, postgres_server
+from tests.support.snapshot_stores import store, valkey
+
+__all__ = ["postgres", "store", "valkey"]
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from portcullis.adapters.chunks import CHUNK_BYTES, in_chunks
-from portcullis.adapters.memory.store import MemorySnapshotStore
 from portcullis.adapters.redis.store import LEASE_KEY, TARGET_KEY, RedisSnapshotStore
 from portcullis.domain.errors import LeaseLost, SnapshotInvalid, StoreUnavailable
 from portcullis.ports import SnapshotStore
-from tests.support.valkey import ValkeyAt, running_valkey
+from tests.support.valkey import running_valkey
 
 PIECES = [b"a" * CHUNK_BYTES, b"b" * 1000, b"", b"c" * (2 * CHUNK_BYTES), b"d"]
 CONTENT = b"".join(PIECES)
@@ -24,24 +23,6 @@ def upload(store: SnapshotStore, name: str, pieces: list[bytes]) -> list[int]:
 
 def content(store: SnapshotStore, name: str) -> bytes:
     return b"".join(store.read_target(name))
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyAt]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "valkey"])
-def store(request: pytest.FixtureRequest) -> Iterator[SnapshotStore]:
-    if request.param == "memory":
-        made: SnapshotStore = MemorySnapshotStore()
-    else:
-        server: ValkeyAt = request.getfixturevalue("valkey")
-        server.flush()
-        made = RedisSnapshotStore(server.url)
-    yield made
-    made.close()
 
 
 def test_a_store_without_a_publish_has_no_metadata(store):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from portcullis.adapters.memory.store import MemorySnapshotStore
-from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.adapters.tuf.ceremony import TrustCeremony
 from portcullis.adapters.tuf.repository import TufRepository
 from portcullis.adapters.tuf.trusted import TufTrustedSnapshots
@@ -17,29 +14,10 @@ from portcullis.domain.manifests import HEAD_TARGET
 from portcullis.ports import SnapshotRepository, SnapshotStore, TrustedSnapshots
 from tests.support.clocks import HandClock
 from tests.support.signed_snapshots import SMALL, make_keys, make_trusted, publish_snapshot, put, sign_snapshot
-from tests.support.valkey import ValkeyAt, running_valkey
 
 MANIFEST = "lists/court/manifest.json"
 BASE = "lists/court/base-1"
 LONGEST = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyAt]:
-    with running_valkey() as server:
-        yield server
-
-
-@pytest.fixture(params=["memory", "valkey"])
-def store(request: pytest.FixtureRequest) -> Iterator[SnapshotStore]:
-    if request.param == "memory":
-        made: SnapshotStore = MemorySnapshotStore()
-    else:
-        server: ValkeyAt = request.getfixturevalue("valkey")
-        server.flush()
-        made = RedisSnapshotStore(server.url)
-    yield made
-    made.close()
 
 
 class Chain:

@@ -48,6 +48,19 @@ POLICY = Policy(
 Bodies = dict[bytes, bytes]
 
 
+STEPS = [
+    ("repository", "before", "create"),
+    ("repository", "after", "create"),
+    ("repository", "before", "sign"),
+    ("repository", "after", "sign"),
+    ("store", "before", "publish"),
+    ("store", "after", "publish"),
+    ("mirror", "before", "apply"),
+    ("mirror", "after", "apply"),
+]
+"""The steps of a change, each with the moment before or after it: part, when, method."""
+
+
 class Killed(BaseException):
     """The process was killed here."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import shutil
 import signal
 import subprocess
 import threading
@@ -21,6 +20,7 @@ from portcullis.adapters.lmdb.pointer import GENERATIONS
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.adapters.lmdb.writer import LmdbReplicaWriter
 from portcullis.domain.multisets import MultisetDigest
+from tests.support.disks import Ballast, small_disk
 from tests.support.install_children import (
     LISTS,
     bodies_in,
@@ -243,44 +243,18 @@ def test_a_killed_worker_does_not_keep_the_file_growing(home):
 
 
 @pytest.fixture
-def small_disk(tmp_path) -> Iterator[Path]:
+def small(tmp_path) -> Iterator[Path]:
     """A disk of four megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=4m", "portcullis-test", str(folder)]
-    if (
-        os.geteuid() != 0
-        or shutil.which("mount") is None
-        or subprocess.run(mounting, capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no small disk can be mounted here; the tests of files that can't grow stand in for this one")
-    try:
+    with small_disk(tmp_path / "small") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-class Ballast:
-    """Takes a disk's room but for some kilobytes."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "ballast"
-
-    def leave(self, kilobytes: int) -> None:
-        self._file.unlink(missing_ok=True)
-        free = shutil.disk_usage(self._file.parent).free
-        self._file.write_bytes(bytes(max(0, free - kilobytes * 1024)))
-
-    def drop(self) -> None:
-        self._file.unlink()
-
-
-def test_a_disk_that_is_full_during_an_apply_leaves_the_present_version(small_disk):
-    home = small_disk / "replica"
+def test_a_disk_that_is_full_during_an_apply_leaves_the_present_version(small):
+    home = small / "replica"
     install(home)
     writer = LmdbReplicaWriter(home, SystemClock())
     reader = LmdbReplica(home, SystemClock())
-    ballast = Ballast(small_disk)
+    ballast = Ballast(small)
     refused = 0
     version = 1
     # What a reader holds keeps its pages, so that each apply needs room for new ones.
@@ -308,12 +282,12 @@ def test_a_disk_that_is_full_during_an_apply_leaves_the_present_version(small_di
     writer.close()
 
 
-def test_a_disk_that_is_full_during_an_install_leaves_the_present_version(small_disk):
-    home = small_disk / "replica"
+def test_a_disk_that_is_full_during_an_install_leaves_the_present_version(small):
+    home = small / "replica"
     install(home)
     writer = LmdbReplicaWriter(home, SystemClock())
     reader = LmdbReplica(home, SystemClock())
-    ballast = Ballast(small_disk)
+    ballast = Ballast(small)
     refused = 0
     for kilobytes in range(0, 420, 20):
         ballast.leave(kilobytes)

@@ -6,18 +6,7 @@ import pytest
 
 from portcullis.adapters.memory.replica import MemoryReplicaWriter
 from tests.support.distribution import entry, token
-from tests.support.publishers import Killed
-
-STEPS = [
-    ("repository", "before", "create"),
-    ("repository", "after", "create"),
-    ("repository", "before", "sign"),
-    ("repository", "after", "sign"),
-    ("store", "before", "publish"),
-    ("store", "after", "publish"),
-    ("mirror", "before", "apply"),
-    ("mirror", "after", "apply"),
-]
+from tests.support.publishers import STEPS, Killed
 
 
 def settle(world):

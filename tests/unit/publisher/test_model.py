@@ -17,20 +17,10 @@ from portcullis.domain.errors import StoreUnavailable
 from portcullis.domain.policies import Disclosure, Policy
 from tests.support.distribution import entry, token
 from tests.support.policies import a_list, measure
-from tests.support.publishers import Killed, World
+from tests.support.publishers import STEPS, Killed, World
 
 LISTS = ("court", "bikes", "carriers")
-FAULTS = [
-    ("repository", "before", "create"),
-    ("repository", "after", "create"),
-    ("repository", "before", "sign"),
-    ("repository", "after", "sign"),
-    ("store", "before", "publish"),
-    ("store", "after", "publish"),
-    ("mirror", "before", "apply"),
-    ("mirror", "after", "apply"),
-    ("mirror", "before", "install"),
-]
+FAULTS = [*STEPS, ("mirror", "before", "install")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,7 +7,6 @@ start is the rest of a crash, and goes. A version in place is one transaction (`
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from portcullis.adapters.clock import boot_id
+from portcullis.adapters.folder_hold import hold_folder, unwritable
 from portcullis.adapters.lmdb.building import FOLDER_MODE, build_generation
 from portcullis.adapters.lmdb.generations import DATA_FILE
 from portcullis.adapters.lmdb.pointer import (
@@ -31,9 +31,13 @@ from portcullis.adapters.lmdb.pointer import (
 )
 from portcullis.adapters.lmdb.present import PresentGeneration
 from portcullis.domain.editions import FORMAT, Edition
-from portcullis.domain.errors import SetupFault, SnapshotInvalid
+from portcullis.domain.errors import SnapshotInvalid
 from portcullis.domain.segments import Change
 from portcullis.ports import Space, TimeKeeper
+
+_LOCK = "writer.lock"
+_WHAT = "replica"
+_SETTING = "PORTCULLIS_REPLICA_DIR"
 
 
 class LmdbReplicaWriter:
@@ -54,7 +58,7 @@ class LmdbReplicaWriter:
         self._clock = clock
         self._boot = boot_id() if boot is None else boot
         self._filtered = filtered
-        self._lock = _locked(home)
+        self._lock = _held(home)
         self._pointer = read_pointer(home)[1]
         self._opened: PresentGeneration | None = None
         self._data_file = ""
@@ -199,19 +203,9 @@ class LmdbReplicaWriter:
                 shutil.rmtree(each, ignore_errors=True)
 
 
-def _locked(home: Path) -> int:
+def _held(home: Path) -> int:
     try:
         (home / GENERATIONS).mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-        descriptor = os.open(home / "writer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
-        raise SetupFault(
-            f"replica: {home} can't be written ({fault.strerror}); give this user the folder, or set PORTCULLIS_REPLICA_DIR"
-        ) from fault
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        os.close(descriptor)
-        raise SetupFault(
-            f"replica: another follower writes {home}; one follower serves a host: stop it, or set PORTCULLIS_REPLICA_DIR"
-        ) from fault
-    return descriptor
+        raise unwritable(home, fault, what=_WHAT, setting=_SETTING) from fault
+    return hold_folder(home, _LOCK, what=_WHAT, holder="follower", does="writes", setting=_SETTING)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from portcullis.adapters.durable_files import PRIVATE_FILE, make_private_folder
+from portcullis.adapters.durable_files import make_private_folder
+from portcullis.adapters.folder_hold import hold_folder, unwritable
 from portcullis.adapters.spool.reading import Faults, SegmentReading
 from portcullis.adapters.spool.segments import clear_unbegun, segments_in
-from portcullis.domain.errors import SetupFault
 from portcullis.ports import Backlog, DecisionRecord, Spooled
 
 _LOCK: Final = "reader.lock"
+_WHAT: Final = "spool"
+_SETTING: Final = "PORTCULLIS_SPOOL_DIR"
 
 
 class SpoolDirectoryReader:
@@ -34,7 +35,7 @@ class SpoolDirectoryReader:
     def __init__(self, folder: Path, *, faults: Faults = lambda fault: None) -> None:  # noqa: ARG005 - a Faults
         self._folder = folder
         self._faults = faults
-        self._lock = _locked(folder)
+        self._lock = _held(folder)
         clear_unbegun(folder)
         self._segments: dict[str, SegmentReading] = {}
 
@@ -116,19 +117,9 @@ class SpoolDirectoryReader:
                     del self._segments[name]
 
 
-def _locked(folder: Path) -> int:
+def _held(folder: Path) -> int:
     try:
         make_private_folder(folder)
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     except OSError as fault:
-        raise SetupFault(
-            f"spool: {folder} can't be written ({fault.strerror}); give this user the folder, or set PORTCULLIS_SPOOL_DIR"
-        ) from fault
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        os.close(descriptor)
-        raise SetupFault(
-            f"spool: another shipper reads {folder}; one shipper serves a host: stop it, or set PORTCULLIS_SPOOL_DIR"
-        ) from fault
-    return descriptor
+        raise unwritable(folder, fault, what=_WHAT, setting=_SETTING) from fault
+    return hold_folder(folder, _LOCK, what=_WHAT, holder="shipper", does="reads", setting=_SETTING)
