@@ -9,9 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.databases import NoPostgres, PostgresServer, postgres_server
+from tests.support.rights import office, shared_office
 from tests.support.snapshot_stores import store, valkey
 
-__all__ = ["postgres", "store", "valkey"]
+__all__ = ["office", "postgres", "shared_office", "store", "valkey"]
 
 
 @pytest.fixture(scope="session")

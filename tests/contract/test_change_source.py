@@ -14,21 +14,27 @@ from sqlalchemy import text
 from portcullis.adapters.sql.engines import open_engine, writing
 from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.adapters.sql.registry_database import next_change
+from portcullis.adapters.sql.registry_life import find_numbered, set_clearances, set_decide_by
 from portcullis.domain.changes import ChangeKind, FeedChange
+from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Disclosure, Policy
-from portcullis.ports import BEGINNING, Progress
+from portcullis.ports import BEGINNING, EntryQuery, Progress
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
 from tests.support.policies import NOW, YEAR_S, a_list
 from tests.support.registries import import_rows
 from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry
 
-ADDED, AMENDED, WITHDRAWN, EXPIRED = (
+ADDED, AMENDED, WITHDRAWN, EXPIRED, STAYED, REINSTATED, RELEASED, IN_ERROR = (
     ChangeKind.ENTRY_ADDED,
     ChangeKind.AMENDED,
     ChangeKind.WITHDRAWN,
     ChangeKind.EXPIRED,
+    ChangeKind.STAYED,
+    ChangeKind.REINSTATED,
+    ChangeKind.RELEASED,
+    ChangeKind.RELEASED_IN_ERROR,
 )
 START = Progress(0, NOW)
 
@@ -66,6 +72,19 @@ def put(registry: SqlRegistry, key: str = "k1", **values: Any) -> int:
     return stored.entry_id
 
 
+def take(registry: SqlRegistry, *steps: Step, by: str = "bob") -> None:
+    for step in steps:
+        registry.step("court", "k1", step, note=StepNote(actor=by))
+
+
+def propose(registry: SqlRegistry, **values: Any) -> None:
+    registry.put(an_entry("k1", **values), note=StepNote(actor="ann"), four_eyes=True)
+
+
+def kinds(registry: SqlRegistry, after: Progress = START, now: float = NOW) -> list[ChangeKind]:
+    return [kind for kind, _, _ in told(registry, after, now)]
+
+
 def test_every_version_is_told_once_in_the_order_of_commits(registry: SqlRegistry, clock: StillClock) -> None:
     one = put(registry)
     clock.time = NOW + 1
@@ -84,6 +103,98 @@ def test_every_version_is_told_once_in_the_order_of_commits(registry: SqlRegistr
         (ADDED, one, NOW + 3),
     ]
     assert expected == told(registry)
+
+
+def test_stays_lifts_and_releases_are_told_as_such(registry: SqlRegistry) -> None:
+    put(registry)
+    take(registry, Step.STAY, Step.LIFT, Step.STAY, Step.RELEASE)
+    put(registry)
+
+    assert [ADDED, STAYED, REINSTATED, STAYED, RELEASED, ADDED] == kinds(registry)
+
+
+@pytest.mark.parametrize(("steps", "left"), [((Step.RETRACT,), WITHDRAWN), ((Step.RELEASE, Step.RETRACT), RELEASED)])
+def test_what_should_never_have_been_there_is_told_to_make_good(
+    registry: SqlRegistry, steps: tuple[Step, ...], left: ChangeKind
+) -> None:
+    put(registry)
+    take(registry, *steps)
+
+    assert [ADDED, left, IN_ERROR] == kinds(registry)
+
+
+def test_what_is_only_proposed_is_not_told(registry: SqlRegistry) -> None:
+    propose(registry)
+    propose(registry, case_reference="another")
+    take(registry, Step.REJECT)
+    assert [] == kinds(registry)
+    propose(registry)
+    take(registry, Step.APPROVE)
+    assert [ADDED] == kinds(registry)
+    _, then = read(registry, START)
+    propose(registry, case_reference="another")
+    take(registry, Step.REJECT)
+    propose(registry, case_reference="another")
+    assert [] == kinds(registry, then)
+    take(registry, Step.APPROVE)
+    assert [AMENDED] == kinds(registry, then)
+
+
+def test_an_entry_that_left_is_told_again_once_its_listing_is_approved(registry: SqlRegistry) -> None:
+    put(registry)
+    take(registry, Step.RELEASE)
+    propose(registry)
+    assert [ADDED, RELEASED] == kinds(registry)
+    take(registry, Step.APPROVE)
+    assert [ADDED, RELEASED, ADDED] == kinds(registry)
+
+
+def test_a_redress_number_is_no_matter_of_partners(registry: SqlRegistry) -> None:
+    one = put(registry)
+    with registry._database.writing() as connection:
+        row = find_numbered(connection, one)
+        assert row is not None
+        set_clearances(connection, row, bytes(range(16)), note=StepNote(actor="rev"), at=NOW)
+
+    assert [ADDED] == kinds(registry)
+
+
+def test_a_stayed_entry_ends_and_an_ended_one_is_stayed_unheard(registry: SqlRegistry) -> None:
+    put(registry, until=NOW + 10)
+    take(registry, Step.STAY)
+    _, then = read(registry, START)
+    assert [EXPIRED] == kinds(registry, then, NOW + 10)
+    _, then = read(registry, then, NOW + 10)
+    take(registry, Step.LIFT, Step.RELEASE)
+    assert [] == kinds(registry, then, NOW + 20)
+
+
+def test_a_lapse_and_a_dispute_that_nobody_decided_are_told_as_ends(registry: SqlRegistry, clock: StillClock) -> None:
+    one = put(registry, lapses_at=NOW + 10)
+    _, then = read(registry, START)
+    assert [(EXPIRED, one, NOW + 10)] == told(registry, then, NOW + 11)
+    _, then = read(registry, then, NOW + 11)
+    clock.time = NOW + 12
+    put(registry, lapses_at=NOW + 100)
+    with registry._database.writing() as connection:
+        row = find_numbered(connection, one)
+        assert row is not None
+        set_decide_by(connection, row, NOW + 50, note=StepNote(actor="rev"), at=NOW + 12)
+
+    changes, _ = read(registry, then, NOW + 60)
+    assert [(ADDED, NOW + 100), (AMENDED, NOW + 50), (EXPIRED, NOW + 50)] == [
+        (change.kind, change.until) for change in changes
+    ]
+
+
+def test_a_step_on_many_entries_is_told_of_each(registry: SqlRegistry) -> None:
+    import_rows(registry, [an_entry(f"k{number}") for number in range(3)])
+    _, then = read(registry, START)
+    query = EntryQuery(list="court")
+    digest = registry.matching(Step.RELEASE, query, actor="bob").digest
+    registry.bulk(Step.RELEASE, query, digest=digest, note=StepNote(actor="bob"))
+
+    assert [RELEASED] * 3 == kinds(registry, then)
 
 
 def test_a_change_tells_its_list_and_the_end_it_gave_the_entry(registry: SqlRegistry) -> None:

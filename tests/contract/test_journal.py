@@ -210,6 +210,38 @@ async def test_fifty_concurrent_duplicates_are_one_entry_with_one_receipt(journa
     assert journal.size() == 1
 
 
+async def test_events_that_are_there_already_leave_no_gap_among_new_ones(journal: Journal) -> None:
+    cases = [a_settlement(f"e{number}", case_reference=f"(2090) Demo {number % 70}") for number in range(260)]
+    first = await report(journal, *cases[100:140])
+    other = a_settlement("e120", reference="another")
+    again = await report(journal, *cases[:120], other, *cases[121:], cases[0], a_settlement("e1", reference="another"))
+    assert again[100:120] == first[:20]
+    assert again[121:140] == first[21:]
+    assert isinstance(again[120], EventConflict)
+    assert again[260] == again[0]
+    assert isinstance(again[261], EventConflict)
+    sequences = [each.sequence for each in again[:260] if isinstance(each, Receipt)]
+    assert set(range(260)) - {20} == set(sequences)
+    assert journal.size() == 260
+    keys = {decode_entry(entry).key_id for _, _, entry in journal.entries(0)}
+    assert len(keys) == 70
+    assert list(journal.index_faults()) == []
+
+
+async def test_an_event_of_a_remembered_decision_is_judged_as_one_of_a_decision_looked_up(url: str) -> None:
+    reasons = (a_reason(), a_reason(list="carrier"), a_reason(list="tax", shadow=True))
+    with closing(sql_journal(url)) as recorder, closing(sql_journal(url)) as other:
+        recorder.record_decisions([a_record("d1", reasons=reasons), a_record("d2", outcome="REVIEW")])
+        agreed = {EventKind.ENFORCED: {"court"}}
+        for number, journal in enumerate((recorder, other, other)):
+            events = [an_event(f"e{number}{name}", decision_id=name) for name in ("d1", "d2", "d3")]
+            outcomes = [type(each) for each in await journal.record_events("lending", events)]
+            assert [Receipt, InvalidRequest, DecisionUnknown] == outcomes
+            (refused,) = await journal.record_events("lending", [an_event(f"f{number}", decision_id="d1")], agreed)
+            assert isinstance(refused, NotPermitted)
+        assert [f"e{number}d1" for number in range(3)] == [name for _, name in kinds(other)][2:]
+
+
 async def test_many_callers_are_served_at_once_each_in_its_order(journal: Journal) -> None:
     names = [[f"e{caller}-{number}" for number in range(7)] for caller in range(60)]
     answers = await asyncio.gather(*(report(journal, *map(a_settlement, own)) for own in names))
@@ -460,6 +492,18 @@ async def test_what_another_process_erased_is_neither_read_nor_written_under_its
         journal.record_decisions([a_record("d2")])
         old, _, _, event, new = (decode_entry(entry).key_id for _, _, entry in journal.entries(0))
         assert ("", True) == (event, new not in ("", old))
+
+
+async def test_a_row_that_was_slipped_in_behind_the_log_fails_a_commit_rather_than_be_written_over(file: Path) -> None:
+    slipped_in = "INSERT INTO events VALUES (2, 'lending', 'e9', 'SETTLED', '', 'court', NULL, 0, 0, x'00')"
+    with closing(sqlite3.connect(file)) as database, closing(sql_journal(f"sqlite:///{file}")) as journal:
+        await report(journal, a_settlement("e0"))
+        with database:
+            database.execute(slipped_in)
+        with pytest.raises(JournalUnavailable):
+            await report(journal, a_settlement("e1"), a_settlement("e2"), a_settlement("e0"))
+        assert [(0, "e0"), (2, "e9")] == database.execute("SELECT sequence, event_id FROM events ORDER BY 1").fetchall()
+        assert any(line.startswith("events 2:") for line in journal.index_faults())
 
 
 async def test_nothing_personal_is_in_the_file_and_an_erased_key_neither(file: Path) -> None:

@@ -1,65 +1,48 @@
-"""RegistryService and AdminService over the real desks and a registry in memory, on every transport."""
+"""RegistryService and AdminService over the real desks and a registry in SQLite, on every transport."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
-from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.memory.registry import MemoryRegistry
+from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.config import Transport
-from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge
-from portcullis.registry.entries import EntryDesk
-from portcullis.registry.held_imports import HeldImports
-from portcullis.registry.imports import Importer
-from portcullis.registry.keys import KeyDesk
+from portcullis.domain.roles import Role, roles_of
+from portcullis.gateway.operators import RegistryKnowledge
 from portcullis.v1 import admin_service_pb2 as admin
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2
-from tests.support.gateways import TOKENISER, Bench, arrival, credential, refusal, running_gateway
+from tests.support.decision_records import a_reason, a_record
+from tests.support.gateways import Bench, refusal
 from tests.support.people import resident_id
 from tests.support.policies import a_list, policy
+from tests.support.staff import UNTIL, StaffHome, an_entry, running_staff, staff_home
 
-UNTIL = int(time.time()) + 3600
 _M = TypeVar("_M", bound=Message)
+PARTNER = roles_of("portcullis.v1.CheckService/Check")
 
 
 @pytest.fixture
-def registry() -> MemoryRegistry:
-    store = MemoryRegistry(tokeniser=TOKENISER, clock=SystemClock())
-    store.apply_policy(policy(a_list("court"), a_list("bikes")), actor="test")
-    return store
+def home(tmp_path: Path) -> Iterator[StaffHome]:
+    with staff_home(tmp_path) as home:
+        yield home
+
+
+@pytest.fixture
+def registry(home: StaffHome) -> SqlRegistry:
+    return home.registry
 
 
 @pytest.fixture(params=get_args(Transport))
-async def bench(request: pytest.FixtureRequest, registry: MemoryRegistry) -> AsyncIterator[Bench]:
-    clock = SystemClock()
-    importer = Importer(registry, index_tokens=TOKENISER.index_tokens, clock=clock)
-    entries = EntryDesk(registry, importer, index_tokens=TOKENISER.index_tokens)
-    desks = OperatorDesks(entries, HeldImports(registry), KeyDesk(registry, clock=clock))
-    async with running_gateway(request.param, desks) as running:
-        running.credentials.append(credential("other-operator-key", "bob", "operator"))
-        await arrival(running, running.publish(registry.policy(), {}))
-        yield running
-
-
-def an_entry(number: int = 1, **changes: Any) -> pb.Entry:
-    person = resident_id(number)
-    values: dict[str, Any] = {
-        "list": "court",
-        "key": f"key-{number}",
-        "subject_type": pb.SUBJECT_TYPE_PERSON,
-        "identifiers": [types_pb2.Identifier(kind=person.kind, value=person.value)],
-        "case_reference": f"case-{number}",
-    }
-    entry = pb.Entry(**(values | changes))
-    entry.valid_from.seconds, entry.until.seconds = UNTIL - 7200, UNTIL
-    return entry
+async def bench(request: pytest.FixtureRequest, home: StaffHome) -> AsyncIterator[Bench]:
+    async with running_staff(request.param, home) as staff:
+        yield staff.bench
 
 
 async def call(bench: Bench, method: str, request: Message, kind: type[_M], key: str = "operator-key") -> _M:
@@ -83,11 +66,11 @@ async def test_an_entry_is_put_once_and_given_back_without_its_identifiers(bench
     assert (0, 0, pb.ENTRY_STATUS_IN_FORCE) == (len(entry.identifiers), len(entry.names), entry.status)
 
 
-def looks(registry: MemoryRegistry, key: str = "key-1") -> list[tuple[str, str]]:
+def looks(registry: SqlRegistry, key: str = "key-1") -> list[tuple[str, str]]:
     return [(look.actor, look.purpose) for look in registry.looks("court", key)]
 
 
-async def test_a_look_at_an_entry_is_noted_with_who_and_why(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_a_look_at_an_entry_is_noted_with_who_and_why(bench: Bench, registry: SqlRegistry) -> None:
     await put(bench, an_entry())
     for purpose in ("complaint 12", ""):
         request = pb.GetEntryRequest(list="court", key="key-1", purpose=purpose)
@@ -95,7 +78,7 @@ async def test_a_look_at_an_entry_is_noted_with_who_and_why(bench: Bench, regist
     assert [("olga", "complaint 12"), ("olga", "operator inquiry")] == looks(registry)
 
 
-async def test_each_entry_of_a_page_is_noted_as_looked_at_and_no_other(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_each_entry_of_a_page_is_noted_as_looked_at_and_no_other(bench: Bench, registry: SqlRegistry) -> None:
     for number in range(3):
         await put(bench, an_entry(number))
     request = pb.ListEntriesRequest(list="court", page_size=2, purpose="audit 7")
@@ -105,7 +88,7 @@ async def test_each_entry_of_a_page_is_noted_as_looked_at_and_no_other(bench: Be
 
 
 async def test_a_purpose_that_is_too_long_is_named_and_nothing_is_given_or_noted(
-    bench: Bench, registry: MemoryRegistry
+    bench: Bench, registry: SqlRegistry
 ) -> None:
     await put(bench, an_entry())
     for method, request in (
@@ -120,7 +103,7 @@ async def test_a_purpose_that_is_too_long_is_named_and_nothing_is_given_or_noted
     assert [] == looks(registry)
 
 
-async def test_an_entry_that_is_not_there_is_noted_by_no_look(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_an_entry_that_is_not_there_is_noted_by_no_look(bench: Bench, registry: SqlRegistry) -> None:
     request = pb.GetEntryRequest(list="court", key="key-1", purpose="complaint 12")
     code, _, _, _ = await refusal(bench.call("RegistryService/GetEntry", request.SerializeToString(), key="operator-key"))
     await put(bench, an_entry())
@@ -215,14 +198,14 @@ async def test_a_full_import_withdraws_what_it_does_not_bring(bench: Bench) -> N
     assert (1, 1) == (answer.unchanged, answer.withdrawn)
 
 
-async def held_import(bench: Bench, registry: MemoryRegistry) -> pb.ImportEntriesResponse:
+async def held_import(bench: Bench, registry: SqlRegistry) -> pb.ImportEntriesResponse:
     """Have an import of the court's list held, by olga."""
     registry.apply_policy(policy(a_list("court", guard_percent=0, guard_entries=1), a_list("bikes")), actor="test")
     await import_rows(bench, opening(), rows(*(an_entry(number) for number in range(4))))
     return await import_rows(bench, opening(mode=pb.IMPORT_MODE_FULL), rows(an_entry(1), an_entry(5)))
 
 
-async def test_an_import_that_takes_away_too_much_is_held(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_an_import_that_takes_away_too_much_is_held(bench: Bench, registry: SqlRegistry) -> None:
     answer = await held_import(bench, registry)
     assert (True, 2, 1, 1, 3) == (answer.held, answer.import_id, answer.added, answer.unchanged, answer.withdrawn)
     assert pb.Shrinkage(lost=3, in_force=4, guard=1) == answer.shrinkage
@@ -242,7 +225,7 @@ async def test_an_import_that_is_not_held_says_its_number_alone(bench: Bench) ->
     assert (False, 1, False) == (answer.held, answer.import_id, answer.HasField("shrinkage"))
 
 
-async def test_a_held_import_is_approved_by_another_operator_alone(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_a_held_import_is_approved_by_another_operator_alone(bench: Bench, registry: SqlRegistry) -> None:
     request = pb.ApproveImportRequest(import_id=(await held_import(bench, registry)).import_id, purpose="confirmed")
     code, reason, _, text = await refusal(
         bench.call("RegistryService/ApproveImport", request.SerializeToString(), key="operator-key")
@@ -256,7 +239,7 @@ async def test_a_held_import_is_approved_by_another_operator_alone(bench: Bench,
     assert 2 == registry.count_in_force("court")
 
 
-async def test_a_held_import_is_rejected_once(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_a_held_import_is_rejected_once(bench: Bench, registry: SqlRegistry) -> None:
     request = pb.RejectImportRequest(import_id=(await held_import(bench, registry)).import_id, purpose="half a file")
     rejected = await call(bench, "RegistryService/RejectImport", request, pb.RejectImportResponse)
     assert (2, "court") == (rejected.held_import.import_id, rejected.held_import.list)
@@ -276,24 +259,14 @@ async def test_an_import_that_never_was_is_not_found(bench: Bench) -> None:
         assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason)
 
 
-async def test_an_import_that_does_not_open_takes_nothing(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_an_import_that_does_not_open_takes_nothing(bench: Bench, registry: SqlRegistry) -> None:
     code, _, fields, _ = await refusal(import_rows(bench, rows(an_entry(1))))
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["opening"], 0) == (code, fields, registry.count_in_force("court"))
 
 
-async def test_an_import_broken_off_takes_nothing(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_an_import_broken_off_takes_nothing(bench: Bench, registry: SqlRegistry) -> None:
     code, _, _, _ = await refusal(import_rows(bench, opening(), rows(an_entry(1)), opening()))
     assert (grpc.StatusCode.INVALID_ARGUMENT, 0) == (code, registry.count_in_force("court"))
-
-
-async def test_a_partners_key_opens_no_operators_method(bench: Bench) -> None:
-    for service, handlers in bench.gateway.services.items():
-        if service.endswith(("RegistryService", "AdminService")):
-            for method, handler in handlers.items():
-                if not handler.request_streaming:
-                    name = service.removeprefix("portcullis.v1.")
-                    code, reason, _, _ = await refusal(bench.call(f"{name}/{method}", b""))
-                    assert (grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED") == (code, reason)
 
 
 async def test_status_names_the_snapshot_and_the_transport(bench: Bench) -> None:
@@ -305,21 +278,72 @@ async def test_status_names_the_snapshot_and_the_transport(bench: Bench) -> None
     )
 
 
-async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: MemoryRegistry) -> None:
+async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: SqlRegistry) -> None:
     request = admin.CreateApiKeyRequest(partner="lender", note="till 3")
     made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
     callers = RegistryKnowledge(registry)
     callers.look()
-    assert "lender" == callers.callers().admit([("authorization", f"Bearer {made.key}")], "partner").holder
+    assert "lender" == callers.callers().admit([("authorization", f"Bearer {made.key}")], PARTNER).holder
     await call(bench, "AdminService/RevokeApiKey", admin.RevokeApiKeyRequest(key_id=made.key_id), admin.RevokeApiKeyResponse)
     listed = await call(
         bench, "AdminService/ListApiKeys", admin.ListApiKeysRequest(partner="lender"), admin.ListApiKeysResponse
     )
-    assert [(made.key_id, "till 3", True)] == [(key.key_id, key.note, key.HasField("revoked_at")) for key in listed.keys]
+    assert [("id-lender-key", "", False), (made.key_id, "till 3", True)] == [
+        (key.key_id, key.note, key.HasField("revoked_at")) for key in listed.keys
+    ]
     assert made.key not in str(listed)
     callers.look()
     with pytest.raises(Exception, match="a valid API key"):
-        callers.callers().admit([("authorization", f"Bearer {made.key}")], "partner")
+        callers.callers().admit([("authorization", f"Bearer {made.key}")], PARTNER)
+
+
+async def test_a_key_is_of_a_role_and_good_for_some_lists(bench: Bench, registry: SqlRegistry) -> None:
+    request = admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["court"])
+    made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
+    listed = await call(
+        bench, "AdminService/ListApiKeys", admin.ListApiKeysRequest(partner="rosa"), admin.ListApiKeysResponse, "auditor-key"
+    )
+    assert [(made.key_id, "rosa", "reviewer", ["court"])] == [
+        (key.key_id, key.partner, key.role, list(key.lists)) for key in listed.keys
+    ]
+    callers = RegistryKnowledge(registry)
+    callers.look()
+    reviewers = roles_of("portcullis.v1.RedressService/Resolve")
+    assert Role.REVIEWER == callers.callers().admit([("authorization", f"Bearer {made.key}")], reviewers).role
+
+
+async def test_no_key_is_made_for_a_subject_or_for_a_list_that_is_not_there(bench: Bench) -> None:
+    for field, request in (
+        ("role", admin.CreateApiKeyRequest(partner="rosa", role="subject")),
+        ("lists", admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["moon"])),
+        ("lists", admin.CreateApiKeyRequest(partner="lender", lists=["court"])),
+    ):
+        code, _, fields, _ = await refusal(
+            bench.call("AdminService/CreateApiKey", request.SerializeToString(), key="operator-key")
+        )
+        assert (grpc.StatusCode.INVALID_ARGUMENT, [field]) == (code, fields)
+
+
+async def test_a_key_that_is_limited_to_lists_makes_and_ends_no_keys_and_reads_no_decision_of_others(
+    bench: Bench, home: StaffHome
+) -> None:
+    home.give_key("court-operator-key", "olaf", Role.OPERATOR, lists=["court"])
+    await home.publish(bench)
+    ids = {"court": "1" * 32, "bikes": "2" * 32}
+    home.journal.record_decisions([a_record(each, reasons=(a_reason(list=name),)) for name, each in ids.items()])
+    for method, request in (
+        ("CreateApiKey", admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["court"])),
+        ("RevokeApiKey", admin.RevokeApiKeyRequest(key_id="id-auditor-key")),
+        ("GetDecision", admin.GetDecisionRequest(decision_id=ids["bikes"])),
+    ):
+        code, reason, _, _ = await refusal(
+            bench.call(f"AdminService/{method}", request.SerializeToString(), key="court-operator-key")
+        )
+        assert (grpc.StatusCode.PERMISSION_DENIED, "OUTSIDE_SCOPE") == (code, reason), method
+    own = admin.GetDecisionRequest(decision_id=ids["court"])
+    for key in ("court-operator-key", "reviewer-key", "auditor-key"):
+        given = await call(bench, "AdminService/GetDecision", own, admin.GetDecisionResponse, key)
+        assert ids["court"] == given.decision_id
 
 
 async def test_a_decision_that_is_not_there_is_not_found(bench: Bench) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from portcullis.adapters.memory.registry import MemoryRegistry
@@ -116,8 +117,9 @@ def test_an_entry_is_given_out_without_its_subject(registry: RegistryStore) -> N
     assert stored == registry.entry("court", "k1")
     assert (stored.version, stored.status) == (1, EntryStatus.IN_FORCE)
     for field in stored.__struct_fields__:
-        if field not in {"entry_id", "version", "status"}:
+        if field not in {"entry_id", "version", "status", "effective_until", "decide_by", "pending"}:
             assert getattr(entry, field) == getattr(stored, field), field
+    assert (entry.until, 0, False) == (stored.effective_until, stored.decide_by, stored.pending)
 
 
 def test_the_same_entry_again_changes_nothing(stocked: RegistryStore) -> None:
@@ -295,13 +297,24 @@ def test_a_full_import_withdraws_what_it_does_not_name_from_its_own_list(stocked
     assert stocked.count_in_force("court") == 1
 
 
-def test_a_withdrawn_entry_that_is_imported_again_counts_as_added(stocked: RegistryStore, run_import: Import) -> None:
+def test_an_entry_that_an_import_left_out_and_brings_again_counts_as_added(
+    stocked: RegistryStore, run_import: Import
+) -> None:
     number = stocked.entry("court", "k1").entry_id
-    stocked.withdraw_entry("court", "k1", reason="performed", actor="ann")
+    run_import(an_entry("k2", document(2)), full=True)
     counts = run_import(an_entry("k1", document(1)), an_entry("k2", document(2)), full=True)
     assert ImportCounts(added=1, unchanged=1) == counts
-    assert number == stocked.entry("court", "k1").entry_id
+    assert (number, 3) == (stocked.entry("court", "k1").entry_id, stocked.entry("court", "k1").version)
     assert stocked.count_in_force("court") == 2
+
+
+def test_an_entry_that_a_person_has_withdrawn_is_left_alone_by_imports(stocked: RegistryStore, run_import: Import) -> None:
+    before = stocked.withdraw_entry("court", "k1", reason="performed", actor="ann")
+    head = stocked.head()
+    for full in (False, True):
+        counts = run_import(an_entry("k1", document(9)), an_entry("k2", document(2)), full=full)
+        assert ImportCounts(unchanged=1, superseded=1) == counts
+    assert (before, head) == (stocked.entry("court", "k1"), stocked.head())
 
 
 def test_an_empty_full_import_withdraws_the_list(stocked: RegistryStore, run_import: Import) -> None:
@@ -349,9 +362,8 @@ def test_others_write_while_an_import_is_being_staged(stocked: RegistryStore) ->
         stocked.withdraw_entry("court", "k1", reason="performed", actor="bob")
         session.stage([an_entry("k3", document(4))])
         counts = session.commit(full=False).counts
-    assert ImportCounts(added=2, amended=1) == counts
+    assert ImportCounts(added=1, amended=1, superseded=1) == counts
     assert expected_index(
-        an_entry("k1", document(1)),
         an_entry("k2", document(2)),
         an_entry("k3", document(4)),
         an_entry("k1", document(3), list="carrier"),
@@ -452,6 +464,12 @@ def test_keys_are_given_in_the_order_of_their_making(registry: RegistryStore) ->
     assert ["zz", "aa", "mm"] == [key.key_id for key in registry.keys(None)]
     assert [a_key("zz"), a_key("mm")] == list(registry.keys("lending"))
     assert registry.head() == 3
+
+
+def test_a_key_tells_which_lists_it_is_good_for(registry: RegistryStore) -> None:
+    narrow = msgspec.structs.replace(a_key("k1", "ann"), role="authority-editor", lists=("court", "carrier"))
+    registry.add_key(narrow, "digest", actor="root")
+    assert [narrow] == list(registry.keys(None))
 
 
 def test_a_revoked_key_is_no_credential_and_stays_to_be_seen(registry: RegistryStore) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from portcullis.adapters.chunks import CHUNK_BYTES, in_chunks
-from portcullis.adapters.redis.store import LEASE_KEY, TARGET_KEY, RedisSnapshotStore
+from portcullis.adapters.memory.store import MemorySnapshotStore
+from portcullis.adapters.redis.store import ACKNOWLEDGED_KEY, LEASE_KEY, TARGET_KEY, RedisSnapshotStore
 from portcullis.domain.errors import LeaseLost, SnapshotInvalid, StoreUnavailable
-from portcullis.ports import SnapshotStore
+from portcullis.ports import ACKNOWLEDGED_KEPT_S, Acknowledgement, SnapshotStore
 from tests.support.valkey import running_valkey
 
 PIECES = [b"a" * CHUNK_BYTES, b"b" * 1000, b"", b"c" * (2 * CHUNK_BYTES), b"d"]
@@ -247,6 +248,40 @@ def test_a_store_closes_twice(store):
     store.close()
 
 
+# --- what followers say they serve --------------------------------------------------------------------------------------
+
+
+def test_nobody_has_said_anything_before_the_first(store):
+    assert [] == store.acknowledged()
+
+
+def test_what_each_host_said_last_is_given_in_the_order_of_their_names(store):
+    store.acknowledge(Acknowledgement("gateway-2", 7, 41, 1_800_000_000.25))
+    store.acknowledge(Acknowledgement("gateway-1", 7, 41, 1_800_000_001.0))
+    store.acknowledge(Acknowledgement("gateway-2", 8, 43, 1_800_000_002.5))
+    expected = [
+        Acknowledgement("gateway-1", 7, 41, 1_800_000_001.0),
+        Acknowledgement("gateway-2", 8, 43, 1_800_000_002.5),
+    ]
+    assert expected == store.acknowledged()
+
+
+def test_what_hosts_say_is_no_published_file(store):
+    store.acknowledge(Acknowledgement("gateway-1", 7, 41, 1_800_000_000.0))
+    assert 0 == store.collect([], [])
+    assert ["gateway-1"] == [each.host for each in store.acknowledged()]
+
+
+def test_a_host_that_is_silent_for_a_day_is_forgotten_in_memory():
+    now = [0.0]
+    store = MemorySnapshotStore(monotonic=lambda: now[0])
+    store.acknowledge(Acknowledgement("gateway-1", 7, 41, 1.0))
+    now[0] = 1.0
+    store.acknowledge(Acknowledgement("gateway-2", 7, 41, 1.0))
+    now[0] = ACKNOWLEDGED_KEPT_S
+    assert ["gateway-2"] == [each.host for each in store.acknowledged()]
+
+
 # --- what only a store on a server can do -------------------------------------------------------------------------------
 
 
@@ -392,6 +427,22 @@ def test_a_lease_is_taken_on_a_server_that_knows_none_of_our_scripts(valkey, oth
     assert other.lease("two", 60.0)
 
 
+def test_a_host_that_is_silent_for_a_day_by_the_servers_clock_is_forgotten_and_so_is_what_is_no_acknowledgement(
+    valkey, other
+):
+    with valkey.client() as client:
+        now = client.time()[0]
+        said = {
+            "lately": f"7 41 1.0 {now - int(ACKNOWLEDGED_KEPT_S) + 60}",
+            "long-ago": f"7 41 1.0 {now - int(ACKNOWLEDGED_KEPT_S)}",
+            "odd": f"seven 41 1.0 {now}",
+            "none": "",
+        }
+        client.hset(ACKNOWLEDGED_KEY, mapping=said)
+        assert [Acknowledgement("lately", 7, 41, 1.0)] == other.acknowledged()
+        assert {b"lately", b"odd"} == set(client.hkeys(ACKNOWLEDGED_KEY))
+
+
 def test_a_server_that_is_away_is_unavailable_and_waits_go_their_time():
     with running_valkey() as server:
         store = RedisSnapshotStore(server.url)
@@ -411,6 +462,8 @@ def test_a_server_that_is_away_is_unavailable_and_waits_go_their_time():
             lambda: store.collect([], []),
             lambda: store.lease("one", 1.0),
             lambda: store.release("one"),
+            lambda: store.acknowledge(Acknowledgement("gateway-1", 7, 41, 1.0)),
+            store.acknowledged,
         ):
             with pytest.raises(StoreUnavailable):
                 use()

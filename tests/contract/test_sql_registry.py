@@ -19,6 +19,7 @@ import msgspec
 import pytest
 from sqlalchemy import event, func, inspect, select, text
 
+from portcullis.adapters.key_wrapping import KeyFileWrapper
 from portcullis.adapters.sql.engines import open_engine
 from portcullis.adapters.sql.migrating import REVISIONS, migrate_journal, migrate_registry, version_table
 from portcullis.adapters.sql.registry import SqlRegistry
@@ -31,11 +32,12 @@ from portcullis.adapters.sql.schema import (
     imports,
     registry_metadata,
 )
-from portcullis.adapters.sql.sealing import Identity, Sealer
+from portcullis.adapters.sql.sealing import Sealer
+from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import ImportNotHeld, NotFound, RegistryUnavailable, SetupFault
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.policies import Policy
-from portcullis.ports import ImportCounts, ImportOutcome, Look
+from portcullis.ports import EntryQuery, ImportCounts, ImportOutcome, KnownIdentity, Look
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
 from tests.support.policies import NOW, a_list
@@ -174,6 +176,8 @@ def test_neither_identifiers_nor_names_stand_in_the_database_in_clear(registry: 
     with registry.begin_import("court", actor="ann") as session:
         session.stage([an_entry("k2", *canaries, names=("Canary Nobody",))])
         session.commit(full=True)
+    waiting = an_entry("k2", *canaries, names=("Canary Waiting",), purpose="other")
+    assert registry.put(waiting, note=StepNote(actor="ann"), four_eyes=True).pending
     registry.apply_policy(HOLDING, actor="ann")
     changed = an_entry("k2", *canaries, names=("Canary Other",))
     assert import_rows(registry, [msgspec.structs.replace(changed, until=NOW)]).held
@@ -191,8 +195,8 @@ def test_the_subject_is_kept_under_the_seal_of_its_entry(registry: SqlRegistry) 
     entry = an_entry("k1", document(1), names=("Nobody Atall", "N. Atall"))
     registry.put_entry(entry, actor="ann")
     ((sealed,),) = rows(registry, select(entries.c.sealed))
-    opened = Sealer(SEAL_KEY).open(sealed, list_name="court", key="k1")
-    assert Identity(entry.identifiers, entry.names) == opened
+    opened = Sealer(KeyFileWrapper(SEAL_KEY)).open(sealed, list_name="court", key="k1")
+    assert KnownIdentity(identifiers=entry.identifiers, names=entry.names) == opened
 
 
 # --- history ------------------------------------------------------------
@@ -201,23 +205,28 @@ def test_the_subject_is_kept_under_the_seal_of_its_entry(registry: SqlRegistry) 
 def test_every_version_is_kept_with_the_change_that_made_it(registry: SqlRegistry) -> None:
     registry.put_entry(an_entry("k1", case_reference="first"), actor="ann")
     registry.put_entry(an_entry("k1", case_reference="second"), actor="bob")
-    registry.withdraw_entry("court", "k1", reason="performed", actor="carol")
     _import_one(registry)
     with registry.begin_import("court", actor="dan") as session:
         session.stage([an_entry("k1", case_reference="third")])
         session.commit(full=False)
+    registry.withdraw_entry("court", "k1", reason="performed", actor="carol")
     columns = ("version", "case_reference", "status", "seq")
     present = rows(registry, select(*(entries.c[name] for name in columns)).where(entries.c.key == "k1"))
     past = rows(registry, select(*(entry_versions.c[name] for name in columns)).order_by(entry_versions.c.version))
-    assert [(4, "third", "in-force", 5)] == present
-    assert [(1, "first", "in-force", 1), (2, "second", "in-force", 2), (3, "second", "withdrawn", 3)] == past
+    assert [(5, "third", "withdrawn", 5)] == present
+    assert [
+        (1, "first", "in-force", 1),
+        (2, "second", "in-force", 2),
+        (3, "second", "withdrawn", 3),
+        (4, "third", "in-force", 4),
+    ] == past
     log = rows(registry, select(change_log).order_by(change_log.c.seq))
     assert [
-        (1, NOW, "ann", "put", "court/k1", ""),
-        (2, NOW, "bob", "put", "court/k1", ""),
-        (3, NOW, "carol", "withdraw", "court/k1", "performed"),
-        (4, NOW, "ann", "import", "court", ""),
-        (5, NOW, "dan", "import", "court", ""),
+        (1, NOW, "ann", "put", "court/k1", "", "", ""),
+        (2, NOW, "bob", "put", "court/k1", "", "", ""),
+        (3, NOW, "ann", "import", "court", "", "", ""),
+        (4, NOW, "dan", "import", "court", "", "", ""),
+        (5, NOW, "carol", "withdraw", "court/k1", "performed", "", ""),
     ] == log
 
 
@@ -377,6 +386,15 @@ def test_a_database_that_is_gone_is_unavailable_for_every_method() -> None:
             registry.held_imports,
             lambda: registry.approve_import(1, actor="ann", purpose=""),
             lambda: registry.reject_import(1, actor="ann", purpose=""),
+            lambda: registry.put(an_entry(), note=StepNote(actor="ann"), four_eyes=True),
+            lambda: registry.step("court", "k1", Step.STAY, note=StepNote(actor="ann")),
+            registry.proposals,
+            lambda: registry.history("court", "k1"),
+            lambda: registry.identity("court", "k1"),
+            lambda: registry.matching(Step.RELEASE, EntryQuery(list="court"), actor="ann"),
+            lambda: registry.bulk(Step.RELEASE, EntryQuery(list="court"), digest="", note=StepNote(actor="ann")),
+            lambda: registry.switch_list("court", suspend=True, note=StepNote(actor="ann")),
+            lambda: registry.list_switch("court"),
         ):
             with pytest.raises(RegistryUnavailable):
                 use()

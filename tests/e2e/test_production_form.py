@@ -1,5 +1,6 @@
 """One Valkey, and the publisher, the follower, the registry and two gateways as plain processes, as in production."""
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from http import HTTPStatus
 import grpc
 import pytest
 
+from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.client import Client, ClientError, Identifier
 from portcullis.demo.people import resident_id
 from portcullis.mains.keys import ensure_keys
@@ -133,6 +135,15 @@ def test_each_part_serves_its_own_metrics_and_health(production):
     for name, sample in telling.items():
         status, text = fetch(production.parts[name].http, "/metrics")
         assert (HTTPStatus.OK, True) == (status, sample in text), name
+
+
+def test_the_follower_says_in_the_store_what_its_host_serves(production):
+    store = RedisSnapshotStore(production.valkey.url)
+    said = wait_for(store.acknowledged, what="the follower having said what it serves")
+    store.close()
+    assert [socket.gethostname()] == [each.host for each in said]
+    assert said[0].version >= 1
+    assert said[0].registry_seq >= 1
 
 
 def test_the_doctor_of_the_host_finds_nothing_to_mend(production):

@@ -43,5 +43,6 @@ def a_record(decision_id: str = "d1", **changes: Any) -> DecisionRecord:
         "tokens": ("00" * 16, "01" * 16),
         "attributes": {"amount": 12.5, "stars": 4, "train": "G101", "express": True},
         "reasons": (a_reason(),),
+        "cleared": (4, 2**31),
     }
     return DecisionRecord(decision_id=decision_id, **(values | changes))

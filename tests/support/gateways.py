@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -30,10 +30,11 @@ from portcullis.domain.records import Record, encode_body
 from portcullis.domain.segments import Change
 from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
+from portcullis.gateway.front import Handlers
 from portcullis.gateway.operators import OperatorDesks, operator_services
 from portcullis.gateway.server import Gateway
 from portcullis.metrics import CheckTally
-from portcullis.ports import Clock, DecisionRecord, ReplicaWriter
+from portcullis.ports import Clock, DecisionRecord, Journal, ReplicaWriter
 from tests.support.policies import published_lists
 
 TOKEN_KEY = b"a key of tests, and of tests alone"
@@ -127,10 +128,14 @@ async def running_gateway(
     operators: OperatorDesks | None = None,
     clock: Clock | None = None,
     spool: Any = None,
+    *,
+    journal: Journal | None = None,
+    also: Callable[[Gateway], Mapping[str, Handlers]] | None = None,
 ) -> AsyncIterator[Bench]:
     """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet.
 
-    It answers operators where it is given their desks, with an empty journal; ``spool`` stands in for the scripted one.
+    It answers operators where it is given their desks, with an empty journal unless another is given; ``spool`` stands in
+    for the scripted one, and ``also`` gives what it serves besides.
     """
     clock = clock or SystemClock()
     writer = MemoryReplicaWriter(clock)
@@ -146,10 +151,16 @@ async def running_gateway(
         tally=CheckTally(CollectorRegistry()),
     )
     if operators is not None:
-        journal = MemoryJournal(clock=clock)
         gateway.services |= operator_services(
-            operators, held=gateway.held, journal=journal, front=gateway.front, transport=transport
+            operators,
+            held=gateway.held,
+            journal=journal or MemoryJournal(clock=clock),
+            front=gateway.front,
+            transport=transport,
+            clock=clock,
         )
+    if also is not None:
+        gateway.services |= also(gateway)
     async with gateway.running() as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         bench = Bench(gateway, writer, scripted, channel, port)
         bench.credentials += [credential("lender-key", "lender"), credential("operator-key", "olga", "operator")]

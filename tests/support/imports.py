@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from portcullis.adapters.memory.registry import MemoryRegistry
+from portcullis.domain.entries import EntryDraft, GivenIdentifier
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.policies import Policy, RestrictedList
 from portcullis.domain.tokens import Tokeniser
 from portcullis.registry.imports import Importer
 from portcullis.registry.readers.rows import Row
 from portcullis.registry.readers.sources import Meter, Source
+from tests.support.people import passport
 from tests.support.policies import NOW, YEAR_S, a_list
 
 TOKENISER = Tokeniser(bytes(range(32)))
@@ -62,6 +64,20 @@ def line(number: int, identifier: Identifier, **changes: Any) -> str:
         "until": "2027-05-01",
     } | changes
     return json.dumps({name: value for name, value in values.items() if value is not None}) + "\n"
+
+
+def a_draft(number: int = 1, **changes: Any) -> EntryDraft:
+    """One good row of the court's list as an authority writes it: passport ``number`` under key ``k{number}``."""
+    holds = passport(number)
+    values: dict[str, Any] = {
+        "key": f"k{number}",
+        "subject_type": "person",
+        "identifiers": (GivenIdentifier(holds.kind, holds.value, holds.country),),
+        "case_reference": f"(2090) Demo {number}",
+        "valid_from": BEGINS,
+        "until": ENDS,
+    }
+    return EntryDraft(**(values | changes))
 
 
 def registry(*lists: RestrictedList) -> MemoryRegistry:

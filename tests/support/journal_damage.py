@@ -14,7 +14,7 @@ from typing import Any
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "log": (("sequence",), ("leaf_hash", "entry")),
     "log_tiles": (("level", "number"), ("hash",)),
-    "log_head": ((), ("origin", "seal_check", "size", "frontier")),
+    "log_head": ((), ("origin", "seal_check", "size", "frontier", "erased")),
     "decisions": (
         ("sequence",),
         ("decision_id", "partner", "action", "purpose", "outcome", "decided_at", "dry_run", "degraded", "key_id"),

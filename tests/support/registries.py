@@ -9,7 +9,7 @@ from pathlib import Path
 from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.domain.entries import Entry
-from portcullis.ports import Clock, ImportOutcome, RegistryStore
+from portcullis.ports import Clock, EntryStore, ImportOutcome, RegistryStore
 from tests.support.databases import PostgresServer, migrated_database
 from tests.support.registry_entries import SEAL_KEY, TOKENISER
 
@@ -17,7 +17,7 @@ ADAPTERS = ("memory", "sqlite", "postgresql")
 
 
 @contextmanager
-def opened_registry(kind: str, folder: Path, clock: Clock, server: Callable[[], PostgresServer]) -> Iterator[RegistryStore]:
+def opened_registry(kind: str, folder: Path, clock: Clock, server: Callable[[], PostgresServer]) -> Iterator[EntryStore]:
     """Open an empty registry of one adapter."""
     if kind == "memory":
         yield MemoryRegistry(tokeniser=TOKENISER, clock=clock)

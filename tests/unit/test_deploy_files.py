@@ -134,7 +134,7 @@ def test_a_gateway_needs_neither_database_nor_store() -> None:
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        ("registry", {TOKEN_KEY, SEAL_KEY, RECORD_KEY}),
+        ("registry", {TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY}),
         ("publisher", {TOKEN_KEY, SEAL_KEY}),
         ("follower", set()),
         ("shipper", {RECORD_KEY}),
@@ -221,7 +221,7 @@ def test_the_keys_made_are_keys(secrets: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "urls"),
     [
-        ("registry", {"registry_url", "journal_url"}),
+        ("registry", {"registry_url", "journal_url", "redis_url"}),
         ("publisher", {"registry_url", "redis_url"}),
         ("follower", {"redis_url"}),
         ("shipper", {"journal_url"}),

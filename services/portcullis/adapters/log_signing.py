@@ -1,4 +1,4 @@
-"""The key that the journal's checkpoints are signed with, and the checkpoint that it signed last.
+"""The key that the journal's checkpoints and release certificates are signed with, and the checkpoint that it signed last.
 
 ``journal.key`` is an Ed25519 seed of 32 random bytes in hexadecimal, with the other key files of the home. Beside it,
 ``journal.checkpoint`` is the last note signed, on the disk before anybody is given it: whoever changes the journal's
@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from portcullis.adapters.durable_files import write_durably
+from portcullis.domain.certificates import ReleaseCertificate, sign_certificate
 from portcullis.domain.checkpoints import Checkpoint, VerifierKey, sign_checkpoint, verifier_key
 
 MEMORY = "journal.checkpoint"
@@ -32,7 +33,7 @@ def remembered(folder: Path) -> str | None:
 
 
 class LogSigner:
-    """Signs checkpoints, in one process at a time.
+    """Signs checkpoints, in one process at a time, and certificates, in any.
 
     Args:
         seed: the 32 bytes of the key file.
@@ -50,6 +51,14 @@ class LogSigner:
     def sign(self, checkpoint: Checkpoint) -> str:
         """Give the signed note of a checkpoint."""
         return sign_checkpoint(checkpoint, self._key)
+
+    def certify(self, certificate: ReleaseCertificate) -> str:
+        """Give the signed note of a release certificate.
+
+        Raises:
+            ValueError: it can't be written as one.
+        """
+        return sign_certificate(certificate, self._key)
 
     def last(self) -> str | None:
         """Give the note that was remembered last; None where none was.

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from portcullis.domain.errors import SetupFault
 
 BOX_KEY_BYTES: Final = 32
+NONCE_BYTES: Final = 12
 
 _FORMAT: Final = b"\x01"
-_NONCE_BYTES: Final = 12
 
 
 class SealedBox:
@@ -27,6 +27,8 @@ class SealedBox:
     Raises:
         SetupFault: the key has another length.
     """
+
+    __slots__ = ("_cipher", "_draw")
 
     def __init__(self, key: bytes, *, draw: Callable[[int], bytes] = os.urandom) -> None:
         if len(key) != BOX_KEY_BYTES:
@@ -38,7 +40,10 @@ class SealedBox:
 
     def seal(self, text: bytes, bound_to: bytes) -> bytes:
         """Seal bytes for the thing that ``bound_to`` names."""
-        nonce = self._draw(_NONCE_BYTES)
+        return self.seal_with(self._draw(NONCE_BYTES), text, bound_to)
+
+    def seal_with(self, nonce: bytes, text: bytes, bound_to: bytes) -> bytes:
+        """Seal bytes with a nonce of 12 bytes, drawn for this alone by a caller that draws those of many at once."""
         return _FORMAT + nonce + self._cipher.encrypt(nonce, text, bound_to)
 
     def open(self, blob: bytes, bound_to: bytes) -> bytes:
@@ -47,7 +52,7 @@ class SealedBox:
         Raises:
             ValueError: it was sealed under another key, for another thing, or is damaged.
         """
-        start = len(_FORMAT) + _NONCE_BYTES
+        start = len(_FORMAT) + NONCE_BYTES
         # The format is no part of what is sealed, so it is looked at by itself.
         if len(blob) < start or not blob.startswith(_FORMAT):
             raise ValueError("no sealed blob")

@@ -9,7 +9,7 @@ from portcullis.cli.output import colour_of, print_fields, print_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from portcullis.client import CallerAnswer, Decision, Reason, Snapshot
+    from portcullis.client import CallerAnswer, Decision, Notice, Reason, Snapshot
 
 
 def show_decision(decision: Decision, action: str, took_ms: float, *, dry_run: bool) -> None:
@@ -50,6 +50,15 @@ def _show_reasons(reasons: Iterable[Reason]) -> None:
             ),
             indent=4,
         )
+        if reason.notice:
+            _show_notice(reason.notice)
+
+
+def _show_notice(notice: Notice) -> None:
+    print_line()
+    print_line("    ", (f"to be told to the customer ({notice.locale}):", "dim"))
+    for line in notice.text.splitlines():
+        print_line("      " if line else "", line)
 
 
 def _show_origin(snapshot: Snapshot, decision_id: str, took_ms: float) -> None:

@@ -8,12 +8,17 @@ from collections.abc import Callable, Sequence
 import typer
 
 from portcullis.cli import (
+    aftermath,
+    bulk,
+    cases,
     checking,
     doctor,
+    entries,
     importing,
     inspecting,
     journals,
     keys,
+    lists,
     policies,
     reporting,
     signing,
@@ -21,10 +26,13 @@ from portcullis.cli import (
     stack,
     statistics,
     streams,
+    subjects,
     watching,
 )
 from portcullis.cli.faults import guarded
 from portcullis.cli.wiring import Wiring
+
+entries.app.add_typer(bulk.app, name="bulk")
 
 WIDTH = 100
 """The columns that help is written in, whatever the terminal: what the reference shows is what one sees."""
@@ -38,6 +46,15 @@ _COMMANDS: dict[str, Callable[..., object] | typer.Typer] = {
     "policy": policies.app,
     "partner": keys.app,
     "keys": signing.app,
+    "entry": entries.app,
+    "list": lists.app,
+    "case": cases.app,
+    "subject": subjects.app,
+    "redress": subjects.redress_app,
+    "settlement": aftermath.settlement_app,
+    "impact": aftermath.impact,
+    "certificate": aftermath.certificate_app,
+    "retention": aftermath.retention_app,
     "check": checking.check,
     "caller": checking.caller,
     "report": reporting.report,

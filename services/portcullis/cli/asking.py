@@ -117,25 +117,36 @@ def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: 
         typer.BadParameter: the key can't be a key.
         ClientError: there is no answer.
     """
-    from portcullis.client import ClientError, Unavailable  # noqa: PLC0415 - gRPC would slow `--help` down
-
     try:
         opened = wiring.client(target, key, timeout_s)
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--key") from None
+    with opened, asked(target, as_json=as_json, advice=advice):
+        yield opened
+
+
+@contextmanager
+def asked(target: str, *, as_json: bool, advice: str = "") -> Iterator[None]:
+    """Tell of an error answer in the words of a command; with ``as_json`` it is printed as JSON, too.
+
+    Raises:
+        typer.BadParameter: an argument can't be sent.
+        ClientError: there is no answer.
+    """
+    from portcullis.client import ClientError, Unavailable  # noqa: PLC0415 - gRPC would slow `--help` down
+
     nobody = f"no gateway answers at {target}" + (f"; {advice}" if advice else "")
-    with opened:
-        try:
-            yield opened
-        except ClientError as fault:
-            # Without a reason nobody of Portcullis has answered, and gRPC's own words are for its developers.
-            silent = isinstance(fault, Unavailable) and not fault.reason
-            told = Unavailable(nobody, status=fault.status) if silent else fault
-            if as_json:
-                print_json({"error": _document(told)})
-            raise told from fault
-        except UnicodeEncodeError:
-            raise typer.BadParameter("an argument is no UTF-8 text; write it in UTF-8") from None
+    try:
+        yield
+    except ClientError as fault:
+        # Without a reason nobody of Portcullis has answered, and gRPC's own words are for its developers.
+        silent = isinstance(fault, Unavailable) and not fault.reason
+        told = Unavailable(nobody, status=fault.status) if silent else fault
+        if as_json:
+            print_json({"error": _document(told)})
+        raise told from fault
+    except UnicodeEncodeError:
+        raise typer.BadParameter("an argument is no UTF-8 text; write it in UTF-8") from None
 
 
 def _document(fault: ClientError) -> dict[str, object]:
@@ -186,6 +197,35 @@ def _demonstration_key(file: Path, partner: str | None, purpose: str) -> str:
     from portcullis.domain.errors import SetupFault  # noqa: PLC0415 - only a check without a key needs it
 
     name = partner or DEMONSTRATION_PARTNERS.get(purpose, purpose)
+    key = _stored_keys(file).get(name)
+    if not isinstance(key, str) and partner is None and purpose not in DEMONSTRATION_PARTNERS:
+        raise SetupFault(
+            f"--purpose: no demonstration key fits it; the purposes with one are {', '.join(DEMONSTRATION_PARTNERS)}. "
+            "Mend it, name a partner with --as, or set PORTCULLIS_API_KEY"
+        )
+    if not isinstance(key, str):
+        raise SetupFault(f"{file} has no key of {name}; name one of its partners with --as, or set PORTCULLIS_API_KEY")
+    return key
+
+
+def stored_key(file: Path, name: str) -> str:
+    """Give somebody's demonstration key out of a file of a home.
+
+    Raises:
+        SetupFault: there is none.
+    """
+    from portcullis.domain.errors import SetupFault  # noqa: PLC0415 - as above
+
+    keys = _stored_keys(file)
+    key = keys.get(name)
+    if not isinstance(key, str):
+        raise SetupFault(f"{file} has no key of {name}; it has {', '.join(sorted(keys))}. Or set PORTCULLIS_API_KEY")
+    return key
+
+
+def _stored_keys(file: Path) -> dict[str, object]:
+    from portcullis.domain.errors import SetupFault  # noqa: PLC0415 - as above
+
     try:
         keys = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -195,12 +235,4 @@ def _demonstration_key(file: Path, partner: str | None, purpose: str) -> str:
         ) from None
     except ValueError:
         raise SetupFault(f"{file} is no JSON; remove it, and set PORTCULLIS_API_KEY") from None
-    key = keys.get(name) if isinstance(keys, dict) else None
-    if not isinstance(key, str) and partner is None and purpose not in DEMONSTRATION_PARTNERS:
-        raise SetupFault(
-            f"--purpose: no demonstration key fits it; the purposes with one are {', '.join(DEMONSTRATION_PARTNERS)}. "
-            "Mend it, name a partner with --as, or set PORTCULLIS_API_KEY"
-        )
-    if not isinstance(key, str):
-        raise SetupFault(f"{file} has no key of {name}; name one of its partners with --as, or set PORTCULLIS_API_KEY")
-    return key
+    return keys if isinstance(keys, dict) else {}

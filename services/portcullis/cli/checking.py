@@ -46,6 +46,18 @@ def check(
         str, typer.Option("--at-least-snapshot", metavar="VERSION", help="The lowest snapshot version that may answer.")
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask what the answer would be; don't act on it.")] = False,
+    redress_number: Annotated[
+        str,
+        typer.Option(
+            "--redress-number",
+            metavar="NUMBER",
+            help="What the customer was given because they are mistaken for a listed subject, such as "
+            "PCR-XXXX-XXXX-XXXX-XXXX; it counts beside a document of their own.",
+        ),
+    ] = "",
+    locale: Annotated[
+        str, typer.Option("--locale", metavar="LANGUAGE", help="The language of a refusal's notice, such as en or zh-CN.")
+    ] = "",
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit 0 for ALLOW, 10 for RESTRICT, 11 for REVIEW; else any answer is 0.")
     ] = False,
@@ -71,6 +83,8 @@ def check(
             partner_reference=reference,
             at_least_snapshot=at_least,
             dry_run=dry_run,
+            redress_number=redress_number,
+            locale=locale,
         )
         took_ms = (wiring.clock.monotonic() - started) * 1000
     if as_json:

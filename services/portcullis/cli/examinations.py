@@ -33,7 +33,7 @@ KEY_FILES = {
     "journal.key": "the exchange",
 }
 """The key files, and the parts that need one where not every host does."""
-SECRET_FILES = ("demo-keys.json", "operator-key")
+SECRET_FILES = ("demo-keys.json", "demo-people-keys.json", "operator-key")
 _STORE_MEND = "see that this host's trusted root is the publisher's; `portcullis snapshot verify` says what is wrong"
 _STORE_MENDS = {
     Refusal.STORE_EMPTY: "start the publisher (`portcullis serve publisher`), or `portcullis publish` once",

@@ -104,6 +104,7 @@ def _show_record(sequence: int, record: DecisionRecord) -> None:
             ("attributes", ", ".join(f"{name}={value}" for name, value in record.attributes.items())),
             ("snapshot", str(record.snapshot_version)),
             ("in shadow", record.shadow_outcome),
+            ("cleared", f"entry {', '.join(map(str, record.cleared))}, by a redress number" if record.cleared else ""),
             ("degraded", "a list was out of date" if record.degraded else ""),
             ("dry run", "nothing was refused" if record.dry_run else ""),
         )

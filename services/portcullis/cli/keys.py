@@ -1,4 +1,4 @@
-"""``portcullis partner key``: the API keys of partners and operators."""
+"""``portcullis partner key``: the API keys of partners, and of the people who keep lists and look into disputes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from portcullis.ports import ApiKey
 
 app = typer.Typer(help="Partners and their API keys.", no_args_is_help=True, rich_markup_mode=None)
-key_app = typer.Typer(help="API keys of partners and operators.", no_args_is_help=True, rich_markup_mode=None)
+key_app = typer.Typer(help="API keys of partners and people.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(key_app, name="key")
 
 
@@ -24,16 +24,27 @@ class Role(StrEnum):
 
     PARTNER = "partner"
     OPERATOR = "operator"
+    AUTHORITY_EDITOR = "authority-editor"
+    AUTHORITY_APPROVER = "authority-approver"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
 
 
 @key_app.command("new")
 def new_key(
     ctx: typer.Context,
     *,
-    holder: Annotated[
-        str, typer.Argument(metavar="PARTNER", help="A partner of the policy in force, or an operator's name.")
-    ],
+    holder: Annotated[str, typer.Argument(metavar="NAME", help="A partner of the policy in force, or a person's name.")],
     role: Annotated[Role, typer.Option("--role", help="What the key is for.")] = Role.PARTNER,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--list",
+            metavar="LIST",
+            help="Good for this list alone, again for more; not for a partner. Without it, for every list.",
+            show_default=False,
+        ),
+    ] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is for, in your words.")] = "",
     home: options.Home = None,
     as_json: options.Json = False,
@@ -41,7 +52,9 @@ def new_key(
     """Make a key and print it. It is shown this once and kept nowhere; gateways know it with the next snapshot."""
     wiring = wiring_of(ctx)
     with wiring.registry(wiring.settings(home=home)) as registry:
-        key, secret = wiring.api_keys(registry).create(holder, role.value, note, actor=wiring.actor())
+        key, secret = wiring.api_keys(registry).create(
+            holder, role.value, note, actor=wiring.actor(), lists=tuple(lists or ())
+        )
     if as_json:
         print_json({**_document(key), "key": secret})
     else:

@@ -101,7 +101,7 @@ def _print_change(change: Change, *, as_json: bool) -> None:
         return
     print_line(
         f"{change.happened_at.strftime(_TIME)}  ",
-        (f"{change.kind.value:<11}", "bold"),
+        (f"{change.kind.value:<17}", "bold"),
         f"  {change.list}  {change.subject}  until {change.until.strftime(_TIME)}",
     )
 

@@ -15,13 +15,16 @@ import typer
 if TYPE_CHECKING:
     from portcullis.cli.progress import Progress
     from portcullis.client import Client
+    from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
     from portcullis.domain.checkpoints import VerifierKey
+    from portcullis.domain.entries import EntryDraft
     from portcullis.domain.errors import PolicyProblem
     from portcullis.domain.log_findings import LogFinding, Verified
     from portcullis.domain.policies import Policy
     from portcullis.ports import (
         ApiKeyDesk,
+        CaseCount,
         Clock,
         DecisionRecord,
         HeldImportDesk,
@@ -69,6 +72,14 @@ class Wiring(Protocol):
         """
         ...
 
+    def staff_client(self, target: str, api_key: str | None, timeout_s: float) -> StaffClient:
+        """Open the SDK's client of those who keep lists.
+
+        Raises:
+            ValueError: the key can't be a key.
+        """
+        ...
+
     def registry(self, settings: Settings) -> AbstractContextManager[RegistryStore]:
         """Open the registry, migrating it first where that is due.
 
@@ -88,6 +99,10 @@ class Wiring(Protocol):
 
     def journal(self, settings: Settings) -> AbstractContextManager[Journal]:
         """Open the journal; the errors are those of the registry's."""
+        ...
+
+    def case_counts(self, settings: Settings) -> Sequence[CaseCount]:
+        """Count the closed cases of the registry; the errors are those of `registry`."""
         ...
 
     def replay(self, settings: Settings, record: DecisionRecord) -> Replay:
@@ -116,6 +131,15 @@ class Wiring(Protocol):
         Raises:
             SetupFault: there is no such database, or no key was given and none is here.
             JournalUnavailable: the database can't be read.
+        """
+        ...
+
+    def verify_certificate(self, settings: Settings, text: str, key: str) -> dict[str, object]:
+        """Verify a release certificate; gives what it says. Without a key, the one of this home is taken.
+
+        Raises:
+            InvalidRequest: it is no certificate, or was not signed with that key.
+            SetupFault: no key was given and none is here.
         """
         ...
 
@@ -190,6 +214,14 @@ class Wiring(Protocol):
 
     def read_policy(self, directory: Path) -> tuple[Policy | None, Sequence[PolicyProblem]]:
         """Read a policy directory: the policy, or None when a problem forbids it, and every problem and warning."""
+        ...
+
+    def read_row(self, line: bytes) -> EntryDraft:
+        """Read one row of a JSON Lines file.
+
+        Raises:
+            InvalidRequest: it is none; names the field.
+        """
         ...
 
     def import_files(

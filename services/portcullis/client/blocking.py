@@ -88,6 +88,8 @@ class Client:
         partner_reference: str = "",
         at_least_snapshot: str = "",
         dry_run: bool = False,
+        redress_number: str = "",
+        locale: str = "",
         timeout_s: float | None = None,
     ) -> Decision:
         """Ask whether one customer may do one thing; the fields are those of `Question`. Blocks on the network.
@@ -95,8 +97,10 @@ class Client:
         Raises:
             ClientError: there is no decision; no kind of error means ALLOW.
         """
+        customer = tuple(identifiers)
+        reference, snapshot = partner_reference, at_least_snapshot
         question = Question(
-            tuple(identifiers), action, purpose, attributes or {}, partner_reference, at_least_snapshot, dry_run
+            customer, action, purpose, attributes or {}, reference, snapshot, dry_run, redress_number, locale
         )
         return self.ask(question, timeout_s=timeout_s)
 

@@ -16,6 +16,7 @@ from portcullis.client.values import (
     CallerAnswer,
     Decision,
     Effect,
+    Notice,
     Outcome,
     Question,
     Reason,
@@ -65,6 +66,8 @@ def request_of(question: Question) -> check_service_pb2.CheckRequest:
         partner_reference=question.partner_reference,
         at_least_snapshot=question.at_least_snapshot,
         dry_run=question.dry_run,
+        redress_number=question.redress_number,
+        locale=question.locale,
     )
 
 
@@ -113,7 +116,12 @@ def reason_of(message: types_pb2.Reason) -> Reason:
         redress_url=message.redress_url,
         message=message.message,
         subject=message.subject,
+        notice=_notice(message.notice) if message.HasField("notice") else None,
     )
+
+
+def _notice(message: types_pb2.Notice) -> Notice:
+    return Notice(locale=message.locale, text=message.text, html=message.html)
 
 
 def caller_of(response: caller_service_pb2.LookupCallerResponse) -> CallerAnswer:

@@ -73,7 +73,8 @@ class Question:
 
     ``identifiers`` are all that you hold of this one customer, 1 to 8. ``attributes`` are facts about the action, such as
     a train's number. ``at_least_snapshot`` is the lowest snapshot version that may answer. With ``dry_run`` the answer is
-    what would be; don't act on it.
+    what would be; don't act on it. ``redress_number`` is what the customer was given because they are mistaken for a listed
+    subject, and ``locale`` the language of the notice that comes with a refusal, such as zh-CN; "" for the list's first.
     """
 
     identifiers: tuple[Identifier, ...]
@@ -83,6 +84,20 @@ class Question:
     partner_reference: str = ""
     at_least_snapshot: str = ""
     dry_run: bool = False
+    redress_number: str = field(default="", repr=False)
+    locale: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the customer must be told of a refusal, in one language (``locale``, as BCP 47 writes it).
+
+    ``text`` is plain, its paragraphs parted by empty lines; ``html`` says the same as paragraphs of HTML, safe to show.
+    """
+
+    locale: str
+    text: str
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,8 @@ class Reason:
     """Why an outcome is as it is, in the words that the customer must be told.
 
     ``case_reference`` is "" and ``until`` None when a list was out of date and its declared fail mode applied. ``subject``
-    names the entry for you alone, as a change on its list does; "" likewise.
+    names the entry for you alone, as a change on its list does; "" likewise. ``notice`` is there for a RESTRICT: give it to
+    the customer.
     """
 
     list: str
@@ -103,6 +119,7 @@ class Reason:
     redress_url: str
     message: str
     subject: str = field(default="", repr=False)
+    notice: Notice | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class ChangeKind(StrEnum):
     RELEASED = "RELEASED"
     WITHDRAWN = "WITHDRAWN"
     EXPIRED = "EXPIRED"
+    REINSTATED = "REINSTATED"
+    RELEASED_IN_ERROR = "RELEASED_IN_ERROR"
 
 
 class Standing(Enum):
@@ -31,7 +33,9 @@ class Standing(Enum):
     ABSENT = auto()
     IN_FORCE = auto()
     STAYED = auto()
+    RELEASED = auto()
     WITHDRAWN = auto()
+    IN_ERROR = auto()
     ENDED = auto()
 
 
@@ -41,20 +45,27 @@ _BINDING = (Standing.IN_FORCE, Standing.STAYED)
 def kind_of(before: Standing, after: Standing) -> ChangeKind | None:
     """Say what one version of an entry after another is to a partner; None where nothing changes for anybody.
 
-    An entry that was withdrawn or has ended, and is in force again, is as good as new. What becomes of one that binds nobody
-    any more, such as the withdrawal of one that has ended, or of one that had ended before it was ever told, is not told.
+    An entry that was released or withdrawn, or has ended, and is in force again, is as good as new. What becomes of one that
+    binds nobody any more, such as the withdrawal of one that has ended, or of one that had ended before it was ever told, is
+    not told; but that it should never have been there is, to whomever it was ever told.
     """
+    if after is Standing.IN_ERROR:
+        return None if before in {Standing.ABSENT, Standing.IN_ERROR} else ChangeKind.RELEASED_IN_ERROR
     if after not in _BINDING:
-        return _left(after) if before in _BINDING else None
+        return _LEFT.get(after) if before in _BINDING else None
     if after is before:
         return ChangeKind.AMENDED
     if after is Standing.STAYED:
         return ChangeKind.STAYED
-    return ChangeKind.RELEASED if before is Standing.STAYED else ChangeKind.ENTRY_ADDED
+    return ChangeKind.REINSTATED if before is Standing.STAYED else ChangeKind.ENTRY_ADDED
 
 
-def _left(after: Standing) -> ChangeKind:
-    return ChangeKind.EXPIRED if after is Standing.ENDED else ChangeKind.WITHDRAWN
+_LEFT = {
+    Standing.ENDED: ChangeKind.EXPIRED,
+    Standing.RELEASED: ChangeKind.RELEASED,
+    Standing.WITHDRAWN: ChangeKind.WITHDRAWN,
+    Standing.ABSENT: ChangeKind.WITHDRAWN,
+}
 
 
 class FeedChange(msgspec.Struct, frozen=True, kw_only=True):

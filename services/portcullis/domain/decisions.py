@@ -4,7 +4,7 @@ The rules, in their order:
 
 1. Every token of the customer is looked up. Nothing found and no list stale: ALLOW, and nothing more is looked at.
 2. An entry counts if it is in force now (expiry is judged here, rule 2), not stayed, and bound by a measure of the plan
-   whose condition holds.
+   whose condition holds. A redress number takes entries away before that, in the look-up (`portcullis.domain.clearing`).
 3. A match that is not exact (``weak``) can lead to a review and to nothing else (rule 6): a RESTRICT becomes a REVIEW, and
    a NOTICE or GRANT is dropped.
 4. A condition that can't be evaluated asks a person: the measure's RESTRICT becomes a REVIEW.
@@ -12,7 +12,8 @@ The rules, in their order:
    describes, and the decision is degraded; a NOTICE or GRANT is silent then, whatever it declares. A list is as old as its
    snapshot, or older where the publisher has told that it can't bring this list up to date.
 6. No measure of any effect speaks about a protected action, whatever a policy says (rule 3).
-7. RESTRICT beats REVIEW beats ALLOW; NOTICE and GRANT ride along. What is in shadow shapes ``shadow_outcome`` only.
+7. A suspended list has no measure in the plan (`portcullis.domain.plans`), so nothing here speaks for it.
+8. RESTRICT beats REVIEW beats ALLOW; NOTICE and GRANT ride along. What is in shadow shapes ``shadow_outcome`` only.
 
 Example: a passport listed by sanctions (RESTRICT) and a bike deposit waived (GRANT), asked for ``loan.apply``: the plan
 holds no grant on loans, so one hit remains and the outcome is RESTRICT.

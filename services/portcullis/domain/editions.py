@@ -28,7 +28,7 @@ class Legal(msgspec.Struct, frozen=True):
 class Credential(msgspec.Struct, frozen=True):
     """One API key in force: who holds it, and the SHA-256 digest of the whole key in hexadecimal.
 
-    ``role`` is "partner" or "operator"; an operator's ``holder`` is the operator's name.
+    ``role`` is one of `portcullis.domain.roles.KEY_ROLES`; the ``holder`` of another role than partner is a person's name.
     """
 
     key_id: str

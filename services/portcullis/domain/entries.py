@@ -21,8 +21,17 @@ class SubjectType(StrEnum):
 class EntryStatus(StrEnum):
     """Where an entry stands."""
 
+    PROPOSED = "proposed"
     IN_FORCE = "in-force"
+    STAYED = "stayed"
+    RELEASED = "released"
     WITHDRAWN = "withdrawn"
+    IN_ERROR = "withdrawn-in-error"
+    REJECTED = "rejected"
+
+
+LISTED = (EntryStatus.IN_FORCE, EntryStatus.STAYED)
+"""Where an entry stands on its list: it binds, or would but for a stay. A snapshot knows these alone."""
 
 
 class GivenIdentifier(msgspec.Struct, frozen=True):
@@ -76,7 +85,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     ``identifiers`` are normalised. ``valid_from`` and ``until`` are Unix seconds, the end exclusive. ``measures`` narrows
     the list's measures; empty means all of them. ``key`` names the entry within its list. ``names`` never take part in
-    matching.
+    matching. ``lapses_at`` is when the entry lapses unless its authority reaffirms it before (Unix seconds); 0 on a list
+    whose entries do not lapse.
     """
 
     list: str
@@ -92,3 +102,4 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     until: int
     redress: str
     measures: tuple[str, ...] = ()
+    lapses_at: int = 0

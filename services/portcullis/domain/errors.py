@@ -7,9 +7,14 @@
     ├── Unauthenticated         no key, a wrong key or a revoked one: deliberately one answer
     ├── NotPermitted            outside the agreement, or another role's method
     │   ├── RoleRequired        the credential is good, but the method is for another role
+    │   ├── OutsideScope        the key does not cover this list
+    │   ├── SecondPersonRequired    a step takes another person than who proposed or approved
     │   └── SecondOperatorRequired  an import is approved by another than its importer
     ├── NotCovered              no list of the agreement has a measure on the action
     ├── NotFound                no such thing, or none that this caller may see
+    ├── StepNotAllowed          an entry or case stands where this step can't be taken; names those that can
+    ├── VersionMissed           somebody else has changed it since
+    ├── PlanChanged             the entries of a planned step are others by now
     ├── ImportNotHeld           an import that can't be approved or rejected any more
     ├── EventConflict           another event of this id was reported before
     ├── DecisionUnknown         no such decision of this partner, or not here yet
@@ -127,6 +132,23 @@ class SecondOperatorRequired(NotPermitted):
         )
 
 
+class SecondPersonRequired(NotPermitted):
+    """A step takes another person than who proposed it, or approved what is reviewed."""
+
+    reason = "ERROR_REASON_SECOND_PERSON_REQUIRED"
+
+
+class OutsideScope(NotPermitted):
+    """The key does not cover this list; "" where it takes one that covers every list."""
+
+    reason = "ERROR_REASON_OUTSIDE_SCOPE"
+
+    def __init__(self, list_name: str) -> None:
+        told = "list: your key does not cover this list; use one that does"
+        whole = "this concerns every list, and your key covers some alone; use one without lists"
+        super().__init__(told if list_name else whole, metadata={"list": list_name})
+
+
 class NotCovered(PortcullisError):
     """No list of the agreement has a measure on the action, so an ALLOW would mean nothing."""
 
@@ -137,6 +159,42 @@ class NotFound(PortcullisError):
     """No such thing, or none that this caller may see."""
 
     reason = "ERROR_REASON_NOT_FOUND"
+
+
+class StepNotAllowed(PortcullisError):
+    """An entry or a case stands where this step can't be taken."""
+
+    reason = "ERROR_REASON_STEP_NOT_ALLOWED"
+
+    def __init__(self, step: str, status: str, allowed: Sequence[str]) -> None:
+        told = ", ".join(allowed) or "none"
+        super().__init__(
+            f"{step}: can't be done while it is {status}; what can be done: {told}",
+            metadata={"step": str(step), "status": str(status), "allowed": told},
+        )
+
+
+class VersionMissed(PortcullisError):
+    """Somebody else has changed it since the caller looked."""
+
+    reason = "ERROR_REASON_VERSION_MISSED"
+
+    def __init__(self, expected: int, present: int) -> None:
+        super().__init__(
+            f"expected_version: {expected} is not the present one, which is {present}; look again, then decide again",
+            metadata={"expected": str(expected), "present": str(present)},
+        )
+
+
+class PlanChanged(PortcullisError):
+    """The entries that a step was planned for are others by now."""
+
+    reason = "ERROR_REASON_PLAN_CHANGED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "plan: these are other entries by now, or another step; plan again, look at the counts, then run it"
+        )
 
 
 class ImportNotHeld(PortcullisError):

@@ -10,6 +10,7 @@ In words:
 - a list of class AUTHORITY_ONLY has no measures;
 - a NOTICE or GRANT is silent while its list is out of date: nobody is labelled or favoured on old grounds;
 - the guard of its imports is a share and a number of entries (`portcullis.domain.guards`);
+- the clocks of its entries and the texts of its notices are those of `portcullis.domain.life_rules`;
 - a condition compiles against every action that its measure names.
 """
 
@@ -24,6 +25,7 @@ from portcullis.domain.conditions import Condition, ConditionFault, ConditionInv
 from portcullis.domain.contacts import is_contact
 from portcullis.domain.errors import PolicyProblem
 from portcullis.domain.identifiers import KINDS
+from portcullis.domain.life_rules import check_life
 from portcullis.domain.plans import CALL_IDENTIFY
 from portcullis.domain.policies import (
     Action,
@@ -73,6 +75,7 @@ def check_list(each: RestrictedList, number: int, actions: Mapping[str, Action],
     yield from _check_head(each, place)
     yield from _check_publication(each, place)
     yield from _check_guard(each, place)
+    yield from check_life(each, number, files)
     if len(each.measures) > MAX_MEASURES:
         yield PolicyProblem(f"{place}.measure", f"there are more than {MAX_MEASURES}", "split the list in two")
     if each.disclosure is Disclosure.AUTHORITY_ONLY and each.measures:

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+from portcullis.domain.log_facts import DecisionFacts, ErasureFacts, EventFacts
+
 ENTRY_FORMAT = 1
 
 
@@ -46,11 +48,24 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
     sealed: bytes
 
 
+class NewEntry(msgspec.Struct, frozen=True):
+    """A `LogEntry` that is about to be written: the same fields, the facts as they are, encoded with the rest at once."""
+
+    format: int
+    kind: EntryKind
+    recorded_at_ms: int
+    partner: str
+    id: str
+    facts: DecisionFacts | EventFacts | ErasureFacts
+    key_id: str
+    sealed: bytes
+
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(LogEntry)
 
 
-def encode_entry(entry: LogEntry) -> bytes:
+def encode_entry(entry: LogEntry | NewEntry) -> bytes:
     """Give the bytes that the leaf is made of."""
     return _ENCODER.encode(entry)
 

@@ -6,6 +6,8 @@ force now. It holds until the next moment at which an agreement begins or ends. 
 - an action that no agreement of the partner names for this purpose is refused, and so is a purpose that none names;
 - an action that is allowed but that no measure touches is an error: an ALLOW would mean nothing;
 - a list of class AUTHORITY_ONLY never speaks, and only a PUBLIC list speaks to ``call.identify`` (rule 10);
+- a suspended list does not speak either, not even by its fail mode, but the action stays covered by it: two people have
+  decided that nobody is refused on its ground for now, and a partner's checkout must not break on that;
 - a measure is in shadow when it is, its list is, or the partner is;
 - a condition that can't be compiled can't be evaluated (`portcullis.domain.decisions`, rule 4): a list whose key is held by
   others, or that a later release wrote, must not stop the answers of the other lists.
@@ -67,7 +69,7 @@ class Plan(NamedTuple):
 
     ``by_list`` has the measures by the number of their list. ``looked_at`` names the attributes that deciding looks at, for
     the conditions and to tell a protected form of the action. ``blank`` is what no attribute at all binds to, or None where
-    the action requires one.
+    the action requires one. ``title`` is the action for people: its name where the policy gives it none.
     """
 
     partner: str
@@ -79,6 +81,7 @@ class Plan(NamedTuple):
     binder: AttributeBinder
     blank: Mapping[str, AttributeValue] | None
     looked_at: frozenset[str]
+    title: str
 
 
 class Plans:
@@ -134,12 +137,13 @@ class Plans:
                 "action: no agreement in force covers it for this purpose; ask for what your agreement names",
                 metadata={"action": action},
             )
-        by_list = self._bind(partner, self._actions[action], {name for each in matching for name in each.lists})
-        if not by_list:
+        bound_lists = self._bind(partner, self._actions[action], {name for each in matching for name in each.lists})
+        if not bound_lists:
             raise NotCovered(
                 "no list of the agreement has a measure on this action; an answer would mean nothing",
                 metadata={"action": action},
             )
+        by_list = {number: bound for number, bound in bound_lists.items() if not bound[0].list.suspended}
         begins, ends = _window(agreements, now)
         measures = [measure for bound in by_list.values() for measure in bound]
         return Plan(
@@ -152,6 +156,7 @@ class Plans:
             binder=self._binders[action],
             blank=_blank(self._binders[action]),
             looked_at=frozenset(deciding_attributes(action)).union(*(each.condition.attributes for each in measures)),
+            title=self._actions[action].title or action,
         )
 
     def _bind(self, partner: Partner, action: Action, lists: set[str]) -> dict[int, tuple[BoundMeasure, ...]]:

@@ -36,6 +36,10 @@ class OnStale(StrEnum):
     REVIEW = "REVIEW"
 
 
+DEFAULT_KEPT_S = 2 * 365 * 86_400
+"""How long records are kept where a list does not say: two years, in seconds."""
+
+
 class Disclosure(StrEnum):
     """Who may learn that a subject is on a list."""
 
@@ -90,6 +94,13 @@ class Measure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shadow: bool = False
 
 
+class NoticeTemplate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a refused subject is told in one language, ``locale`` as BCP 47 writes it (`portcullis.domain.notices`)."""
+
+    locale: str
+    text: str
+
+
 class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One authority's register.
 
@@ -98,6 +109,15 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     PUBLIC list. ``identifier_kinds`` are what its entries may carry. An import that takes away more than ``guard_percent``
     of its entries in force, and more than ``guard_entries``, is held (`portcullis.domain.guards`). Partners may report that
     they ended a service for misconduct where it ``takes_terminations``.
+
+    Where it is of ``four_eyes``, a second person approves every entry and every import. An entry that its authority has not
+    reaffirmed for ``lapse_s`` seconds lapses; 0: entries do not lapse. Working days are those of ``calendar``, the ISO 3166
+    code of a country, "" for Monday to Friday. Of a dispute the source is told within ``source_told_days`` working days and
+    it is decided within ``decided_days`` days, once put off by ``extension_days``; it ``stays_on_dispute`` from the first
+    minute where that is so. An entry that a partner reports as settled is released ``settled_days`` working days later
+    unless the authority objects; 0: only by the authority. What tells who somebody is is kept ``kept_after_end_s`` seconds
+    after the entry's end, looks ``looks_kept_s`` and decisions ``decisions_kept_s``. ``notices`` are what the subject of a
+    refusal is told. It is ``suspended`` while two people have taken it out of force: the registry says so, no file.
     """
 
     name: str
@@ -117,6 +137,19 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guard_percent: int = DEFAULT_GUARD_PERCENT
     guard_entries: int = DEFAULT_GUARD_ENTRIES
     takes_terminations: bool = False
+    four_eyes: bool = False
+    lapse_s: int = 0
+    calendar: str = ""
+    source_told_days: int = 5
+    decided_days: int = 30
+    extension_days: int = 15
+    stays_on_dispute: bool = False
+    settled_days: int = 0
+    kept_after_end_s: int = DEFAULT_KEPT_S
+    looks_kept_s: int = DEFAULT_KEPT_S
+    decisions_kept_s: int = DEFAULT_KEPT_S
+    notices: tuple[NoticeTemplate, ...] = ()
+    suspended: bool = False
 
 
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -41,6 +41,12 @@ def measure_place(files: Files, number: int, list_name: str, place: int, name: s
     return f"{file}:measure[{name or place}]" if file else f"list[{list_name or number}].measure[{name or place}]"
 
 
+def notice_place(files: Files, number: int, list_name: str, place: int) -> str:
+    """Give the place of the ``place``-th notice of the ``number``-th list."""
+    file = files.get(f"lists[{number}]")
+    return f"{file}:notice[{place}]" if file else f"list[{list_name or number}].notice[{place}]"
+
+
 def partner_place(files: Files, number: int, name: str) -> str:
     """Give the place of a partner's own keys."""
     file = files.get(f"partners[{number}]")

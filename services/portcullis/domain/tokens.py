@@ -87,6 +87,7 @@ class Tokeniser:
             raise ValueError("epoch: it must lie in 1 to 4294967295")
         salt = epoch.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
         self._lanes = {kind.name: _lane(kind, key, salt) for kind in KINDS.values()}
+        self._clearances: _Hash = hashlib.blake2b(digest_size=TOKEN_BYTES, key=key, salt=salt, person=b"clearance")
 
     def index_tokens(self, identifier: Identifier) -> tuple[bytes, ...]:
         """Give the tokens that an entry is indexed under for a normalised identifier: one, or two with a country.
@@ -125,6 +126,18 @@ class Tokeniser:
         else:
             into.append((_finish(lane.some_country, text), True))
             into.append((_finish(lane.unknown_country, text), True))
+
+    def clearance(self, number: str, own: bytes, mistaken: bytes) -> bytes:
+        """Give the token under which a redress number takes an entry back from somebody who is not its subject.
+
+        Args:
+            number: the number's sixteen characters (`portcullis.domain.redress_numbers`).
+            own: a token of the person's own document.
+            mistaken: the token by which the person is taken for the subject.
+
+        It is 16 bytes, and no token of an identifier can be the same but by chance: its personalisation is no kind's.
+        """
+        return _finish(self._clearances, number.encode() + own + mistaken)
 
 
 def _lane(kind: Kind, key: bytes, salt: bytes) -> _Lane:

@@ -18,6 +18,7 @@ person puts the right database back, or takes ``journal.checkpoint`` away and an
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import Protocol
 
 import structlog
@@ -30,7 +31,7 @@ from portcullis.domain.checkpoints import (
     read_checkpoint,
 )
 from portcullis.domain.errors import JournalUnavailable, PortcullisError
-from portcullis.domain.merkle import consistency_proof, verify_consistency
+from portcullis.domain.merkle import HashReader, consistency_proof, root_of, verify_consistency
 from portcullis.ports import Clock, Journal, StoredCheckpoint
 
 _log = structlog.get_logger("portcullis.exchange")
@@ -105,9 +106,10 @@ class Checkpointer:
         size = self._journal.size()
         if size == (self._last.size if self._last else 0):
             return None
-        checkpoint = Checkpoint(origin=origin, size=size, root=self._journal.root(size) if size else b"")
+        hashes = _ReadOnce(self._journal)
+        checkpoint = Checkpoint(origin=origin, size=size, root=root_of(hashes, size) if size else b"")
         if self._last is not None:
-            self._demand_extended(self._last, checkpoint)
+            self._demand_extended(self._last, checkpoint, hashes)
         note = self._signer.sign(checkpoint)
         self._signer.remember(note)
         stored = self._stored(checkpoint, note)
@@ -178,13 +180,14 @@ class Checkpointer:
                 "purpose, move journal.checkpoint, beside the key, away"
             )
         if self._journal.checkpoint(last.size) is None and last.size <= self._journal.size():
-            self._demand_extended(last, Checkpoint(origin=origin, size=last.size, root=self._journal.root(last.size)))
+            now = Checkpoint(origin=origin, size=last.size, root=self._journal.root(last.size))
+            self._demand_extended(last, now, self._journal)
             self._journal.keep_checkpoint(self._stored(last, note))
         return last
 
-    def _demand_extended(self, last: Checkpoint, now: Checkpoint) -> None:
+    def _demand_extended(self, last: Checkpoint, now: Checkpoint, hashes: HashReader) -> None:
         if last.size > now.size or not verify_consistency(
-            last.size, now.size, last.root, now.root, consistency_proof(self._journal, last.size, now.size)
+            last.size, now.size, last.root, now.root, consistency_proof(hashes, last.size, now.size)
         ):
             raise LogNotExtended(
                 f"the journal, of {now.size} entries, does not begin with the {last.size} that were signed last; run "
@@ -193,3 +196,11 @@ class Checkpointer:
 
     def _stored(self, checkpoint: Checkpoint, note: str) -> StoredCheckpoint:
         return StoredCheckpoint(size=checkpoint.size, root=checkpoint.root, signed_at=self._clock.now(), note=note)
+
+
+class _ReadOnce:
+    """Stored hashes for one checkpoint, whose root and proof are mostly made of the same ones."""
+
+    def __init__(self, reader: HashReader) -> None:
+        self.leaf_hashes = cache(reader.leaf_hashes)
+        self.tile_hashes = cache(reader.tile_hashes)

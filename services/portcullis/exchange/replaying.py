@@ -2,7 +2,9 @@
 
 What is compared is what the person was told and what was done: the outcome, the outcome in shadow, whether a list was out of
 date, and each reason with its list, measure, effect, case and end. The replica of then is not needed: the registry keeps
-every policy and every version of an entry, and the record says which change its snapshot included.
+every policy and every version of an entry, and the record says which change its snapshot included. A list that was suspended
+is so in the policy of then, and does not speak again either. Of the entries those are put back that gave a reason, and no
+others: what a redress number took away (``cleared`` in the record) stays away.
 
 Two things of then can't be seen any more, and a difference may come of them: a list that the publisher could not bring up to
 date was older than its snapshot, and an entry that its list left out of the snapshot (it did not fit a record).

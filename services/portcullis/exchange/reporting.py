@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
 from portcullis.domain.errors import DecisionUnknown, InvalidRequest, JournalUnavailable, PortcullisError
 from portcullis.domain.event_rules import agreed_lists, check_event, permit_kind, permit_list
@@ -22,6 +23,9 @@ _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.25
 
 Outcome = Receipt | PortcullisError
+
+_TAKEN: Final = DecisionUnknown()
+"""Holds the place of an event that is about to be recorded: what became of it takes the place."""
 
 
 class EventDesk:
@@ -63,8 +67,7 @@ class EventDesk:
             fault = event if isinstance(event, PortcullisError) else rules.forbid(event)
             if fault is None and isinstance(event, SharedEvent):
                 taken[place] = event
-            # A place that is taken gets its receipt below.
-            answers.append(fault or DecisionUnknown())
+            answers.append(fault or _TAKEN)
         agreed = rules.agreed({each.kind for each in taken.values() if each.decision_id})
         await self._record(partner, taken, answers, agreed)
         await self._await_decisions(partner, taken, answers, agreed, deadline=deadline)

@@ -1,4 +1,4 @@
-"""AdminService: the gateway's state, decisions' records and API keys, for operators."""
+"""AdminService: the gateway's state, decisions' records and API keys."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from portcullis.config import Transport
 from portcullis.domain.decisions import Outcome
 from portcullis.domain.errors import NotFound
+from portcullis.domain.roles import Role
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.answers import OUTCOMES
 from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.scopes import Scope, Scopes
 from portcullis.gateway.views import Held
 from portcullis.ports import ApiKey, ApiKeyDesk, Journal, StoredDecision
 from portcullis.v1 import admin_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
-ROLE = "operator"
-_INQUIRY = "operator inquiry over gRPC"
+_INQUIRY = "{} inquiry over gRPC"
 
 
 class AdminServicer:
     """Answers AdminService."""
 
-    def __init__(self, *, held: Held, keys: ApiKeyDesk, journal: Journal, front: Front, transport: Transport) -> None:
+    def __init__(
+        self, *, held: Held, keys: ApiKeyDesk, journal: Journal, scopes: Scopes, front: Front, transport: Transport
+    ) -> None:
         self._held = held
+        self._scopes = scopes
         self._keys = keys
         self._journal = journal
         self._front = front
@@ -38,11 +42,11 @@ class AdminServicer:
         """Give the service's methods."""
         unary = self._front.unary
         return {
-            "GetStatus": unary(ROLE, pb.GetStatusRequest, self.get_status),
-            "GetDecision": unary(ROLE, pb.GetDecisionRequest, self.get_decision),
-            "CreateApiKey": unary(ROLE, pb.CreateApiKeyRequest, self.create_api_key),
-            "RevokeApiKey": unary(ROLE, pb.RevokeApiKeyRequest, self.revoke_api_key),
-            "ListApiKeys": unary(ROLE, pb.ListApiKeysRequest, self.list_api_keys),
+            "GetStatus": unary(f"{SERVICE}/GetStatus", pb.GetStatusRequest, self.get_status),
+            "GetDecision": unary(f"{SERVICE}/GetDecision", pb.GetDecisionRequest, self.get_decision),
+            "CreateApiKey": unary(f"{SERVICE}/CreateApiKey", pb.CreateApiKeyRequest, self.create_api_key),
+            "RevokeApiKey": unary(f"{SERVICE}/RevokeApiKey", pb.RevokeApiKeyRequest, self.revoke_api_key),
+            "ListApiKeys": unary(f"{SERVICE}/ListApiKeys", pb.ListApiKeysRequest, self.list_api_keys),
         }
 
     async def get_status(self, caller: Caller, request: pb.GetStatusRequest) -> pb.GetStatusResponse:  # noqa: ARG002
@@ -61,17 +65,32 @@ class AdminServicer:
 
     async def get_decision(self, caller: Caller, request: pb.GetDecisionRequest) -> pb.GetDecisionResponse:
         """Give the record of one decision; the look is noted."""
-        stored = await asyncio.to_thread(self._journal.decision, request.decision_id, actor=caller.holder, purpose=_INQUIRY)
-        return _decision(stored)
+
+        def decision(scope: Scope) -> StoredDecision:
+            stored = self._journal.decision(request.decision_id, actor=caller.holder, purpose=_INQUIRY.format(caller.role))
+            for reason in stored.record.reasons if stored.record else ():
+                scope.demand(reason.list)
+            return stored
+
+        return _decision(await self._scopes.across(caller, decision))
 
     async def create_api_key(self, caller: Caller, request: pb.CreateApiKeyRequest) -> pb.CreateApiKeyResponse:
-        """Make a key for a partner."""
-        made, key = await asyncio.to_thread(self._keys.create, request.partner, "partner", request.note, actor=caller.holder)
+        """Make a key. Who may act on some lists alone makes none: it might open others."""
+        made, key = await self._scopes.on(
+            caller,
+            "",
+            self._keys.create,
+            request.partner,
+            request.role or Role.PARTNER,
+            request.note,
+            actor=caller.holder,
+            lists=tuple(request.lists),
+        )
         return pb.CreateApiKeyResponse(key_id=made.key_id, key=key)
 
     async def revoke_api_key(self, caller: Caller, request: pb.RevokeApiKeyRequest) -> pb.RevokeApiKeyResponse:
-        """End a key."""
-        await asyncio.to_thread(self._keys.revoke, request.key_id, actor=caller.holder)
+        """End a key. Who may act on some lists alone ends none: it might be somebody else's for others."""
+        await self._scopes.on(caller, "", self._keys.revoke, request.key_id, actor=caller.holder)
         return pb.RevokeApiKeyResponse()
 
     async def list_api_keys(self, caller: Caller, request: pb.ListApiKeysRequest) -> pb.ListApiKeysResponse:  # noqa: ARG002
@@ -101,7 +120,12 @@ def _decision(stored: StoredDecision) -> pb.GetDecisionResponse:
 
 def _key(key: ApiKey) -> pb.ApiKey:
     shown = pb.ApiKey(
-        key_id=key.key_id, partner=key.holder, note=key.note, created_at=Timestamp(seconds=int(key.created_at))
+        key_id=key.key_id,
+        partner=key.holder,
+        note=key.note,
+        created_at=Timestamp(seconds=int(key.created_at)),
+        role=key.role,
+        lists=key.lists,
     )
     if key.revoked_at is not None:
         shown.revoked_at.seconds = int(key.revoked_at)

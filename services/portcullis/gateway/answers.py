@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from portcullis.domain.decisions import Hit, Outcome, Verdict
 from portcullis.domain.editions import Edition, Legal
+from portcullis.domain.notices import Refused, write_notice
 from portcullis.domain.policies import Effect
 from portcullis.domain.subjects import SubjectNames
 from portcullis.v1 import check_service_pb2, types_pb2
@@ -46,11 +47,16 @@ LegalTables = Mapping[int, tuple[Legal, ...]]
 """What records rest on, by the number of their list; a record names its row."""
 
 
-class PartnerNames(NamedTuple):
-    """How the entries of an answer are named: for its partner alone."""
+class Wording(NamedTuple):
+    """How an answer is worded: its entries are named for its partner alone.
+
+    ``action`` is what was asked, in words, and ``locale`` the language wanted of a notice, "" for the list's first.
+    """
 
     subjects: SubjectNames
     partner: str
+    action: str
+    locale: str
 
 
 class DecisionIds:
@@ -114,27 +120,28 @@ def varint(number: int) -> bytes:
 
 
 def response_of(
-    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: LegalTables, names: PartnerNames
+    verdict: Verdict, decision_id: str, line: SnapshotLine, legal: LegalTables, wording: Wording
 ) -> check_service_pb2.CheckResponse:
     """Build the answer of a verdict. What is in shadow is not disclosed."""
     return check_service_pb2.CheckResponse(
         decision_id=decision_id,
         outcome=OUTCOMES[verdict.outcome],
-        reasons=[reason_of(hit, legal, names) for hit in verdict.hits if not hit.measure.shadow],
+        reasons=[reason_of(hit, legal, wording) for hit in verdict.hits if not hit.measure.shadow],
         snapshot=line.info,
         degraded=verdict.degraded,
         shadow_outcome=OUTCOMES[verdict.shadow_outcome],
     )
 
 
-def reason_of(hit: Hit, legal: LegalTables, names: PartnerNames) -> types_pb2.Reason:
-    """Build the reason of a hit, in the words the subject must be told."""
+def reason_of(hit: Hit, legal: LegalTables, wording: Wording) -> types_pb2.Reason:
+    """Build the reason of a hit, in the words the subject must be told; a refusal with its notice."""
     source = hit.measure.list
     reason = types_pb2.Reason(
         list=source.name, measure=hit.measure.name, effect=EFFECTS[hit.effect], authority=source.authority
     )
     if hit.record is None:
         reason.legal_basis, reason.redress_url, reason.message = source.legal_basis, source.redress_url, _STALE_MESSAGE
+        _add_notice(reason, hit, wording)
         return reason
     basis = legal[hit.record.list_number][hit.record.legal_index]
     reason.legal_basis, reason.redress_url = basis.legal_basis, basis.redress
@@ -143,5 +150,24 @@ def reason_of(hit: Hit, legal: LegalTables, names: PartnerNames) -> types_pb2.Re
     reason.message = _REVIEW_MESSAGE if softened else hit.measure.message
     reason.case_reference = hit.record.case_reference
     reason.until.seconds = hit.record.until
-    reason.subject = names.subjects.name(names.partner, hit.record.list_number, hit.record.entry_id)
+    reason.subject = wording.subjects.name(wording.partner, hit.record.list_number, hit.record.entry_id)
+    _add_notice(reason, hit, wording)
     return reason
+
+
+def _add_notice(reason: types_pb2.Reason, hit: Hit, wording: Wording) -> None:
+    """Put the notice into the reason of a refusal; a review, a label or a grant refuses nothing."""
+    if hit.effect is not Effect.RESTRICT:
+        return
+    source = hit.measure.list
+    refused = Refused(
+        authority=source.authority,
+        list=source.title,
+        law=reason.legal_basis,
+        objection=reason.redress_url,
+        action=wording.action,
+        case_reference=reason.case_reference,
+        until=hit.record.until if hit.record else None,
+    )
+    written = write_notice(refused, source.notices, wording.locale)
+    reason.notice.locale, reason.notice.text, reason.notice.html = written

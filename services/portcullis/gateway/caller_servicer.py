@@ -15,7 +15,6 @@ from portcullis.v1 import caller_service_pb2 as pb
 from portcullis.v1 import check_service_pb2, types_pb2
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CallerService"].full_name
-ROLE = "partner"
 DEFAULT_PURPOSE = "caller-identification"
 
 
@@ -30,7 +29,7 @@ class CallerServicer:
 
     def handlers(self) -> Handlers:
         """Give the service's methods."""
-        return {"LookupCaller": self._front.unary(ROLE, pb.LookupCallerRequest, self.lookup_caller)}
+        return {"LookupCaller": self._front.unary(f"{SERVICE}/LookupCaller", pb.LookupCallerRequest, self.lookup_caller)}
 
     async def lookup_caller(self, caller: Caller, request: pb.LookupCallerRequest) -> pb.LookupCallerResponse:
         """Look one number up."""

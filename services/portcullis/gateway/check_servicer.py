@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 
 from portcullis.domain.errors import InvalidRequest, PortcullisError, SnapshotBehind, Unauthenticated
+from portcullis.domain.roles import roles_of
 from portcullis.gateway.answers import varint
 from portcullis.gateway.desk import Answer, CheckDesk
 from portcullis.gateway.front import Context, Front, Handlers, metadata_of
@@ -24,7 +25,8 @@ from portcullis.metrics.catalogue import SAMPLE_EVERY
 from portcullis.v1 import check_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["CheckService"].full_name
-ROLE = "partner"
+ROLES = roles_of(f"{SERVICE}/Check")
+"""Who may call this service: one answer for its three methods."""
 
 MAX_BATCH = 1000
 _SHARE = 64
@@ -68,8 +70,8 @@ class CheckServicer:
         return {
             # Check has its way out in itself: another coroutine around it would cost a tenth of the call.
             "Check": grpc.unary_unary_rpc_method_handler(self.check),
-            "BatchCheck": self._front.raw_unary(self.batch_check),
-            "StreamCheck": self._front.raw_stream(self.stream_check),
+            "BatchCheck": self._front.raw_unary(f"{SERVICE}/BatchCheck", self.batch_check),
+            "StreamCheck": self._front.raw_stream(f"{SERVICE}/StreamCheck", self.stream_check),
         }
 
     async def check(self, body: bytes, context: Context) -> bytes:
@@ -79,7 +81,7 @@ class CheckServicer:
         started = time.perf_counter() if sampled else 0.0
         try:
             view = self._held.present()
-            holder = view.callers.admit(metadata_of(context), ROLE).holder
+            holder = view.callers.admit(metadata_of(context), ROLES).holder
             if not self._desk.passes(view, holder, body):
                 request = parse(pb.CheckRequest, body)
                 if request.at_least_snapshot:
@@ -107,12 +109,12 @@ class CheckServicer:
     async def _waited(self, wanted: int, context: Context) -> tuple[View, str]:
         """Wait for a snapshot; gives it, and the caller as it is known there: a key that it has revoked is refused."""
         view = await self._arrival(wanted, context)
-        return view, view.callers.admit(metadata_of(context), ROLE).holder
+        return view, view.callers.admit(metadata_of(context), ROLES).holder
 
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
         view = self._held.present()
-        holder = view.callers.admit(metadata_of(context), ROLE).holder
+        holder = view.callers.admit(metadata_of(context), ROLES).holder
         items = split_batch(body)
         if items is None:
             items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
@@ -170,7 +172,7 @@ class CheckServicer:
 
         Nothing of a version is kept between items: an idle stream must not hold an old replica.
         """
-        self._held.present().callers.admit(metadata_of(context), ROLE)
+        self._held.present().callers.admit(metadata_of(context), ROLES)
         async for body in bodies:
             request_id = ""
             try:
@@ -189,7 +191,7 @@ class CheckServicer:
     async def _answer_item(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         view = self._held.present()
         # A key may have been revoked since the stream began.
-        holder = view.callers.admit(metadata_of(context), ROLE).holder
+        holder = view.callers.admit(metadata_of(context), ROLES).holder
         if request.at_least_snapshot:
             wanted = self._vetted(view, holder, request)
             del view

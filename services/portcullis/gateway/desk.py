@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from portcullis.domain.clearing import Clearing
 from portcullis.domain.decisions import ALLOWED, Hit, Probe, Verdict, decide
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted, RecordUnavailable
 from portcullis.domain.identifiers import InvalidIdentifier
@@ -17,7 +18,7 @@ from portcullis.domain.plans import Plan
 from portcullis.domain.policies import AttributeValue
 from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.answers import DecisionIds, PartnerNames, response_of
+from portcullis.gateway.answers import DecisionIds, Wording, response_of
 from portcullis.gateway.requests import (
     MAX_IDENTIFIERS,
     AddProbes,
@@ -25,6 +26,8 @@ from portcullis.gateway.requests import (
     identifier_count,
     read_attributes,
     violations,
+    wanted_locale,
+    wanted_number,
 )
 from portcullis.gateway.short_path import split
 from portcullis.gateway.views import View
@@ -42,13 +45,18 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """One check as it is decided and recorded."""
+    """One check as it is decided and recorded.
+
+    ``locale`` is the language wanted of a notice; ``cleared`` are the entries that a redress number took away.
+    """
 
     plan: Plan
     probes: Sequence[Probe]
     attributes: Mapping[str, AttributeValue]
     reference: str = ""
     dry_run: bool = False
+    locale: str = ""
+    cleared: tuple[int, ...] = ()
 
 
 class CheckDesk:
@@ -68,6 +76,7 @@ class CheckDesk:
         tally: CheckTally,
     ) -> None:
         self._probes: AddProbes = tokeniser.probes
+        self._clearance = tokeniser.clearance
         self._subjects = subjects
         self._spool = spool
         self.clock = clock
@@ -107,6 +116,8 @@ class CheckDesk:
             NotCovered: no list has a measure on the action.
         """
         add_probes = self._probes
+        get = view.get
+        clearing: Clearing | None = None
         try:
             now = self._now()
             plan = view.plans.plan(holder, request.action, request.purpose, now)
@@ -123,15 +134,21 @@ class CheckDesk:
             reference = request.partner_reference
             if reference:
                 bounded_reference(reference)
+            if request.redress_number:
+                clearing = Clearing(wanted_number(request.redress_number), probes, get, self._clearance)
+                get = clearing.get
+            if request.locale:
+                wanted_locale(request.locale)
         except (InvalidRequest, InvalidIdentifier, NotPermitted, NotCovered) as fault:
             found = violations(request, self._probes, view.plans)
             raise (InvalidRequest(found) if found else fault) from None
-        verdict = decide(plan, probes, attributes, view.get, now, view.stale)
+        verdict = decide(plan, probes, attributes, get, now, view.stale)
         if verdict is ALLOWED:
             if body:
                 view.tails.learn(holder, plan, body, request)
             return None
-        question = Question(plan, probes, attributes, reference, request.dry_run)
+        cleared = clearing.entries if clearing else ()
+        question = Question(plan, probes, attributes, reference, request.dry_run, request.locale, cleared)
         return self.answer(view, question, verdict, now)
 
     def vet(self, view: View, holder: str, request: check_service_pb2.CheckRequest) -> None:
@@ -156,8 +173,8 @@ class CheckDesk:
     def answer(self, view: View, question: Question, verdict: Verdict, now: float) -> Answer:
         """Build the answer and the record of a verdict that is no plain miss."""
         decision_id = self.next_id().decode()
-        names = PartnerNames(self._subjects, question.plan.partner)
-        response = response_of(verdict, decision_id, view.line, view.legal, names)
+        wording = Wording(self._subjects, question.plan.partner, question.plan.title, question.locale)
+        response = response_of(verdict, decision_id, view.line, view.legal, wording)
         return Answer(response, _record(decision_id, view, question, verdict, now), verdict)
 
     async def make_durable(self, answers: Sequence[Answer]) -> None:
@@ -204,6 +221,7 @@ def _record(decision_id: str, view: View, question: Question, verdict: Verdict, 
         tokens=tuple(token.hex() for token, _ in question.probes),
         attributes={name: value for name, value in question.attributes.items() if name in plan.looked_at},
         reasons=tuple(_recorded(hit, view) for hit in verdict.hits),
+        cleared=question.cleared,
     )
 
 

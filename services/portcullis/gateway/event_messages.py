@@ -8,6 +8,7 @@ fact, and they name the field.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -96,20 +97,39 @@ def read_event(message: pb.Event) -> SharedEvent:
             "" for the event itself; `within` gives them their place.
     """
     which = message.WhichOneof("detail")
-    detail: Message | None = getattr(message, which) if which else None
-    violations = _unnamed(message, which, detail)
-    if which is None or detail is None:
-        violations.append(FieldViolation("detail", f"set exactly one of {', '.join(_KINDS)}"))
-    if violations or which is None:
+    violations = _unnamed(message, which, getattr(message, which) if which else None)
+    if violations and which:
         raise InvalidRequest(violations)
+    return read_named(message, violations)
+
+
+def read_named(message: pb.Event, violations: Sequence[FieldViolation] = ()) -> SharedEvent:
+    """Read an event that is known to say nothing but what the schema names.
+
+    Raises:
+        InvalidRequest: it does not say what happened; ``violations`` tells what else is wrong then.
+    """
+    which = message.WhichOneof("detail")
+    if which is None:
+        raise InvalidRequest([*violations, FieldViolation("detail", f"set exactly one of {', '.join(_KINDS)}")])
     kind = _KINDS[which]
     return SharedEvent(
         event_id=message.event_id,
         kind=kind,
         occurred_at_ms=_milliseconds(message.occurred_at),
         reference=message.reference,
-        **_FACTS[kind](detail),
+        **_FACTS[kind](getattr(message, which)),
     )
+
+
+def drop_unnamed(message: Message) -> bool:
+    """Drop what the schema does not name from a request and all its parts; says whether there was any.
+
+    To look for it field by field takes as long as to read a message; this is done where messages are parsed.
+    """
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    return message.ByteSize() != size
 
 
 def refuse_unnamed(message: Message) -> None:
@@ -150,9 +170,13 @@ def _fill(written: pb.Receipt, receipt: Receipt) -> None:
     written.event_id = receipt.event_id
     written.sequence = receipt.sequence
     written.entry_hash = receipt.entry_hash
-    recorded_at = written.recorded_at
-    recorded_at.seconds, milliseconds = divmod(receipt.recorded_at_ms, 1000)
-    recorded_at.nanos = milliseconds * _NS_PER_MS
+    written.recorded_at.CopyFrom(_recorded_at(receipt.recorded_at_ms))
+
+
+@lru_cache(maxsize=16)
+def _recorded_at(milliseconds: int) -> Timestamp:
+    """Give the time of a commit, which all of its receipts share."""
+    return _timestamp(milliseconds * _NS_PER_MS)
 
 
 def write_checkpoint(checkpoint: StoredCheckpoint) -> pb.Checkpoint:

@@ -19,6 +19,7 @@ The rules:
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -36,7 +37,10 @@ _log = structlog.get_logger("portcullis.follower")
 
 
 class Follower:
-    """Follows one store into one replica. The store is only waited on: what it holds is read through ``trusted``."""
+    """Follows one store into one replica. The store is only waited on: what it holds is read through ``trusted``.
+
+    ``note_held`` is told after each look what the replica holds; it neither blocks nor raises.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Follower:
         clock: TimeKeeper,
         counts: FollowerCounts,
         follow_interval_s: float,
+        note_held: Callable[[Edition], object] = lambda _: None,
     ) -> None:
         self._store = store
         self._trusted = trusted
@@ -54,6 +59,7 @@ class Follower:
         self._clock = clock
         self._counts = counts
         self._follow_interval_s = follow_interval_s
+        self._note_elsewhere = note_held
         self._catching_up = CatchingUp(trusted=trusted, replica=replica, clock=clock, counts=counts)
         self._freshness = Freshness(clock)
         self._fault = ""
@@ -125,6 +131,7 @@ class Follower:
         held = self._replica.held()
         if held is None:
             return
+        self._note_elsewhere(held)
         accepted = self._freshness.accepted
         if accepted is not None and accepted.version == held.version:
             age_s = self._freshness.age_s()

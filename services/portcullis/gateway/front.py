@@ -3,12 +3,15 @@
 Methods get the raw bytes of a request, so that a caller is admitted before anything of its body is parsed, and so that
 bytes which are no protobuf become INVALID_ARGUMENT rather than the transport's INTERNAL. Every handler of a service is made
 here; there is no interceptor, since one costs 25 µs a call.
+
+A handler is made under the method's full name, by which `portcullis.domain.roles` says who may call it: that is looked up
+when the handler is made, and a method that has no row there is not made.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Never, TypeAlias, TypeVar
 
@@ -18,7 +21,8 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from portcullis.domain.errors import PortcullisError
-from portcullis.gateway.admission import Caller, Callers
+from portcullis.domain.roles import Role, roles_of
+from portcullis.gateway.admission import ANYBODY, Caller, Callers
 from portcullis.gateway.requests import parse
 from portcullis.gateway.statuses import to_status
 from portcullis.metrics import CheckTally
@@ -37,7 +41,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Front:
-    """Makes handlers.
+    """Makes handlers. Each maker raises LookupError for a method that no row says who may call it.
 
     Args:
         callers: gives the callers that are known now; may raise NoSnapshot.
@@ -48,38 +52,48 @@ class Front:
         self._callers = callers
         self._tally = tally
 
-    def admit(self, context: Context, role: str) -> Caller:
+    def admit(self, context: Context, roles: Collection[Role]) -> Caller:
         """Name the caller; a method that goes on for long asks again, for its key may be revoked meanwhile.
 
         Raises:
-            Unauthenticated: no key, or none that is in force.
+            Unauthenticated: no credential, or no key that is in force.
             RoleRequired: a good key of another role.
             NoSnapshot: it is not known yet who may call.
         """
-        return self._callers().admit(metadata_of(context), role)
+        return self._callers().admit(metadata_of(context), roles)
 
-    def unary(self, role: str, kind: type[_M], method: Callable[[Caller, _M], Awaitable[Message]]) -> Handler:
-        """Make a unary method out of one that takes the caller and the parsed request."""
+    def unary(self, name: str, kind: type[_M], method: Callable[[Caller, _M], Awaitable[Message]]) -> Handler:
+        """Make a unary method out of one that takes the caller and the parsed request; ``name`` is its full one."""
+        admit = self._admission(name)
 
         async def call(body: bytes, context: Context) -> bytes:
-            caller = self.admit(context, role)
+            caller = admit(context)
             return (await method(caller, parse(kind, body))).SerializeToString()
 
-        return self.raw_unary(call)
+        return self.raw_unary(name, call)
 
     def client_stream(
-        self, role: str, kind: type[_M], method: Callable[[Caller, AsyncIterator[_M]], Awaitable[Message]]
+        self, name: str, kind: type[_M], method: Callable[[Caller, AsyncIterator[_M]], Awaitable[Message]]
     ) -> Handler:
         """Make a client-streaming method out of one that takes the caller and the parsed requests."""
+        admit = self._admission(name)
 
         async def call(bodies: AsyncIterator[bytes], context: Context) -> bytes:
-            caller = self.admit(context, role)
+            caller = admit(context)
             return (await method(caller, (parse(kind, body) async for body in bodies))).SerializeToString()
 
-        return self.raw_client_stream(call)
+        return self.raw_client_stream(name, call)
 
-    def raw_client_stream(self, method: ClientStreamBytes) -> Handler:
+    def _admission(self, name: str) -> Callable[[Context], Caller]:
+        """Give what admits the callers of a method, its roles looked up once."""
+        roles = roles_of(name)
+        if Role.ANYONE in roles:
+            return lambda context: ANYBODY  # noqa: ARG005
+        return lambda context: self.admit(context, roles)
+
+    def raw_client_stream(self, name: str, method: ClientStreamBytes) -> Handler:
         """Make a client-streaming method out of one that admits and parses by itself."""
+        roles_of(name)
 
         async def call(bodies: AsyncIterator[bytes], context: Context) -> bytes:
             try:
@@ -90,11 +104,12 @@ class Front:
 
         return grpc.stream_unary_rpc_method_handler(call)
 
-    def raw_server_stream(self, method: ServerStreamBytes) -> Handler:
+    def raw_server_stream(self, name: str, method: ServerStreamBytes) -> Handler:
         """Make a server-streaming method out of one that admits and parses by itself, and writes to the context.
 
         It writes rather than yields so that it learns how long a message waits for its reader.
         """
+        roles_of(name)
 
         async def call(body: bytes, context: Context) -> None:
             fault: Exception | None = None
@@ -107,8 +122,9 @@ class Front:
 
         return grpc.unary_stream_rpc_method_handler(call)
 
-    def raw_unary(self, method: UnaryBytes) -> Handler:
+    def raw_unary(self, name: str, method: UnaryBytes) -> Handler:
         """Make a unary method out of one that admits and parses by itself."""
+        roles_of(name)
 
         async def call(body: bytes, context: Context) -> bytes:
             try:
@@ -119,8 +135,9 @@ class Front:
 
         return grpc.unary_unary_rpc_method_handler(call)
 
-    def raw_stream(self, method: StreamBytes) -> Handler:
+    def raw_stream(self, name: str, method: StreamBytes) -> Handler:
         """Make a bidirectional method out of one that admits and parses by itself."""
+        roles_of(name)
 
         async def call(bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
             try:

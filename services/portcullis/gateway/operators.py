@@ -1,4 +1,4 @@
-"""The operators' services, RegistryService and AdminService: beside the checks, or in a process of their own."""
+"""RegistryService, RedressService and AdminService: beside the checks, or in a process of their own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,32 @@ import structlog
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy
-from portcullis.gateway import admin_servicer, registry_servicer
+from portcullis.gateway import admin_servicer, redress_servicer, registry_servicer
 from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
+from portcullis.gateway.aftermath_servicer import AftermathServicer
 from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.life_servicer import LifeServicer
+from portcullis.gateway.redress_servicer import RedressServicer
 from portcullis.gateway.registry_servicer import RegistryServicer
+from portcullis.gateway.scopes import Scopes
 from portcullis.gateway.serving import serving
+from portcullis.gateway.subject_servicer import SubjectServicer
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
-from portcullis.ports import ApiKeyDesk, Clock, HeldImportDesk, Journal, RegistryDesk, RegistryReader, Replica
+from portcullis.ports import (
+    AftermathDesk,
+    ApiKeyDesk,
+    Clock,
+    DisputeDesk,
+    HeldImportDesk,
+    Journal,
+    LifeDesk,
+    RegistryDesk,
+    RegistryReader,
+    Replica,
+    SubjectDesk,
+)
 
 _LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
@@ -32,15 +49,28 @@ class OperatorDesks(NamedTuple):
     registry: RegistryDesk
     imports: HeldImportDesk
     keys: ApiKeyDesk
+    life: LifeDesk
+    disputes: DisputeDesk
+    subjects: SubjectDesk
+    aftermath: AftermathDesk
 
 
 def operator_services(
-    desks: OperatorDesks, *, held: Held, journal: Journal, front: Front, transport: Transport
+    desks: OperatorDesks, *, held: Held, journal: Journal, front: Front, transport: Transport, clock: Clock
 ) -> dict[str, Handlers]:
-    """Make the handlers of RegistryService and AdminService."""
-    admin = AdminServicer(held=held, keys=desks.keys, journal=journal, front=front, transport=transport)
+    """Make the handlers of RegistryService, RedressService and AdminService."""
+    scopes = Scopes(desks.keys, clock)
+    admin = AdminServicer(held=held, keys=desks.keys, journal=journal, scopes=scopes, front=front, transport=transport)
     return {
-        registry_servicer.SERVICE: RegistryServicer(desks.registry, desks.imports, front).handlers(),
+        registry_servicer.SERVICE: {
+            **RegistryServicer(desks.registry, desks.imports, scopes, front).handlers(),
+            **LifeServicer(desks.life, scopes, front).handlers(),
+            **AftermathServicer(desks.aftermath, scopes, front).handlers(),
+        },
+        redress_servicer.SERVICE: {
+            **RedressServicer(desks.disputes, desks.subjects, scopes, front).handlers(),
+            **SubjectServicer(desks.subjects, scopes, front).handlers(),
+        },
         admin_servicer.SERVICE: admin.handlers(),
     }
 
@@ -146,7 +176,7 @@ async def running_registry(
     await asyncio.to_thread(known.look)
     front = Front(known.callers, tally)
     held = Held(replica, clock)
-    services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport)
+    services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport, clock=clock)
     async with serving_beside_the_registry(
         settings=settings, known=known, services=services, tally=tally, also=held.refresh
     ) as port:

@@ -14,15 +14,19 @@ from google.protobuf.message import DecodeError, Message
 from portcullis.domain.decisions import Probe
 from portcullis.domain.errors import FieldViolation, InvalidRequest, Unparsable
 from portcullis.domain.identifiers import InvalidIdentifier
+from portcullis.domain.notices import MAX_LOCALE, is_locale_tag
 from portcullis.domain.plans import Plans
 from portcullis.domain.policies import AttributeValue
+from portcullis.domain.redress_numbers import read_number
 from portcullis.v1 import check_service_pb2, types_pb2
 
 MAX_IDENTIFIERS = 8
 MAX_ATTRIBUTES = 16
 MAX_NAME = 64
 MAX_REFERENCE = 128
-MAX_VERSION_DIGITS = 18
+# Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID that was put in the wrong field, which the
+# answer that no such version is here would otherwise tell.
+MAX_VERSION_DIGITS = 15
 
 _M = TypeVar("_M", bound=Message)
 
@@ -62,6 +66,28 @@ def bounded_reference(text: str) -> str:
     """
     if len(text) > MAX_REFERENCE:
         raise InvalidRequest.at("partner_reference", f"must be at most {MAX_REFERENCE} characters")
+    return text
+
+
+def wanted_number(text: str) -> str:
+    """Read redress_number; empty gives "".
+
+    Raises:
+        InvalidRequest: it is none, or was mistyped.
+    """
+    return read_number(text) if text else ""
+
+
+def wanted_locale(text: str) -> str:
+    """Give the language wanted; empty wants none. One that nobody knows is no fault: another is taken.
+
+    Raises:
+        InvalidRequest: it is not written as a language is.
+    """
+    if text and not is_locale_tag(text):
+        raise InvalidRequest.at(
+            "locale", f"must be a language as BCP 47 writes it, such as zh-CN, of at most {MAX_LOCALE} characters"
+        )
     return text
 
 
@@ -119,9 +145,15 @@ def identifier_violations(identifiers: Sequence[types_pb2.Identifier], add: AddP
 
 
 def reference_violations(request: check_service_pb2.CheckRequest) -> list[FieldViolation]:
-    """Look at the free reference and the snapshot asked for."""
+    """Look at the free reference, the snapshot asked for, the redress number and the language."""
     found: list[FieldViolation] = []
-    for read, text in ((bounded_reference, request.partner_reference), (wanted_version, request.at_least_snapshot)):
+    fields: tuple[tuple[Callable[[str], object], str], ...] = (
+        (bounded_reference, request.partner_reference),
+        (wanted_version, request.at_least_snapshot),
+        (wanted_number, request.redress_number),
+        (wanted_locale, request.locale),
+    )
+    for read, text in fields:
         try:
             read(text)
         except InvalidRequest as fault:

@@ -15,10 +15,13 @@ from typing import NamedTuple
 from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow
 from portcullis.domain.event_rules import is_event_id
 from portcullis.domain.policies import Policy
+from portcullis.domain.roles import roles_of
 from portcullis.domain.shared_events import SharedEvent
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.event_messages import (
+    drop_unnamed,
     read_event,
+    read_named,
     refuse_unnamed,
     within,
     write_checkpoint,
@@ -34,7 +37,9 @@ from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
 from portcullis.v1 import sharing_service_pb2 as pb
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SharingService"].full_name
-ROLE = "partner"
+REPORTING = roles_of(f"{SERVICE}/ReportEvents")
+STREAMING = roles_of(f"{SERVICE}/StreamEvents")
+WATCHING = roles_of(f"{SERVICE}/WatchChanges")
 
 MAX_EVENTS = 500
 MAX_STREAM = 10_000
@@ -84,34 +89,32 @@ class SharingServicer:
         """Give the service's methods."""
         front = self._front
         return {
-            "ReportEvents": front.raw_unary(self.report_events),
-            "StreamEvents": front.raw_client_stream(self.stream_events),
-            "GetReceipt": front.unary(ROLE, pb.GetReceiptRequest, self.get_receipt),
-            "GetCheckpoint": front.unary(ROLE, pb.GetCheckpointRequest, self.get_checkpoint),
-            "GetConsistencyProof": front.unary(ROLE, pb.GetConsistencyProofRequest, self.get_consistency_proof),
-            "WatchChanges": front.raw_server_stream(self.watch_changes),
+            "ReportEvents": front.raw_unary(f"{SERVICE}/ReportEvents", self.report_events),
+            "StreamEvents": front.raw_client_stream(f"{SERVICE}/StreamEvents", self.stream_events),
+            "GetReceipt": front.unary(f"{SERVICE}/GetReceipt", pb.GetReceiptRequest, self.get_receipt),
+            "GetCheckpoint": front.unary(f"{SERVICE}/GetCheckpoint", pb.GetCheckpointRequest, self.get_checkpoint),
+            "GetConsistencyProof": front.unary(
+                f"{SERVICE}/GetConsistencyProof", pb.GetConsistencyProofRequest, self.get_consistency_proof
+            ),
+            "WatchChanges": front.raw_server_stream(f"{SERVICE}/WatchChanges", self.watch_changes),
         }
 
     async def report_events(self, body: bytes, context: Context) -> bytes:
         """Take a batch of events."""
-        caller = self._front.admit(context, ROLE)
-        request = parse(pb.ReportEventsRequest, body)
-        refuse_unnamed(request)
-        if not 1 <= len(request.events) <= MAX_EVENTS:
-            raise InvalidRequest.at("events", f"send 1 to {MAX_EVENTS}")
-        outcomes = await self._report(caller, [_read(event) for event in request.events], context, "events[{}]")
+        caller = self._front.admit(context, REPORTING)
+        outcomes = await self._report(caller, _read_batch(body), context, "events[{}]")
         return _answer(pb.ReportEventsResponse(), outcomes)
 
     async def stream_events(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
         """Take events as they come; the answer comes at the end."""
-        self._front.admit(context, ROLE)
+        self._front.admit(context, STREAMING)
         outcomes: list[Receipt | PortcullisError] = []
         async with slices(bodies, _read_streamed, MAX_EVENTS) as arriving:
             async for events in arriving:
                 if len(outcomes) + len(events) > MAX_STREAM:
                     raise InvalidRequest.at("event", f"send at most {MAX_STREAM} on a stream; send the rest on another")
                 # The key may have been revoked since the stream began.
-                caller = self._front.admit(context, ROLE)
+                caller = self._front.admit(context, STREAMING)
                 outcomes += await self._report(caller, events, context, "event")
         return _answer(pb.StreamEventsResponse(), outcomes)
 
@@ -139,13 +142,13 @@ class SharingServicer:
 
     async def watch_changes(self, body: bytes, context: Context) -> None:
         """Write changes and heartbeats until the caller leaves; a reader that is too slow is told to resume."""
-        caller = self._front.admit(context, ROLE)
+        caller = self._front.admit(context, WATCHING)
         request = parse(pb.WatchChangesRequest, body)
         refuse_unnamed(request)
         async with _closing(self._desks.feed.watch(caller.holder, request.cursor, tuple(request.lists))) as watching:
             async for watched in watching:
                 # The key may have been revoked since; a heartbeat comes every few seconds, so this is noticed soon.
-                self._front.admit(context, ROLE)
+                self._front.admit(context, WATCHING)
                 await self._write(write_watched(watched).SerializeToString(), context)
 
     async def _report(
@@ -183,9 +186,21 @@ def _answer(
     return response.SerializeToString()
 
 
-def _read(event: pb.Event) -> _Item:
+def _read_batch(body: bytes) -> list[_Item]:
+    request = parse(pb.ReportEventsRequest, body)
+    read: Callable[[pb.Event], SharedEvent] = read_named
+    if drop_unnamed(request):
+        # Somewhere there is something; where, each event by itself is asked.
+        request, read = parse(pb.ReportEventsRequest, body), read_event
+        refuse_unnamed(request)
+    if not 1 <= len(request.events) <= MAX_EVENTS:
+        raise InvalidRequest.at("events", f"send 1 to {MAX_EVENTS}")
+    return [_read(event, read) for event in request.events]
+
+
+def _read(event: pb.Event, read: Callable[[pb.Event], SharedEvent]) -> _Item:
     try:
-        return read_event(event)
+        return read(event)
     except PortcullisError as fault:
         return fault
 

@@ -4,9 +4,9 @@ A partner's tills ask the same thing all day: only the identifier differs. What 
 (action, purpose, attributes) is then the same to the byte, so what the whole path once found out about it, the plan and that
 the attributes are sound, is kept under these bytes. A check whose tail is known needs no parsing beyond its identifier.
 
-The short path only ever says "nothing was found". Whatever is not plain, such as a second identifier, a reference, a hit, a
-stale list, a number that is wrong or not canonical, is left to the whole path, which gives every answer and every error. A
-test holds the two against each other.
+The short path only ever says "nothing was found". Whatever is not plain, such as a second identifier, a reference, a redress
+number, a hit, a stale list, a number that is wrong or not canonical, is left to the whole path, which gives every answer and
+every error. A test holds the two against each other.
 
 Example: ``0a 24 · 0a 0e "cn.resident-id" 12 12 "11010120900101…" · 12 0a "loan.apply" 1a 07 "lending"`` is one identifier
 of 36 bytes, then a tail of 21 bytes (Protocol Buffers, "Encoding": a field is a tag byte, a length, and so many bytes).
@@ -86,9 +86,14 @@ class Tails:
         self.plan = self._plans.get
 
     def learn(self, holder: str, plan: Plan, body: bytes, request: check_service_pb2.CheckRequest) -> None:
-        """Keep the tail of a request that the whole path has just answered; one that names a transaction is not kept."""
+        """Keep the tail of a request that the whole path has just answered.
+
+        One that names a transaction or a customer, by a redress number, is not kept.
+        """
         customer = split(body)
-        if customer is None or len(customer[3]) > LONGEST_TAIL or request.partner_reference or request.at_least_snapshot:
+        if customer is None or len(customer[3]) > LONGEST_TAIL:
+            return
+        if request.partner_reference or request.at_least_snapshot or request.redress_number:
             return
         # As many identifiers as before the tail: then the tail itself holds none.
         if len(request.identifiers) == 1:

@@ -73,13 +73,13 @@ def _native(options: Options) -> grpc.aio.Server:
         raise SetupFault(
             "the native transport is not installed: install portcullis[native], or use --transport grpcio"
         ) from None
-    _run_in_batches()
+    run_in_batches()
     # One I/O thread: the interpreter is the bottleneck of a worker, and a second thread only takes its core away.
     server: grpc.aio.Server = pygrpc_native.aio.Server(options=options, io_threads=1)
     return server
 
 
-def _run_in_batches() -> None:
+def run_in_batches() -> None:
     """Ask the kernel not to let a thread that wakes up interrupt the one that runs.
 
     Each answer wakes the I/O thread; without this it takes the core from the interpreter at every answer, and calls are no

@@ -1,4 +1,4 @@
-"""The demonstration: a policy, eight lists of made-up subjects, and a key for each partner.
+"""The demonstration: a policy, eight lists of made-up subjects, a key for each partner, and one for each role.
 
 It is loaded once, into a registry without a policy. A marker file makes a loading that was cut off begin again at the next
 start; every step of it changes nothing when it is done already.
@@ -24,12 +24,20 @@ from portcullis.registry.policy_files import load_policy
 from portcullis.registry.readers.sources import Source
 
 PARTNERS = ("ticketing", "ecommerce", "lending", "bikeshare", "callerid")
+PEOPLE = {
+    "editor": "authority-editor",
+    "approver": "authority-approver",
+    "reviewer": "reviewer",
+    "auditor": "auditor",
+}
+"""Who keeps the demonstration lists and looks into their disputes, by name; and in which role."""
 POLICY = Path(demo.__file__).parent / "policy"
 
 _ACTOR = "demonstration"
 _NOTE = "demonstration key"
 _MARKER = "demonstration-under-way"
 _KEY_FILE = "demo-keys.json"
+_PEOPLE_KEY_FILE = "demo-people-keys.json"
 _OPERATOR_KEY_FILE = "operator-key"
 _OPERATOR = "operator"
 
@@ -70,6 +78,8 @@ def load_demonstration(home: Path, store: RegistryStore, keys: ApiKeyDesk, impor
     for name in lists.list_files():
         _load_list(name, today, import_rows)
     made = {partner: _fresh_key(keys, partner, "partner") for partner in PARTNERS}
+    people = {name: _fresh_key(keys, name, role) for name, role in PEOPLE.items()}
+    write_durably(home / _PEOPLE_KEY_FILE, msgspec.json.format(msgspec.json.encode(people)) + b"\n")
     write_durably(home / _KEY_FILE, msgspec.json.format(msgspec.json.encode(made)) + b"\n")
     marker.unlink()
     return True

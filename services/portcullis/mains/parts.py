@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from portcullis.adapters.sql.feed import SqlFeed
     from portcullis.adapters.sql.journal import SqlJournal
     from portcullis.adapters.sql.registry import SqlRegistry
+    from portcullis.adapters.sql.rights import SqlRights
 
 
 def open_tokeniser(settings: Settings) -> Tokeniser:
@@ -58,6 +59,19 @@ def open_registry(settings: Settings, tokeniser: Tokeniser, clock: Clock | None 
     registry = SqlRegistry(url, seal_key=seal_key, tokeniser=tokeniser, clock=clock or SystemClock())
     with closing(registry):
         yield registry
+
+
+@contextmanager
+def open_rights(settings: Settings, clock: Clock) -> Iterator[SqlRights]:
+    """Open the rights of listed persons, in the registry's database, which must be migrated (`open_registry`).
+
+    Raises:
+        SetupFault: the database's URL can't be used.
+    """
+    from portcullis.adapters.sql.rights import SqlRights
+
+    with closing(SqlRights(settings.registry_database_url, clock=clock)) as rights:
+        yield rights
 
 
 @contextmanager

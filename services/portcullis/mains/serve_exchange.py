@@ -26,11 +26,14 @@ from portcullis.domain.errors import NotPermitted, RegistryUnavailable, Unauthen
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.feeding import Feeder
 from portcullis.gateway import sharing_servicer
+from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Front
 from portcullis.gateway.operators import RegistryKnowledge, serving_beside_the_registry
 from portcullis.gateway.sharing_servicer import SharingServicer
+from portcullis.gateway.transports import run_in_batches
 from portcullis.mains import lifeline
 from portcullis.mains.background import Background
+from portcullis.mains.keeping import open_keeper
 from portcullis.mains.keys import JOURNAL_KEY, read_key
 from portcullis.mains.parts import open_feed, open_journal, open_registry, open_tokeniser
 from portcullis.mains.readiness import Check, registry_check
@@ -46,7 +49,8 @@ from portcullis.ports import Clock
 
 Work = Callable[[threading.Event], object]
 
-_FEED_EVERY_S = 0.05
+_FEED_EVERY_S = 0.1
+_KEEP_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +62,8 @@ def run_exchange(settings: Settings) -> None:
         SetupFault: a key, a database or the store's URL is missing, another process ships this home's spool, or a port is
             taken.
     """
+    # The commits and the answers take turns at the interpreter; what wakes up meanwhile is not to come in between.
+    run_in_batches()
     uvloop.run(_serve(settings))
 
 
@@ -96,12 +102,14 @@ def _bookkeeping(
     faults: AnnouncementMetrics,
     held: ExitStack,
 ) -> Iterator[tuple[str, Work]]:
-    """Give the work on the journal and the feed."""
+    """Give the work on the journal, the feed and the terms of entries."""
     yield "shipper", open_shipper(settings, journal, clock=clock, metrics=metrics, held=held).run
     announcer = held.enter_context(closing(RedisAnnouncer(locate_store(settings), count_fault=faults.fault)))
     feed = held.enter_context(open_feed(settings))
     feeder = Feeder(registry, feed, announcer, clock, settings.feed_kept_d, FeedMetrics(metrics))
     yield "feeder", partial(feeder.run, interval_s=_FEED_EVERY_S)
+    keeper = open_keeper(settings, registry, journal, clock=clock, metrics=metrics, held=held)
+    yield "keeper", partial(keeper.run, interval_s=_KEEP_EVERY_S)
     signer = LogSigner(read_key(settings.keys_path, JOURNAL_KEY), settings.keys_path)
     checkpointer = Checkpointer(journal, signer, clock, CheckpointMetrics(metrics))
     yield "checkpointer", partial(checkpointer.run, interval_s=settings.checkpoint_interval_s)
@@ -121,7 +129,7 @@ def _relaying(
 def _partner_of(known: RegistryKnowledge, api_key: str) -> str | None:
     """Name the partner whose key this is; None where it is nobody's."""
     try:
-        return known.callers().admit([("authorization", f"Bearer {api_key}")], sharing_servicer.ROLE).holder
+        return known.callers().admit([("authorization", f"Bearer {api_key}")], sharing_servicer.WATCHING).holder
     except (Unauthenticated, NotPermitted):
         return None
 
@@ -155,6 +163,7 @@ async def _answer(
         port = await stack.enter_async_context(
             serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally)
         )
+        settle()
         _log.info("serving", port=port, transport=settings.transport)
         await stop.wait()
         _log.info("draining", drain_s=settings.drain_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from portcullis.adapters.tuf.trusted import TufTrustedSnapshots
 from portcullis.config import Settings
 from portcullis.domain.errors import Refusal, SetupFault
 from portcullis.gateway.follower import Follower
+from portcullis.gateway.following.acknowledging import Acknowledger
+from portcullis.mains.background import Background
 from portcullis.mains.readiness import Check
 from portcullis.mains.stack_file import locate_store
 from portcullis.mains.status import status
@@ -24,6 +27,9 @@ from portcullis.metrics import FollowerMetrics
 
 TRUST_FOLDER = "trust"
 """Where a replica keeps the metadata that was trusted last."""
+
+_ACKNOWLEDGED_WITHIN_S = 1.0
+"""Bounds what stopping waits for."""
 
 
 def run_follower(settings: Settings) -> None:
@@ -40,10 +46,12 @@ def run_follower(settings: Settings) -> None:
     with (
         stop_signals() as signals,
         closing(RedisSnapshotStore(url)) as store,
+        closing(RedisSnapshotStore(url, timeout_s=_ACKNOWLEDGED_WITHIN_S)) as acknowledged,
         # First of all that is in the folder: it keeps a second follower out.
         closing(LmdbReplicaWriter(settings.replica_path, clock)) as replica,
     ):
         trust = settings.replica_path / TRUST_FOLDER
+        acknowledger = Acknowledger(acknowledged, host=socket.gethostname(), clock=clock)
         follower = Follower(
             store=store,
             trusted=TufTrustedSnapshots(store, trust, root, clock),
@@ -53,12 +61,14 @@ def run_follower(settings: Settings) -> None:
                 metrics, reasons=[each.value for each in Refusal], expiries=lambda: trusted_expiries(trust)
             ),
             follow_interval_s=settings.follow_interval_s,
+            note_held=acknowledger.note,
         )
         checks = [
             Check("replica", lambda: None if replica.held() else "no snapshot yet"),
             Check("store", lambda: store_fault(url), vital=False),
         ]
-        with status(settings, metrics, checks):
+        with status(settings, metrics, checks), Background() as background:
+            background.run("acknowledging", acknowledger.run)
             follower.run(signals.event)
 
 

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
-from portcullis.domain.identifiers import prepare
+from portcullis.domain import identifiers, notices
 from portcullis.domain.phone_numbers import read_plans
 from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway.collecting import settle
@@ -87,12 +87,13 @@ class _Embedded(NamedTuple):
 
 def _open_embedded(settings: Settings, tokeniser: Tokeniser, clock: SystemClock, held: ExitStack) -> _Embedded:
     # A gateway alone has no use for a database, and starts the sooner without.
-    from portcullis.mains.desks import operator_desks  # noqa: PLC0415
+    from portcullis.mains.desks import open_operator_desks  # noqa: PLC0415
     from portcullis.mains.parts import open_journal, open_registry  # noqa: PLC0415
 
     journal = held.enter_context(open_journal(settings, clock))
     registry = held.enter_context(open_registry(settings, tokeniser, clock))
-    return _Embedded(operator_desks(registry, tokeniser, clock), journal)
+    desks = open_operator_desks(settings, registry, journal, tokeniser, clock=clock, held=held)
+    return _Embedded(desks, journal)
 
 
 @asynccontextmanager
@@ -107,7 +108,12 @@ async def _serving_all(
 
     journal, faults = embedded.journal, AnnouncementMetrics(metrics)
     gateway.services |= operator_services(
-        embedded.operators, held=gateway.held, journal=journal, front=gateway.front, transport=settings.transport
+        embedded.operators,
+        held=gateway.held,
+        journal=journal,
+        front=gateway.front,
+        transport=settings.transport,
+        clock=clock,
     )
     async with open_sharing(settings, journal, policy=gateway.policy, clock=clock, count_fault=faults.fault) as desks:
         servicer = sharing_servicer.SharingServicer(desks, gateway.policy, gateway.front)
@@ -120,7 +126,8 @@ async def warm_up() -> None:
 
     A call that needs it meanwhile loads it itself.
     """
-    await asyncio.to_thread(prepare)
+    await asyncio.to_thread(identifiers.prepare)
+    await asyncio.to_thread(notices.prepare)
     for _ in read_plans():
         await asyncio.sleep(0)
 

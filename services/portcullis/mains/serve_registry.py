@@ -15,7 +15,7 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
 from portcullis.gateway.operators import running_registry
-from portcullis.mains.desks import operator_desks
+from portcullis.mains.desks import open_operator_desks
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.readiness import Check, registry_check
 from portcullis.mains.status import status
@@ -47,7 +47,7 @@ async def _serve(settings: Settings) -> None:
         serving = running_registry(
             settings=settings,
             reader=store,
-            desks=operator_desks(store, tokeniser, clock),
+            desks=open_operator_desks(settings, store, journal, tokeniser, clock=clock, held=held),
             replica=replica,
             journal=journal,
             clock=clock,

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from portcullis.cli.examined import LogExamined, SpoolExamined
     from portcullis.cli.progress import Progress
     from portcullis.client import Client
+    from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
     from portcullis.domain.checkpoints import VerifierKey
+    from portcullis.domain.entries import EntryDraft
     from portcullis.domain.errors import PolicyProblem
     from portcullis.domain.log_findings import LogFinding, Verified
     from portcullis.domain.policies import Policy
     from portcullis.ports import (
         ApiKeyDesk,
+        CaseCount,
         DecisionRecord,
         HeldImportDesk,
         ImportReport,
@@ -77,6 +80,12 @@ class ProcessWiring:
 
         return Client(target, api_key=api_key, timeout_s=timeout_s)
 
+    def staff_client(self, target: str, api_key: str | None, timeout_s: float) -> StaffClient:
+        """Open the SDK's client of those who keep lists."""
+        from portcullis.client.operating import StaffClient
+
+        return StaffClient(target, api_key=api_key, timeout_s=timeout_s)
+
     @contextmanager
     def registry(self, settings: Settings) -> Iterator[RegistryStore]:
         """Open the registry."""
@@ -107,6 +116,15 @@ class ProcessWiring:
         with open_journal(settings, self.clock) as journal:
             yield journal
 
+    def case_counts(self, settings: Settings) -> Sequence[CaseCount]:
+        """Count the closed cases."""
+        from portcullis.mains.examining import demand_database
+        from portcullis.mains.parts import open_rights
+
+        demand_database("registry", settings.registry_database_url)
+        with self.registry(settings), open_rights(settings, self.clock) as rights:
+            return rights.counted()
+
     def replay(self, settings: Settings, record: DecisionRecord) -> Replay:
         """Make a decision again."""
         from portcullis.exchange.replaying import replay
@@ -135,6 +153,16 @@ class ProcessWiring:
         kept = [Note(place, note) for place, note in places if note is not None]
         with self.journal(settings) as journal:
             return verify_log(journal, key_of, kept, found=found, progress=progress)
+
+    def verify_certificate(self, settings: Settings, text: str, key: str) -> dict[str, object]:
+        """Verify a release certificate."""
+        import msgspec
+
+        from portcullis.domain.certificates import parse_certificate, read_certificate, read_certificate_key
+
+        verifier = read_certificate_key(key) if key else _log_signer(settings).key(parse_certificate(text).log)
+        told: dict[str, object] = msgspec.to_builtins(read_certificate(text, verifier))
+        return told
 
     def journal_key(self, settings: Settings) -> VerifierKey:
         """Give what checkpoints are verified with."""
@@ -223,6 +251,20 @@ class ProcessWiring:
         from portcullis.registry.policy_files import read_policy
 
         return read_policy(directory)
+
+    def read_row(self, line: bytes) -> EntryDraft:
+        """Read one row of a JSON Lines file."""
+        from portcullis.domain.errors import InvalidRequest
+        from portcullis.mains.demo import MemorySource
+        from portcullis.registry.readers.jsonl import read_jsonl
+        from portcullis.registry.readers.rows import GoodRow
+        from portcullis.registry.readers.sources import Meter
+
+        row = next(iter(read_jsonl([MemorySource("entry", line)], Meter())), None)
+        if isinstance(row, GoodRow):
+            return row.draft
+        field, reason = (row.field, row.reason) if row is not None else ("entry", "there is none; write one JSON object")
+        raise InvalidRequest.at(field, reason)
 
     def import_files(
         self,

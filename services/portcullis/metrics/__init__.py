@@ -8,6 +8,7 @@ environment before the interpreter starts), where the stack's parent adds up wha
 from portcullis.metrics.catalogue import SAMPLE_EVERY
 from portcullis.metrics.exchange import AnnouncementMetrics, CheckpointMetrics, FeedMetrics
 from portcullis.metrics.parts import FollowerMetrics, PublisherMetrics, ShipperMetrics, StackMetrics
+from portcullis.metrics.registry import KeeperMetrics
 from portcullis.metrics.relay import RelayMetrics
 from portcullis.metrics.tally import CheckTally
 
@@ -18,6 +19,7 @@ __all__ = [
     "CheckpointMetrics",
     "FeedMetrics",
     "FollowerMetrics",
+    "KeeperMetrics",
     "PublisherMetrics",
     "RelayMetrics",
     "ShipperMetrics",

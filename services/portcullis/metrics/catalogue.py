@@ -441,6 +441,62 @@ RELAY_BEHIND = Definition(
     ("stream",),
     mode="livemostrecent",
 )
+DISPUTES_LAPSED = Definition(
+    "exchange",
+    "portcullis_disputes_lapsed_total",
+    "counter",
+    "Disputes that nobody had decided in time; their entries were released.",
+    "disputes",
+)
+SETTLED_RELEASES = Definition(
+    "exchange",
+    "portcullis_settled_releases_total",
+    "counter",
+    "Entries that were released after a partner had reported them as settled and nobody had objected in time.",
+    "entries",
+)
+REPORTS_TAKEN = Definition(
+    "exchange",
+    "portcullis_reports_taken_over_total",
+    "counter",
+    "Reports of partners, of a settlement or an identity mismatch, that were taken over into the registry.",
+    "events",
+)
+RECORDS_REMOVED = Definition(
+    "exchange",
+    "portcullis_records_removed_total",
+    "counter",
+    "Records that were removed since they are no longer kept, by kind.",
+    "records",
+    ("kind",),
+)
+OPEN_CASES = Definition(
+    "exchange",
+    "portcullis_open_cases",
+    "gauge",
+    "Disputes and reported identity mismatches that nobody has decided yet, by list.",
+    "cases",
+    ("list",),
+    mode="livemostrecent",
+)
+OVERDUE_NOTICES = Definition(
+    "exchange",
+    "portcullis_source_notices_overdue",
+    "gauge",
+    "Open cases whose source should have been told by now, and was not, by list.",
+    "cases",
+    ("list",),
+    mode="livemostrecent",
+)
+KEEPER_FAILURES = Definition(
+    "exchange",
+    "portcullis_keeper_failures_total",
+    "counter",
+    "Tries of the registry's keeper that failed, by chore (lapse, release, reports, count or retention) and by the part "
+    "that failed: registry, journal or other.",
+    "tries",
+    ("chore", "part"),
+)
 CHILD_RESTARTS = Definition(
     "stack",
     "portcullis_child_restarts_total",
@@ -513,6 +569,13 @@ CATALOGUE: tuple[Definition, ...] = (
     RELAY_FAILURES,
     RELAY_PARKED,
     RELAY_BEHIND,
+    DISPUTES_LAPSED,
+    SETTLED_RELEASES,
+    REPORTS_TAKEN,
+    RECORDS_REMOVED,
+    OPEN_CASES,
+    OVERDUE_NOTICES,
+    KEEPER_FAILURES,
     CHILD_RESTARTS,
     CHILD_UP,
 )

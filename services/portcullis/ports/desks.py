@@ -76,28 +76,10 @@ class ListSummary(msgspec.Struct, frozen=True):
 
 
 class RegistryDesk(Protocol):
-    """What the operators' service asks of the registry.
+    """What the operators' service asks of the registry, but for the steps of entries (`portcullis.ports.LifeDesk`).
 
     Every method blocks on the database and may raise RegistryUnavailable.
     """
-
-    def put_entry(self, list_name: str, draft: EntryDraft, *, actor: str) -> tuple[StoredEntry, bool]:
-        """Add an entry or amend the one of the same key; False when the same entry stood already.
-
-        Raises:
-            NotFound: no such list.
-            EntryRejected: the entry breaks a rule; names each faulty field.
-        """
-        ...
-
-    def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
-        """Take an entry out of force.
-
-        Raises:
-            NotFound: no such list or entry.
-            InvalidRequest: ``reason`` is not 1 to 256 characters.
-        """
-        ...
 
     def get_entry(self, list_name: str, key: str, *, actor: str, purpose: str) -> StoredEntry:
         """Give one entry without its identifiers; the look is durable before that. ``purpose`` "" means operator inquiry.
@@ -181,12 +163,22 @@ class ApiKeyDesk(Protocol):
     Every method blocks on the database and may raise RegistryUnavailable.
     """
 
-    def create(self, holder: str, role: str, note: str, *, actor: str) -> tuple[ApiKey, str]:
+    def create(self, holder: str, role: str, note: str, *, actor: str, lists: Sequence[str] = ()) -> tuple[ApiKey, str]:
         """Make a key; the text beside it is the key itself, which is given once and stored nowhere.
 
+        ``lists`` are what it is good for, none for every list; a partner's agreements say that instead.
+
         Raises:
-            InvalidRequest: a role that is neither partner nor operator, a holder that is no partner of the policy (role
-                partner) or is empty (role operator), or a note of more than 128 characters.
+            InvalidRequest: a role that no key may have, a holder that is no partner of the policy (role partner) or no
+                person's name (another role), a note of more than 128 characters, or lists that the policy does not have.
+        """
+        ...
+
+    def lists_of(self, holder: str, key_id: str) -> Sequence[str]:
+        """Say which lists a key in force is good for; none for every list.
+
+        Raises:
+            Unauthenticated: no such key of this holder is in force.
         """
         ...
 

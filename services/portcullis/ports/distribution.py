@@ -2,11 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from portcullis.domain.editions import Edition
 from portcullis.domain.segments import Change
+
+
+class Acknowledgement(NamedTuple):
+    """What a host's follower serves: the snapshot's version and the registry's change it includes up to.
+
+    ``at`` is when it said so, Unix seconds.
+    """
+
+    host: str
+    version: int
+    registry_seq: int
+    at: float
+
+
+ACKNOWLEDGED_KEPT_S = 86_400.0
+"""How long a host that has fallen silent is remembered."""
+
+
+class Acknowledgements(Protocol):
+    """Where followers say what they serve. One that is silent for `ACKNOWLEDGED_KEPT_S` is forgotten."""
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Say what a host serves, in the place of what it said before.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        ...
+
+    def acknowledged(self) -> Sequence[Acknowledgement]:
+        """Give what every host has said last, in the order of their names.
+
+        Raises:
+            StoreUnavailable: the store can't be reached.
+        """
+        ...
 
 
 class SnapshotStore(Protocol):

@@ -39,7 +39,8 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     ``decided_at`` is Unix seconds. ``attributes`` are those that the conditions of the action look at. ``registry_seq`` is
     the registry's change that the snapshot includes up to, and ``stale`` names the lists that were past their greatest
-    age: with them the decision can be made again (`portcullis.exchange.replaying`).
+    age: with them the decision can be made again (`portcullis.exchange.replaying`). ``cleared`` are the ids of the entries
+    that a redress number took away, which therefore gave no reason.
     """
 
     decision_id: str
@@ -58,6 +59,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     tokens: tuple[str, ...]
     attributes: dict[str, str | int | float | bool]
     reasons: tuple[RecordedReason, ...]
+    cleared: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return f"DecisionRecord(outcome={self.outcome!r})"
@@ -142,6 +144,22 @@ class StoredDecision(msgspec.Struct, frozen=True, kw_only=True):
     decision_id: str
     partner: str
     record: DecisionRecord | None
+
+
+class JournalEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event in the journal, and its place. ``event`` is None once its key was erased."""
+
+    sequence: int
+    partner: str
+    recorded_at: float
+    event: SharedEvent | None
+
+
+class EventsRead(NamedTuple):
+    """Events, and the last sequence that was looked at for them."""
+
+    events: Sequence[JournalEvent]
+    up_to: int
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +292,45 @@ class Journal(LogReader, Protocol):
 
         Raises:
             NotFound: no such decision.
+        """
+        ...
+
+    def decisions_of(
+        self, tokens: Collection[bytes], *, actor: str, purpose: str, about: tuple[str, int] | None = None
+    ) -> Sequence[StoredDecision]:
+        """Give every decision that asked about the holder of one of these tokens, in the order of their times.
+
+        ``about`` narrows it to those with a reason of this list and entry that was not in shadow. Who looked and why is
+        noted durably beside each that is given, before. Those whose key was erased are left out.
+        """
+        ...
+
+    def looks_at(self, decision_ids: Collection[str]) -> Mapping[str, Sequence[Look]]:
+        """Give the looks at each of these decisions in their order."""
+        ...
+
+    def events_after(self, sequence: int, wanted: Mapping[EventKind, Collection[str] | None], *, limit: int) -> EventsRead:
+        """Give the events of some kinds that stand after a sequence, in their order, and how far that was read.
+
+        ``wanted`` has the lists that events of a kind must name, or None for whatever they name.
+        ``sequence`` is -1 for the beginning, since the first entry of the log has 0. ``EventsRead.up_to`` is the last
+        sequence looked at, so that a reader who goes on from there misses nothing.
+        """
+        ...
+
+    def entries_of_decision(self, decision_id: str) -> Sequence[tuple[str, int]]:
+        """Give (list, entry_id) of each entry that gave a decision a reason, those in shadow left out; no look is noted.
+
+        For what follows from an event by itself. None where there is no such decision, or its key was erased.
+        """
+        ...
+
+    def erase_quiet(self, before: Mapping[str, float], *, actor: str, dry_run: bool) -> int:
+        """Destroy the keys of the subjects about whom nothing was decided since a time; gives how many.
+
+        ``before`` has that time (Unix seconds) for each list, and under "" for every other one. Where several lists have
+        given a subject's decisions reasons, the earliest of their times counts. With ``dry_run`` nothing is destroyed. The
+        log tells when and by whom, and verifies as before.
         """
         ...
 

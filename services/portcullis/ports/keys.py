@@ -1,4 +1,7 @@
-"""The keys that snapshots are signed with: made, exchanged and looked at. Signing is the repository's (`ports.trust`)."""
+"""The keys that snapshots are signed with: made, exchanged and looked at; signing is the repository's (`ports.trust`).
+
+And the one that what is at rest is sealed under, which need not be on this host.
+"""
 
 from __future__ import annotations
 
@@ -117,4 +120,28 @@ class KeyCeremony(Protocol):
 
     def roles(self) -> tuple[RoleKeys, ...]:
         """Tell of every role."""
+        ...
+
+
+class KeyWrapper(Protocol):
+    """Wraps data keys under a key-encryption key that never leaves it: a file's, or one of a key management service.
+
+    Either method blocks where the key is not on this host, and may raise RegistryUnavailable.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the key-encryption key is called, for whoever looks for it."""
+        ...
+
+    def wrap(self, data_key: bytes, /) -> bytes:
+        """Wrap a data key; at most 65,535 bytes come out."""
+        ...
+
+    def unwrap(self, wrapped: bytes, /) -> bytes:
+        """Give a wrapped data key back.
+
+        Raises:
+            ValueError: it was wrapped under another key, or is damaged.
+        """
         ...

@@ -137,7 +137,12 @@ class PastReader(Protocol):
 
 
 class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry as the registry gives it out: everything but who it is about."""
+    """An entry as the registry gives it out: everything but who it is about.
+
+    ``until`` is its end as the authority states it. ``effective_until`` is when it stops to bind if nobody acts any more:
+    its end, or before it ``lapses_at``, where its list's entries lapse, or ``decide_by``, while a dispute runs (0 where
+    not). ``pending`` says that an amendment waits for a second person.
+    """
 
     list: str
     key: str
@@ -153,12 +158,17 @@ class StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
     until: int
     redress: str
     measures: tuple[str, ...]
+    effective_until: int = 0
+    lapses_at: int = 0
+    decide_by: int = 0
+    pending: bool = False
 
 
 class ImportCounts(msgspec.Struct, kw_only=True):
     """What an import did, or would do.
 
-    ``superseded`` counts what an approved import left as it was, since it was changed while the import was held.
+    ``superseded`` counts what was left as it is: a person has taken it off the list, or changed it while the import was
+    held.
     """
 
     added: int = 0
@@ -202,7 +212,7 @@ class HeldImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key without its secret. Times are Unix seconds."""
+    """One API key without its secret. Times are Unix seconds. ``lists`` are what it is good for; empty for every list."""
 
     key_id: str
     holder: str
@@ -210,6 +220,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     created_at: float
     revoked_at: float | None
+    lists: tuple[str, ...] = ()
 
 
 class ImportSession(Protocol):
@@ -280,10 +291,11 @@ class RegistryStore(RegistryReader, PastReader, Protocol):
         ...
 
     def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
-        """Take an entry out of force.
+        """Take an entry out of force; one that is withdrawn already stays as it is.
 
         Raises:
             NotFound: no such entry.
+            StepNotAllowed: it is neither listed nor withdrawn.
         """
         ...
 

@@ -12,7 +12,10 @@ Rules:
 5. A full import of an empty file would withdraw the whole list, and is refused.
 6. The same file again changes nothing.
 7. An import that takes away more of the list than its guard is held for a second operator (`portcullis.domain.guards`),
-   and the report says so (`ImportReport.held`).
+   and so is one that adds or amends anything on a list of four eyes; the report says so (`ImportReport.held`).
+8. On a list whose entries lapse every good row reaffirms its entry, as of its beginning (`portcullis.domain.lapses`):
+   rule 6 holds for the same file again soon after, and a later one renews.
+9. What a person has taken off the list stays off (`portcullis.domain.entry_life`).
 
 Example: a list holds A, B and C; a full import brings A amended, B with a wrong check digit, and D. A is amended, D added, C
 withdrawn, B stays, and one row is reported.
@@ -27,6 +30,7 @@ from contextlib import contextmanager
 from portcullis.domain.entries import EntryDraft
 from portcullis.domain.entry_rules import MAX_KEY, Admission, IndexTokens, admit_entry
 from portcullis.domain.errors import EntryRejected, InvalidRequest, NotFound
+from portcullis.domain.lapses import with_lapse
 from portcullis.domain.policies import RestrictedList
 from portcullis.ports import Clock, ImportReport, ImportSession, RegistryStore, RowFault
 from portcullis.registry.readers.formats import reader_of
@@ -92,7 +96,8 @@ class Importer:
         """
         on = known_list(self._store, list_name)
         with self._store.begin_import(list_name, actor=actor) as session, SeenKeys() as seen:
-            yield ImportRun(session, on, seen, index_tokens=self._index_tokens, full=full, strict=strict)
+            now = self._clock.now()
+            yield ImportRun(session, on, seen, index_tokens=self._index_tokens, now=now, full=full, strict=strict)
 
 
 def known_list(store: RegistryStore, name: str) -> RestrictedList:
@@ -117,6 +122,7 @@ class ImportRun:
         seen: SeenKeys,
         *,
         index_tokens: IndexTokens,
+        now: float,
         full: bool,
         strict: bool,
     ) -> None:
@@ -124,6 +130,7 @@ class ImportRun:
         self._on = on
         self._seen = seen
         self._index_tokens = index_tokens
+        self._now = now
         self._full = full
         self._strict = strict
         self._report = ImportReport(list_name=on.name)
@@ -194,7 +201,7 @@ class ImportRun:
         self._waiting.clear()
         self._count(waiting)
         if waiting and not (self._strict and self._report.rejected):
-            self._session.stage([admission.entry for _, admission in waiting])
+            self._session.stage([with_lapse(admission.entry, self._on, self._now) for _, admission in waiting])
         self._keep()
 
     def _count(self, rows: Sequence[tuple[GoodRow, Admission]]) -> None:

@@ -14,19 +14,18 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from portcullis.domain.entry_rules import is_plain_text
-from portcullis.domain.errors import InvalidRequest
+from portcullis.domain.errors import InvalidRequest, Unauthenticated
+from portcullis.domain.roles import KEY_ROLES, Role
 from portcullis.ports import ApiKey, Clock, RegistryStore
 
 PREFIX = "pcl"
 """What every key begins with, so that scanners of leaked secrets find it."""
-PARTNER = "partner"
-OPERATOR = "operator"
 MAX_NOTE = 128
 """The most characters of a note."""
 
 _ID_BYTES = 5
 _SECRET_BYTES = 32
-_OPERATOR_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
+_PERSONS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
 
 RandomBytes = Callable[[int], bytes]
 """Gives so many unpredictable bytes."""
@@ -46,18 +45,29 @@ class KeyDesk:
         self._clock = clock
         self._random_bytes = random_bytes
 
-    def create(self, holder: str, role: str, note: str, *, actor: str) -> tuple[ApiKey, str]:
+    def create(self, holder: str, role: str, note: str, *, actor: str, lists: Sequence[str] = ()) -> tuple[ApiKey, str]:
         """Make a key; the text beside it is the key itself, which is given once and stored nowhere.
 
+        ``lists`` are what it is good for, none for every list.
+
         Raises:
-            InvalidRequest: a role, holder or note that can't be.
+            InvalidRequest: a role, holder, note or lists that can't be.
             RegistryUnavailable: the database can't be used.
         """
         self._check(holder, role, note)
+        self._check_lists(role, lists)
         key_id = base64.b32encode(self._random_bytes(_ID_BYTES)).decode().lower()
         secret = base64.urlsafe_b64encode(self._random_bytes(_SECRET_BYTES)).decode().rstrip("=")
         text = f"{PREFIX}_{key_id}_{secret}"
-        key = ApiKey(key_id=key_id, holder=holder, role=role, note=note, created_at=self._clock.now(), revoked_at=None)
+        key = ApiKey(
+            key_id=key_id,
+            holder=holder,
+            role=role,
+            note=note,
+            created_at=self._clock.now(),
+            revoked_at=None,
+            lists=tuple(sorted(set(lists))),
+        )
         self._store.add_key(key, key_digest(text), actor=actor)
         return key, text
 
@@ -80,11 +90,23 @@ class KeyDesk:
         digest = key_digest(key.strip())
         with self._store.view() as view:
             for each in view.credentials:
-                if each.digest == digest and each.role == OPERATOR:
+                if each.digest == digest and each.role == Role.OPERATOR:
                     return each.holder
         raise InvalidRequest.at(
             "key", "no operator's key that is in force; make one with `portcullis partner key new NAME --role operator`"
         )
+
+    def lists_of(self, holder: str, key_id: str) -> Sequence[str]:
+        """Say which lists a key in force is good for; none for every list.
+
+        Raises:
+            Unauthenticated: no such key of this holder is in force.
+            RegistryUnavailable: the database can't be used.
+        """
+        for each in self._store.keys(holder):
+            if each.key_id == key_id and each.revoked_at is None:
+                return each.lists
+        raise Unauthenticated
 
     def list(self, holder: str | None = None) -> Sequence[ApiKey]:
         """Give the keys in the order of their making, of one holder or of all.
@@ -95,15 +117,23 @@ class KeyDesk:
         return self._store.keys(holder)
 
     def _check(self, holder: str, role: str, note: str) -> None:
-        if role not in {PARTNER, OPERATOR}:
-            raise InvalidRequest.at("role", f"must be {PARTNER} or {OPERATOR}")
+        if role not in KEY_ROLES:
+            raise InvalidRequest.at("role", f"must be one of {', '.join(KEY_ROLES)}")
         if len(note) > MAX_NOTE or not is_plain_text(note):
             raise InvalidRequest.at("note", f"must be plain text of at most {MAX_NOTE} characters")
-        if role == OPERATOR:
-            if not _OPERATOR_NAME.fullmatch(holder):
-                raise InvalidRequest.at("holder", "must be an operator's name: 1 to 64 letters, digits, '.', '_', '@', '-'")
+        if role != Role.PARTNER:
+            if not _PERSONS_NAME.fullmatch(holder):
+                raise InvalidRequest.at("holder", "must be a person's name: 1 to 64 letters, digits, '.', '_', '@', '-'")
             return
         partners = [partner.name for partner in self._store.policy().partners]
         if holder not in partners:
             known = ", ".join(sorted(partners)) or "none yet: apply a policy first"
             raise InvalidRequest.at("holder", f"no partner of the policy in force; the partners are {known}")
+
+    def _check_lists(self, role: str, lists: Sequence[str]) -> None:
+        if lists and role == Role.PARTNER:
+            raise InvalidRequest.at("lists", "leave them out: a partner's agreements say what its keys are good for")
+        known = [each.name for each in self._store.policy().lists]
+        if unknown := sorted(set(lists) - set(known)):
+            told = ", ".join(sorted(known)) or "none yet: apply a policy first"
+            raise InvalidRequest.at("lists", f"not in the policy in force: {', '.join(unknown)}; its lists are {told}")

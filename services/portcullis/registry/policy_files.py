@@ -1,7 +1,7 @@
 """A policy as files: a directory of TOML, read whole, with every fault told at once.
 
     actions.toml        [[action]] with its [[action.attribute]]
-    lists/*.toml        [list] and its [[measure]], one list a file
+    lists/*.toml        [list] with its [[measure]] and [[notice]], one list a file
     partners/*.toml     [partner] and its [[agreement]], one partner a file
 
 Files are read in the order of their names, so the same directory always gives the same policy. A faulty key gets a place,
@@ -105,11 +105,12 @@ class _Reading:
         top = self._top(file, data)
         head = top.table("list", instead="write one [list] table, then its [[measure]] tables")
         measures = top.tables("measure")
+        notices = top.tables("notice", named=False)
         top.close()
         self._lost = self._lost or head is None
         if head is not None:
             self._files[f"lists[{len(self._lists)}]"] = file
-            self._lists.append(read_list(head, measures))
+            self._lists.append(read_list(head, measures, notices))
 
     def _read_partner(self, file: str, data: dict[str, Any]) -> None:
         top = self._top(file, data)

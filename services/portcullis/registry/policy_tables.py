@@ -1,13 +1,16 @@
-"""What each table of a policy's files may hold: the keys of actions, lists, measures, partners and agreements."""
+"""What each table of a policy's files may hold: the keys of actions, lists, measures, notices, partners and agreements."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.policies import (
     DEFAULT_GUARD_ENTRIES,
     DEFAULT_GUARD_PERCENT,
+    DEFAULT_KEPT_S,
     Action,
     Agreement,
     AttributeSpec,
@@ -16,6 +19,7 @@ from portcullis.domain.policies import (
     Disclosure,
     Effect,
     Measure,
+    NoticeTemplate,
     OnStale,
     Partner,
     RestrictedList,
@@ -66,8 +70,10 @@ def _default(table: Table, kind: AttributeType) -> AttributeValue | None:
     return float(value) if kind is AttributeType.DOUBLE and type(value) is int else value
 
 
-def read_list(head: Table, measures: Sequence[Table]) -> RestrictedList:
-    """Read a ``[list]`` and its ``[[measure]]`` tables."""
+def read_list(head: Table, measures: Sequence[Table], notices: Sequence[Table]) -> RestrictedList:
+    """Read a ``[list]`` and its ``[[measure]]`` and ``[[notice]]`` tables."""
+    if head.anything("suspended") is not None:
+        head.fault("suspended", "no file suspends a list: two people do", "remove the key, and suspend it in the registry")
     each = RestrictedList(
         name=head.text("name", instead="write small letters, digits and hyphens, as 'carrier-misconduct'"),
         title=head.text("title", instead="write the list's name for people"),
@@ -86,9 +92,35 @@ def read_list(head: Table, measures: Sequence[Table]) -> RestrictedList:
         guard_percent=head.whole("guard_percent", default=DEFAULT_GUARD_PERCENT, instead="write a whole number, as 5"),
         guard_entries=head.whole("guard_entries", default=DEFAULT_GUARD_ENTRIES, instead="write a whole number, as 1000"),
         takes_terminations=head.flag("takes_terminations"),
+        four_eyes=head.flag("four_eyes"),
+        lapse_s=head.duration_s("lapse", stand_in=0, default=0),
+        calendar=head.text("calendar", default="", instead="write the ISO 3166 code of a country in quotes, as 'CN'"),
+        source_told_days=_days(head, "source_told_days"),
+        decided_days=_days(head, "decided_days"),
+        extension_days=_days(head, "extension_days"),
+        stays_on_dispute=head.flag("stays_on_dispute"),
+        settled_days=_days(head, "settled_days"),
+        kept_after_end_s=head.duration_s("kept_after_end", stand_in=DEFAULT_KEPT_S, default=DEFAULT_KEPT_S),
+        looks_kept_s=head.duration_s("looks_kept", stand_in=DEFAULT_KEPT_S, default=DEFAULT_KEPT_S),
+        decisions_kept_s=head.duration_s("decisions_kept", stand_in=DEFAULT_KEPT_S, default=DEFAULT_KEPT_S),
+        notices=tuple(_read_notice(notice) for notice in notices),
     )
     head.close()
     return each
+
+
+def _days(head: Table, key: str) -> int:
+    field = next(each for each in msgspec.structs.fields(RestrictedList) if each.name == key)
+    return head.whole(key, default=field.default, instead="write a whole number of days, as 5")
+
+
+def _read_notice(table: Table) -> NoticeTemplate:
+    notice = NoticeTemplate(
+        locale=table.text("locale", instead="write the language as BCP 47 does, as 'zh-CN'"),
+        text=table.text("text", instead="write what the subject of a refusal is told").strip(),
+    )
+    table.close()
+    return notice
 
 
 def _read_measure(table: Table) -> Measure:

@@ -88,12 +88,12 @@ class Table:
             return ()
         return tuple(choices(each) for each in value)
 
-    def duration_s(self, key: str, *, stand_in: int) -> int:
-        """Read a duration such as "2y", "90d", "24h", "15m" or "30s", in seconds."""
+    def duration_s(self, key: str, *, stand_in: int, default: int | None = None) -> int:
+        """Read a duration such as "2y", "90d", "24h", "15m" or "30s", in seconds; it must be there if it has no default."""
         instead = "write a whole number and a unit in quotes, as '2y', '90d', '24h', '15m' or '30s'"
-        value = self._take(key, str, required=True, instead=instead)
+        value = self._take(key, str, required=default is None, instead=instead)
         if not isinstance(value, str):
-            return stand_in
+            return stand_in if default is None else default
         found = _DURATION.fullmatch(value)
         if not found:
             self.fault(key, "this is no duration", instead)

@@ -162,19 +162,31 @@ class CreateApiKeyRequest(_message.Message):
 
     PARTNER_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
     partner: _builtins.str
-    """partner is a partner of the policy."""
+    """partner is a partner of the policy, or the person's name where the role is another."""
     note: _builtins.str
     """note says what the key is for; at most 128 characters."""
+    role: _builtins.str
+    """role is whose the key is: partner, operator, authority-editor, authority-approver, reviewer or auditor; empty for
+    partner.
+    """
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """lists are what the key is good for; empty for every list. A partner's agreements say that instead."""
+
     def __init__(
         self,
         *,
         partner: _builtins.str = ...,
         note: _builtins.str = ...,
+        role: _builtins.str = ...,
+        lists: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "partner", b"partner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lists", b"lists", "note", b"note", "partner", b"partner", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,12 +314,16 @@ class ApiKey(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    LISTS_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """key_id names the key."""
     partner: _builtins.str
     """partner holds it."""
     note: _builtins.str
     """note says what it is for."""
+    role: _builtins.str
+    """role is whose the key is."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """created_at is when it was made."""
@@ -315,6 +331,10 @@ class ApiKey(_message.Message):
     @_builtins.property
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
         """revoked_at is when it was revoked; absent while it is good."""
+
+    @_builtins.property
+    def lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """lists are what the key is good for; empty for every list."""
 
     def __init__(
         self,
@@ -324,10 +344,12 @@ class ApiKey(_message.Message):
         note: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        role: _builtins.str = ...,
+        lists: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "key_id", b"key_id", "note", b"note", "partner", b"partner", "revoked_at", b"revoked_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "key_id", b"key_id", "lists", b"lists", "note", b"note", "partner", b"partner", "revoked_at", b"revoked_at", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

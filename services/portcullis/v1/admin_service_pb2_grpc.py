@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """AdminService is for the operators of a gateway. Callers need the operator role.
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
     """
 
     def __init__(self, channel):
@@ -63,7 +64,8 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """AdminService is for the operators of a gateway. Callers need the operator role.
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
     """
 
     def GetStatus(self, request, context):
@@ -138,7 +140,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """AdminService is for the operators of a gateway. Callers need the operator role.
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
     """
 
     @staticmethod

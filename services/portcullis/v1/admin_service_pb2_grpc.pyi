@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """AdminService is for the operators of a gateway. Callers need the operator role."""
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -46,7 +48,9 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """AdminService is for the operators of a gateway. Callers need the operator role."""
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetStatusRequest, _admin_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -61,7 +65,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """ListApiKeys gives a partner's keys, without their secrets."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AdminService is for the operators of a gateway. Callers need the operator role."""
+    """AdminService is for the operators of a gateway. Which role may call which method is one table
+    (docs/reference/roles.md).
+    """
 
     @_abc_1.abstractmethod
     def GetStatus(

@@ -34,6 +34,8 @@ class CheckRequest(_message.Message):
     PARTNER_REFERENCE_FIELD_NUMBER: _builtins.int
     AT_LEAST_SNAPSHOT_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
+    REDRESS_NUMBER_FIELD_NUMBER: _builtins.int
+    LOCALE_FIELD_NUMBER: _builtins.int
     action: _builtins.str
     """action is what the customer wants to do, a dotted name such as rail.ticket.purchase; at most 64 characters."""
     purpose: _builtins.str
@@ -46,6 +48,14 @@ class CheckRequest(_message.Message):
     """
     dry_run: _builtins.bool
     """dry_run asks what the answer would be. It is recorded as a look at the entry, never as a refusal; do not act on it."""
+    redress_number: _builtins.str
+    """redress_number is what the customer was given because they are mistaken for a listed subject; empty for most. With it,
+    and a document of their own among the identifiers, that entry does not count. At most 32 characters.
+    """
+    locale: _builtins.str
+    """locale is the language of the notice that comes with a refusal, as BCP 47 writes it, such as zh-CN; empty for the
+    list's first. At most 32 characters.
+    """
     @_builtins.property
     def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Identifier]:
         """identifiers are all that the partner holds of this one customer; 1 to 8. Send every one: a list may know only the passport."""
@@ -64,10 +74,12 @@ class CheckRequest(_message.Message):
         partner_reference: _builtins.str = ...,
         at_least_snapshot: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
+        redress_number: _builtins.str = ...,
+        locale: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_snapshot", b"at_least_snapshot", "attributes", b"attributes", "dry_run", b"dry_run", "identifiers", b"identifiers", "partner_reference", b"partner_reference", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at_least_snapshot", b"at_least_snapshot", "attributes", b"attributes", "dry_run", b"dry_run", "identifiers", b"identifiers", "locale", b"locale", "partner_reference", b"partner_reference", "purpose", b"purpose", "redress_number", b"redress_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

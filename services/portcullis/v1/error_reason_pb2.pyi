@@ -131,6 +131,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "ERROR_REASON_READER_TOO_SLOW", "domain": "portcullis"}
     """
+    ERROR_REASON_STEP_NOT_ALLOWED: _ErrorReason.ValueType  # 21
+    """ERROR_REASON_STEP_NOT_ALLOWED: the entry or case stands where this step can't be taken; the steps that can are named.
+    FAILED_PRECONDITION.
+
+        {"reason": "ERROR_REASON_STEP_NOT_ALLOWED", "domain": "portcullis",
+         "metadata": {"step": "lift", "status": "in-force", "allowed": "put, release, renew, stay, withdraw"}}
+    """
+    ERROR_REASON_VERSION_MISSED: _ErrorReason.ValueType  # 22
+    """ERROR_REASON_VERSION_MISSED: somebody else has changed it since; read it again. ABORTED.
+
+        {"reason": "ERROR_REASON_VERSION_MISSED", "domain": "portcullis", "metadata": {"expected": "3", "present": "4"}}
+    """
+    ERROR_REASON_SECOND_PERSON_REQUIRED: _ErrorReason.ValueType  # 23
+    """ERROR_REASON_SECOND_PERSON_REQUIRED: the step takes another person than who proposed it, or approved what is reviewed.
+    PERMISSION_DENIED.
+
+        {"reason": "ERROR_REASON_SECOND_PERSON_REQUIRED", "domain": "portcullis"}
+    """
+    ERROR_REASON_PLAN_CHANGED: _ErrorReason.ValueType  # 24
+    """ERROR_REASON_PLAN_CHANGED: the entries that were planned for are others by now; plan again. ABORTED.
+
+        {"reason": "ERROR_REASON_PLAN_CHANGED", "domain": "portcullis"}
+    """
+    ERROR_REASON_OUTSIDE_SCOPE: _ErrorReason.ValueType  # 25
+    """ERROR_REASON_OUTSIDE_SCOPE: the key does not cover this list. PERMISSION_DENIED.
+
+        {"reason": "ERROR_REASON_OUTSIDE_SCOPE", "domain": "portcullis", "metadata": {"list": "carrier-misconduct"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of an error: ErrorInfo.reason carries the value's name, and ErrorInfo.domain
@@ -245,5 +273,33 @@ ERROR_REASON_READER_TOO_SLOW: ErrorReason.ValueType  # 20
 """ERROR_REASON_READER_TOO_SLOW: the stream was not read for too long; resume from the last cursor received. ABORTED.
 
     {"reason": "ERROR_REASON_READER_TOO_SLOW", "domain": "portcullis"}
+"""
+ERROR_REASON_STEP_NOT_ALLOWED: ErrorReason.ValueType  # 21
+"""ERROR_REASON_STEP_NOT_ALLOWED: the entry or case stands where this step can't be taken; the steps that can are named.
+FAILED_PRECONDITION.
+
+    {"reason": "ERROR_REASON_STEP_NOT_ALLOWED", "domain": "portcullis",
+     "metadata": {"step": "lift", "status": "in-force", "allowed": "put, release, renew, stay, withdraw"}}
+"""
+ERROR_REASON_VERSION_MISSED: ErrorReason.ValueType  # 22
+"""ERROR_REASON_VERSION_MISSED: somebody else has changed it since; read it again. ABORTED.
+
+    {"reason": "ERROR_REASON_VERSION_MISSED", "domain": "portcullis", "metadata": {"expected": "3", "present": "4"}}
+"""
+ERROR_REASON_SECOND_PERSON_REQUIRED: ErrorReason.ValueType  # 23
+"""ERROR_REASON_SECOND_PERSON_REQUIRED: the step takes another person than who proposed it, or approved what is reviewed.
+PERMISSION_DENIED.
+
+    {"reason": "ERROR_REASON_SECOND_PERSON_REQUIRED", "domain": "portcullis"}
+"""
+ERROR_REASON_PLAN_CHANGED: ErrorReason.ValueType  # 24
+"""ERROR_REASON_PLAN_CHANGED: the entries that were planned for are others by now; plan again. ABORTED.
+
+    {"reason": "ERROR_REASON_PLAN_CHANGED", "domain": "portcullis"}
+"""
+ERROR_REASON_OUTSIDE_SCOPE: ErrorReason.ValueType  # 25
+"""ERROR_REASON_OUTSIDE_SCOPE: the key does not cover this list. PERMISSION_DENIED.
+
+    {"reason": "ERROR_REASON_OUTSIDE_SCOPE", "domain": "portcullis", "metadata": {"list": "carrier-misconduct"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -65,6 +65,16 @@ class _EntryStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryStat
     """ENTRY_STATUS_IN_FORCE binds its subject from its start until its end."""
     ENTRY_STATUS_WITHDRAWN: _EntryStatus.ValueType  # 2
     """ENTRY_STATUS_WITHDRAWN has no effect any more."""
+    ENTRY_STATUS_PROPOSED: _EntryStatus.ValueType  # 3
+    """ENTRY_STATUS_PROPOSED has no effect yet: a second person must approve it."""
+    ENTRY_STATUS_STAYED: _EntryStatus.ValueType  # 4
+    """ENTRY_STATUS_STAYED has no effect while a dispute is looked into."""
+    ENTRY_STATUS_RELEASED: _EntryStatus.ValueType  # 5
+    """ENTRY_STATUS_RELEASED has ended before its time: performed, paid, overturned or its term over."""
+    ENTRY_STATUS_WITHDRAWN_IN_ERROR: _EntryStatus.ValueType  # 6
+    """ENTRY_STATUS_WITHDRAWN_IN_ERROR should never have been there."""
+    ENTRY_STATUS_REJECTED: _EntryStatus.ValueType  # 7
+    """ENTRY_STATUS_REJECTED was proposed and never in force."""
 
 class EntryStatus(_EntryStatus, metaclass=_EntryStatusEnumTypeWrapper):
     """EntryStatus is where an entry stands."""
@@ -75,7 +85,57 @@ ENTRY_STATUS_IN_FORCE: EntryStatus.ValueType  # 1
 """ENTRY_STATUS_IN_FORCE binds its subject from its start until its end."""
 ENTRY_STATUS_WITHDRAWN: EntryStatus.ValueType  # 2
 """ENTRY_STATUS_WITHDRAWN has no effect any more."""
+ENTRY_STATUS_PROPOSED: EntryStatus.ValueType  # 3
+"""ENTRY_STATUS_PROPOSED has no effect yet: a second person must approve it."""
+ENTRY_STATUS_STAYED: EntryStatus.ValueType  # 4
+"""ENTRY_STATUS_STAYED has no effect while a dispute is looked into."""
+ENTRY_STATUS_RELEASED: EntryStatus.ValueType  # 5
+"""ENTRY_STATUS_RELEASED has ended before its time: performed, paid, overturned or its term over."""
+ENTRY_STATUS_WITHDRAWN_IN_ERROR: EntryStatus.ValueType  # 6
+"""ENTRY_STATUS_WITHDRAWN_IN_ERROR should never have been there."""
+ENTRY_STATUS_REJECTED: EntryStatus.ValueType  # 7
+"""ENTRY_STATUS_REJECTED was proposed and never in force."""
 Global___EntryStatus: _TypeAlias = EntryStatus  # noqa: Y015
+
+class _ReleaseGround:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReleaseGroundEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReleaseGround.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELEASE_GROUND_UNSPECIFIED: _ReleaseGround.ValueType  # 0
+    """RELEASE_GROUND_UNSPECIFIED is refused."""
+    RELEASE_GROUND_PERFORMED: _ReleaseGround.ValueType  # 1
+    """RELEASE_GROUND_PERFORMED: the subject has done what was ordered."""
+    RELEASE_GROUND_PAID: _ReleaseGround.ValueType  # 2
+    """RELEASE_GROUND_PAID: the subject has paid."""
+    RELEASE_GROUND_OVERTURNED: _ReleaseGround.ValueType  # 3
+    """RELEASE_GROUND_OVERTURNED: the decision that the entry rests on was overturned."""
+    RELEASE_GROUND_TERM_OVER: _ReleaseGround.ValueType  # 4
+    """RELEASE_GROUND_TERM_OVER: its term is over."""
+    RELEASE_GROUND_SETTLED: _ReleaseGround.ValueType  # 5
+    """RELEASE_GROUND_SETTLED: a partner reported that the case is settled, and the authority did not object in time."""
+    RELEASE_GROUND_DISPUTE_LAPSED: _ReleaseGround.ValueType  # 6
+    """RELEASE_GROUND_DISPUTE_LAPSED: a dispute was not decided in time."""
+
+class ReleaseGround(_ReleaseGround, metaclass=_ReleaseGroundEnumTypeWrapper):
+    """ReleaseGround is why an entry ends before its time."""
+
+RELEASE_GROUND_UNSPECIFIED: ReleaseGround.ValueType  # 0
+"""RELEASE_GROUND_UNSPECIFIED is refused."""
+RELEASE_GROUND_PERFORMED: ReleaseGround.ValueType  # 1
+"""RELEASE_GROUND_PERFORMED: the subject has done what was ordered."""
+RELEASE_GROUND_PAID: ReleaseGround.ValueType  # 2
+"""RELEASE_GROUND_PAID: the subject has paid."""
+RELEASE_GROUND_OVERTURNED: ReleaseGround.ValueType  # 3
+"""RELEASE_GROUND_OVERTURNED: the decision that the entry rests on was overturned."""
+RELEASE_GROUND_TERM_OVER: ReleaseGround.ValueType  # 4
+"""RELEASE_GROUND_TERM_OVER: its term is over."""
+RELEASE_GROUND_SETTLED: ReleaseGround.ValueType  # 5
+"""RELEASE_GROUND_SETTLED: a partner reported that the case is settled, and the authority did not object in time."""
+RELEASE_GROUND_DISPUTE_LAPSED: ReleaseGround.ValueType  # 6
+"""RELEASE_GROUND_DISPUTE_LAPSED: a dispute was not decided in time."""
+Global___ReleaseGround: _TypeAlias = ReleaseGround  # noqa: Y015
 
 class _ImportMode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -101,6 +161,34 @@ IMPORT_MODE_FULL: ImportMode.ValueType  # 2
 """IMPORT_MODE_FULL withdraws every entry of the list that the import does not bring."""
 Global___ImportMode: _TypeAlias = ImportMode  # noqa: Y015
 
+class _BulkStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BulkStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BulkStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BULK_STEP_UNSPECIFIED: _BulkStep.ValueType  # 0
+    """BULK_STEP_UNSPECIFIED is refused."""
+    BULK_STEP_APPROVE: _BulkStep.ValueType  # 1
+    """BULK_STEP_APPROVE approves proposed entries, but for those that the caller has proposed."""
+    BULK_STEP_RENEW: _BulkStep.ValueType  # 2
+    """BULK_STEP_RENEW reaffirms entries of a list whose entries lapse."""
+    BULK_STEP_RELEASE: _BulkStep.ValueType  # 3
+    """BULK_STEP_RELEASE ends entries before their time."""
+
+class BulkStep(_BulkStep, metaclass=_BulkStepEnumTypeWrapper):
+    """BulkStep is what can be done to many entries at once."""
+
+BULK_STEP_UNSPECIFIED: BulkStep.ValueType  # 0
+"""BULK_STEP_UNSPECIFIED is refused."""
+BULK_STEP_APPROVE: BulkStep.ValueType  # 1
+"""BULK_STEP_APPROVE approves proposed entries, but for those that the caller has proposed."""
+BULK_STEP_RENEW: BulkStep.ValueType  # 2
+"""BULK_STEP_RENEW reaffirms entries of a list whose entries lapse."""
+BULK_STEP_RELEASE: BulkStep.ValueType  # 3
+"""BULK_STEP_RELEASE ends entries before their time."""
+Global___BulkStep: _TypeAlias = BulkStep  # noqa: Y015
+
 @_typing.final
 class Entry(_message.Message):
     """Entry is one subject on one list."""
@@ -122,6 +210,8 @@ class Entry(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_UNTIL_FIELD_NUMBER: _builtins.int
+    PENDING_AMENDMENT_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     key: _builtins.str
@@ -144,6 +234,8 @@ class Entry(_message.Message):
     """version counts the entry's changes, from 1. Output only."""
     entry_id: _builtins.int
     """entry_id is the registry's own number of the entry. Output only."""
+    pending_amendment: _builtins.bool
+    """pending_amendment is true while an amendment waits for a second person. Output only."""
     @_builtins.property
     def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Identifier]:
         """identifiers are the subject's numbers. Only written, never given back."""
@@ -164,6 +256,12 @@ class Entry(_message.Message):
     def measures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """measures narrows the list's measures to these; empty: all of them."""
 
+    @_builtins.property
+    def effective_until(self) -> _timestamp_pb2.Timestamp:
+        """effective_until is when the entry stops to bind, unless something happens before: until, or the lapse of what the
+        authority has not reaffirmed, or of a dispute that nobody has decided. Output only.
+        """
+
     def __init__(
         self,
         *,
@@ -182,10 +280,12 @@ class Entry(_message.Message):
         status: Global___EntryStatus.ValueType = ...,
         version: _builtins.int = ...,
         entry_id: _builtins.int = ...,
+        effective_until: _timestamp_pb2.Timestamp | None = ...,
+        pending_amendment: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until", "valid_from", b"valid_from"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_until", b"effective_until", "until", b"until", "valid_from", b"valid_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "entry_id", b"entry_id", "identifiers", b"identifiers", "key", b"key", "legal_basis", b"legal_basis", "list", b"list", "measures", b"measures", "names", b"names", "purpose", b"purpose", "redress", b"redress", "status", b"status", "subject_type", b"subject_type", "until", b"until", "valid_from", b"valid_from", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "effective_until", b"effective_until", "entry_id", b"entry_id", "identifiers", b"identifiers", "key", b"key", "legal_basis", b"legal_basis", "list", b"list", "measures", b"measures", "names", b"names", "pending_amendment", b"pending_amendment", "purpose", b"purpose", "redress", b"redress", "status", b"status", "subject_type", b"subject_type", "until", b"until", "valid_from", b"valid_from", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -615,6 +715,15 @@ class PutEntryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENTRY_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    why: _builtins.str
+    """why is kept with the step; at most 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
     @_builtins.property
     def entry(self) -> Global___Entry:
         """entry is the entry to add or amend."""
@@ -623,10 +732,13 @@ class PutEntryRequest(_message.Message):
         self,
         *,
         entry: Global___Entry | None = ...,
+        expected_version: _builtins.int = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "entry", b"entry", "expected_version", b"expected_version", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -640,8 +752,11 @@ class PutEntryResponse(_message.Message):
 
     ENTRY_FIELD_NUMBER: _builtins.int
     CHANGED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
     changed: _builtins.bool
     """changed is false when the same entry stood already."""
+    pending: _builtins.bool
+    """pending is true when a second person must approve before anything takes effect."""
     @_builtins.property
     def entry(self) -> Global___Entry:
         """entry is the stored entry."""
@@ -651,10 +766,11 @@ class PutEntryResponse(_message.Message):
         *,
         entry: Global___Entry | None = ...,
         changed: _builtins.bool = ...,
+        pending: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "entry", b"entry"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "entry", b"entry", "pending", b"pending"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,22 +785,34 @@ class WithdrawEntryRequest(_message.Message):
     LIST_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    IN_ERROR_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     key: _builtins.str
     """key is the entry's name within its list."""
     reason: _builtins.str
     """reason is why, for the change log; 1 to 256 characters, without personal data."""
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    in_error: _builtins.bool
+    """in_error says that the entry should never have been there: each partner is told to make good."""
     def __init__(
         self,
         *,
         list: _builtins.str = ...,
         key: _builtins.str = ...,
         reason: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        document: _builtins.str = ...,
+        in_error: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_version", b"expected_version", "in_error", b"in_error", "key", b"key", "list", b"list", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -849,6 +977,8 @@ class RestrictedList(_message.Message):
     REDRESS_URL_FIELD_NUMBER: _builtins.int
     MEASURES_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    FOUR_EYES_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the list's name."""
     title: _builtins.str
@@ -864,7 +994,11 @@ class RestrictedList(_message.Message):
     redress_url: _builtins.str
     """redress_url is where a subject objects."""
     entries: _builtins.int
-    """entries counts the entries in force."""
+    """entries counts the entries in force, stayed ones among them."""
+    four_eyes: _builtins.bool
+    """four_eyes is true where a second person approves every entry."""
+    suspended: _builtins.bool
+    """suspended is true while the whole list is out of force."""
     @_builtins.property
     def measures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measure]:
         """measures are what the list does."""
@@ -881,10 +1015,12 @@ class RestrictedList(_message.Message):
         redress_url: _builtins.str = ...,
         measures: _abc.Iterable[Global___Measure] | None = ...,
         entries: _builtins.int = ...,
+        four_eyes: _builtins.bool = ...,
+        suspended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "disclosure", b"disclosure", "entries", b"entries", "legal_basis", b"legal_basis", "measures", b"measures", "name", b"name", "purpose", b"purpose", "redress_url", b"redress_url", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "disclosure", b"disclosure", "entries", b"entries", "four_eyes", b"four_eyes", "legal_basis", b"legal_basis", "measures", b"measures", "name", b"name", "purpose", b"purpose", "redress_url", b"redress_url", "suspended", b"suspended", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,3 +1156,1246 @@ class ListListsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListListsResponse: _TypeAlias = ListListsResponse  # noqa: Y015
+
+@_typing.final
+class ApproveEntryRequest(_message.Message):
+    """ApproveEntryRequest names the entry whose proposal is approved."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    why: _builtins.str
+    """why is kept with the step; at most 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_version", b"expected_version", "key", b"key", "list", b"list", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveEntryRequest: _TypeAlias = ApproveEntryRequest  # noqa: Y015
+
+@_typing.final
+class ApproveEntryResponse(_message.Message):
+    """ApproveEntryResponse gives the entry as it now stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """entry is the stored entry."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveEntryResponse: _TypeAlias = ApproveEntryResponse  # noqa: Y015
+
+@_typing.final
+class RejectEntryRequest(_message.Message):
+    """RejectEntryRequest names the entry whose proposal is given up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    why: _builtins.str
+    """why is kept with the step; at most 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_version", b"expected_version", "key", b"key", "list", b"list", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectEntryRequest: _TypeAlias = RejectEntryRequest  # noqa: Y015
+
+@_typing.final
+class RejectEntryResponse(_message.Message):
+    """RejectEntryResponse gives the entry as it now stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """entry is the stored entry."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectEntryResponse: _TypeAlias = RejectEntryResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseEntryRequest(_message.Message):
+    """ReleaseEntryRequest names the entry and why it ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    why: _builtins.str
+    """why is kept with the step; at most 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    ground: Global___ReleaseGround.ValueType
+    """ground is why it ends."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+        ground: Global___ReleaseGround.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_version", b"expected_version", "ground", b"ground", "key", b"key", "list", b"list", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseEntryRequest: _TypeAlias = ReleaseEntryRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseEntryResponse(_message.Message):
+    """ReleaseEntryResponse gives the entry as it now stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """entry is the stored entry."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseEntryResponse: _TypeAlias = ReleaseEntryResponse  # noqa: Y015
+
+@_typing.final
+class AddIdentifiersRequest(_message.Message):
+    """AddIdentifiersRequest names the entry and brings numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    why: _builtins.str
+    """why is kept with the step; at most 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    expected_version: _builtins.int
+    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    @_builtins.property
+    def identifiers(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Identifier]:
+        """identifiers are the numbers to add; 1 to 64."""
+
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        identifiers: _abc.Iterable[_types_pb2.Identifier] | None = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+        expected_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_version", b"expected_version", "identifiers", b"identifiers", "key", b"key", "list", b"list", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddIdentifiersRequest: _TypeAlias = AddIdentifiersRequest  # noqa: Y015
+
+@_typing.final
+class AddIdentifiersResponse(_message.Message):
+    """AddIdentifiersResponse gives the entry as it now stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """changed is false when it had all of them already."""
+    pending: _builtins.bool
+    """pending is true when a second person must approve before anything takes effect."""
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """entry is the stored entry."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+        changed: _builtins.bool = ...,
+        pending: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "entry", b"entry", "pending", b"pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddIdentifiersResponse: _TypeAlias = AddIdentifiersResponse  # noqa: Y015
+
+@_typing.final
+class ListProposalsRequest(_message.Message):
+    """ListProposalsRequest asks for what waits for a second person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name; empty for every list."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsRequest: _TypeAlias = ListProposalsRequest  # noqa: Y015
+
+@_typing.final
+class Proposal(_message.Message):
+    """Proposal is an entry or an amendment that waits for a second person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    AMENDMENT_FIELD_NUMBER: _builtins.int
+    PROPOSER_FIELD_NUMBER: _builtins.int
+    PROPOSED_AT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    amendment: _builtins.bool
+    """amendment is true where the entry stands already, and false for a new one."""
+    proposer: _builtins.str
+    """proposer can't approve it."""
+    version: _builtins.int
+    """version is what to give as expected_version."""
+    @_builtins.property
+    def proposed_at(self) -> _timestamp_pb2.Timestamp:
+        """proposed_at is when."""
+
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        amendment: _builtins.bool = ...,
+        proposer: _builtins.str = ...,
+        proposed_at: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposed_at", b"proposed_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "key", b"key", "list", b"list", "proposed_at", b"proposed_at", "proposer", b"proposer", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Proposal: _TypeAlias = Proposal  # noqa: Y015
+
+@_typing.final
+class ListProposalsResponse(_message.Message):
+    """ListProposalsResponse gives them, oldest first; at most 1,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROPOSALS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proposals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Proposal]:
+        """proposals wait for a second person."""
+
+    def __init__(
+        self,
+        *,
+        proposals: _abc.Iterable[Global___Proposal] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proposals", b"proposals"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProposalsResponse: _TypeAlias = ListProposalsResponse  # noqa: Y015
+
+@_typing.final
+class RevealEntryRequest(_message.Message):
+    """RevealEntryRequest names one entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    purpose: _builtins.str
+    """purpose is why the caller looks, as the subject may later read it; 1 to 128 characters, without personal data."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealEntryRequest: _TypeAlias = RevealEntryRequest  # noqa: Y015
+
+@_typing.final
+class RevealEntryResponse(_message.Message):
+    """RevealEntryResponse gives one entry, with its identifiers and names."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___Entry:
+        """entry is the stored entry."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___Entry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevealEntryResponse: _TypeAlias = RevealEntryResponse  # noqa: Y015
+
+@_typing.final
+class GetEntryHistoryRequest(_message.Message):
+    """GetEntryHistoryRequest names one entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    purpose: _builtins.str
+    """purpose is why the caller looks, as the subject may later read it; at most 128 characters, without personal data;
+    empty for operator inquiry.
+    """
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEntryHistoryRequest: _TypeAlias = GetEntryHistoryRequest  # noqa: Y015
+
+@_typing.final
+class EntryStep(_message.Message):
+    """EntryStep is one version of an entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_UNTIL_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """version counts the entry's changes, from 1."""
+    step: _builtins.str
+    """step is what was done: put, import, propose, approve, reject, stay, lift, release, withdraw, retract, renew or clear."""
+    status: Global___EntryStatus.ValueType
+    """status is where the entry stood afterwards."""
+    actor: _builtins.str
+    """actor is who."""
+    why: _builtins.str
+    """why is what they said."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on."""
+    ground: Global___ReleaseGround.ValueType
+    """ground is why a release was made; unset for any other step."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """at is when."""
+
+    @_builtins.property
+    def effective_until(self) -> _timestamp_pb2.Timestamp:
+        """effective_until is when the entry would have stopped to bind."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        step: _builtins.str = ...,
+        status: Global___EntryStatus.ValueType = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+        ground: Global___ReleaseGround.ValueType = ...,
+        effective_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "effective_until", b"effective_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "at", b"at", "document", b"document", "effective_until", b"effective_until", "ground", b"ground", "status", b"status", "step", b"step", "version", b"version", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryStep: _TypeAlias = EntryStep  # noqa: Y015
+
+@_typing.final
+class GetEntryHistoryResponse(_message.Message):
+    """GetEntryHistoryResponse gives the steps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___EntryStep]:
+        """steps are in their order."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___EntryStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEntryHistoryResponse: _TypeAlias = GetEntryHistoryResponse  # noqa: Y015
+
+@_typing.final
+class EntryQuery(_message.Message):
+    """EntryQuery finds entries of one list. What is empty does not narrow it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_PREFIX_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_PREFIX_FIELD_NUMBER: _builtins.int
+    VALID_FROM_BEFORE_FIELD_NUMBER: _builtins.int
+    UNTIL_BEFORE_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name. Required."""
+    key_prefix: _builtins.str
+    """key_prefix is what the key begins with."""
+    case_reference_prefix: _builtins.str
+    """case_reference_prefix is what the case reference begins with."""
+    @_builtins.property
+    def valid_from_before(self) -> _timestamp_pb2.Timestamp:
+        """valid_from_before narrows to entries that begin before this time."""
+
+    @_builtins.property
+    def until_before(self) -> _timestamp_pb2.Timestamp:
+        """until_before narrows to entries that end before this time."""
+
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key_prefix: _builtins.str = ...,
+        case_reference_prefix: _builtins.str = ...,
+        valid_from_before: _timestamp_pb2.Timestamp | None = ...,
+        until_before: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_before", b"until_before", "valid_from_before", b"valid_from_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference_prefix", b"case_reference_prefix", "key_prefix", b"key_prefix", "list", b"list", "until_before", b"until_before", "valid_from_before", b"valid_from_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntryQuery: _TypeAlias = EntryQuery  # noqa: Y015
+
+@_typing.final
+class PlanBulkRequest(_message.Message):
+    """PlanBulkRequest says what would be done to which entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    step: Global___BulkStep.ValueType
+    """step is what would be done."""
+    ground: Global___ReleaseGround.ValueType
+    """ground is why, where the step is a release."""
+    @_builtins.property
+    def query(self) -> Global___EntryQuery:
+        """query finds the entries."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___BulkStep.ValueType = ...,
+        query: Global___EntryQuery | None = ...,
+        ground: Global___ReleaseGround.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ground", b"ground", "query", b"query", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanBulkRequest: _TypeAlias = PlanBulkRequest  # noqa: Y015
+
+@_typing.final
+class PlanBulkResponse(_message.Message):
+    """PlanBulkResponse says what it would come to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    plan: _builtins.str
+    """plan names exactly these entries as they stand now; give it to RunBulk."""
+    entries: _builtins.int
+    """entries counts them."""
+    skipped: _builtins.int
+    """skipped counts entries that the caller has proposed and so can't approve."""
+    @_builtins.property
+    def samples(self) -> _containers.RepeatedCompositeFieldContainer[Global___Entry]:
+        """samples are the first ten, without identifiers; a look at each is noted."""
+
+    def __init__(
+        self,
+        *,
+        plan: _builtins.str = ...,
+        entries: _builtins.int = ...,
+        samples: _abc.Iterable[Global___Entry] | None = ...,
+        skipped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "plan", b"plan", "samples", b"samples", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanBulkResponse: _TypeAlias = PlanBulkResponse  # noqa: Y015
+
+@_typing.final
+class RunBulkRequest(_message.Message):
+    """RunBulkRequest takes a step that was planned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    GROUND_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    step: Global___BulkStep.ValueType
+    """step is as planned."""
+    ground: Global___ReleaseGround.ValueType
+    """ground is as planned."""
+    plan: _builtins.str
+    """plan is PlanBulk's; when the entries are others by now, nothing is done."""
+    why: _builtins.str
+    """why is kept with the step; 1 to 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the step rests on; at most 128 characters."""
+    @_builtins.property
+    def query(self) -> Global___EntryQuery:
+        """query is as planned."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___BulkStep.ValueType = ...,
+        query: Global___EntryQuery | None = ...,
+        ground: Global___ReleaseGround.ValueType = ...,
+        plan: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "ground", b"ground", "plan", b"plan", "query", b"query", "step", b"step", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunBulkRequest: _TypeAlias = RunBulkRequest  # noqa: Y015
+
+@_typing.final
+class RunBulkResponse(_message.Message):
+    """RunBulkResponse says what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """entries counts the entries that changed."""
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunBulkResponse: _TypeAlias = RunBulkResponse  # noqa: Y015
+
+@_typing.final
+class ListSwitch(_message.Message):
+    """ListSwitch is whether a list is in force, and who wants it otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    SUSPENDED_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    suspended: _builtins.bool
+    """suspended is true while the whole list is out of force."""
+    requested_by: _builtins.str
+    """requested_by has asked for the other state; empty when nobody has."""
+    reason: _builtins.str
+    """reason is what was said last."""
+    @_builtins.property
+    def requested_at(self) -> _timestamp_pb2.Timestamp:
+        """requested_at is when."""
+
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        suspended: _builtins.bool = ...,
+        requested_by: _builtins.str = ...,
+        requested_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["requested_at", b"requested_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "reason", b"reason", "requested_at", b"requested_at", "requested_by", b"requested_by", "suspended", b"suspended"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSwitch: _TypeAlias = ListSwitch  # noqa: Y015
+
+@_typing.final
+class SuspendListRequest(_message.Message):
+    """SuspendListRequest names the list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    reason: _builtins.str
+    """reason is why; 1 to 256 characters, without personal data."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendListRequest: _TypeAlias = SuspendListRequest  # noqa: Y015
+
+@_typing.final
+class SuspendListResponse(_message.Message):
+    """SuspendListResponse says whether it is suspended, or waits for a second person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_SWITCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list_switch(self) -> Global___ListSwitch:
+        """list_switch is how the list stands now."""
+
+    def __init__(
+        self,
+        *,
+        list_switch: Global___ListSwitch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list_switch", b"list_switch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list_switch", b"list_switch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspendListResponse: _TypeAlias = SuspendListResponse  # noqa: Y015
+
+@_typing.final
+class ResumeListRequest(_message.Message):
+    """ResumeListRequest names the list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    reason: _builtins.str
+    """reason is why; 1 to 256 characters, without personal data."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeListRequest: _TypeAlias = ResumeListRequest  # noqa: Y015
+
+@_typing.final
+class ResumeListResponse(_message.Message):
+    """ResumeListResponse says whether it is in force again, or waits for a second person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_SWITCH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def list_switch(self) -> Global___ListSwitch:
+        """list_switch is how the list stands now."""
+
+    def __init__(
+        self,
+        *,
+        list_switch: Global___ListSwitch | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["list_switch", b"list_switch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list_switch", b"list_switch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeListResponse: _TypeAlias = ResumeListResponse  # noqa: Y015
+
+@_typing.final
+class ListSettlementsRequest(_message.Message):
+    """ListSettlementsRequest asks for the releases that wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name; empty for every list."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSettlementsRequest: _TypeAlias = ListSettlementsRequest  # noqa: Y015
+
+@_typing.final
+class Settlement(_message.Message):
+    """Settlement is a release that takes place by itself unless the authority objects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    CASE_REFERENCE_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    REPORTED_AT_FIELD_NUMBER: _builtins.int
+    RELEASE_AT_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    case_reference: _builtins.str
+    """case_reference is the authority's own."""
+    partner: _builtins.str
+    """partner has reported that the case is settled."""
+    @_builtins.property
+    def reported_at(self) -> _timestamp_pb2.Timestamp:
+        """reported_at is when the report arrived."""
+
+    @_builtins.property
+    def release_at(self) -> _timestamp_pb2.Timestamp:
+        """release_at is when the entry is released."""
+
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        case_reference: _builtins.str = ...,
+        partner: _builtins.str = ...,
+        reported_at: _timestamp_pb2.Timestamp | None = ...,
+        release_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_at", b"release_at", "reported_at", b"reported_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_reference", b"case_reference", "key", b"key", "list", b"list", "partner", b"partner", "release_at", b"release_at", "reported_at", b"reported_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Settlement: _TypeAlias = Settlement  # noqa: Y015
+
+@_typing.final
+class ListSettlementsResponse(_message.Message):
+    """ListSettlementsResponse gives them, the soonest release first; at most 1,000."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTLEMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def settlements(self) -> _containers.RepeatedCompositeFieldContainer[Global___Settlement]:
+        """settlements wait for their time."""
+
+    def __init__(
+        self,
+        *,
+        settlements: _abc.Iterable[Global___Settlement] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["settlements", b"settlements"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSettlementsResponse: _TypeAlias = ListSettlementsResponse  # noqa: Y015
+
+@_typing.final
+class ObjectToReleaseRequest(_message.Message):
+    """ObjectToReleaseRequest names the entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    why: _builtins.str
+    """why is kept; 1 to 256 characters, without personal data."""
+    document: _builtins.str
+    """document is the reference of the document that the objection rests on; at most 128 characters."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        why: _builtins.str = ...,
+        document: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "key", b"key", "list", b"list", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectToReleaseRequest: _TypeAlias = ObjectToReleaseRequest  # noqa: Y015
+
+@_typing.final
+class ObjectToReleaseResponse(_message.Message):
+    """ObjectToReleaseResponse is empty: the entry stays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObjectToReleaseResponse: _TypeAlias = ObjectToReleaseResponse  # noqa: Y015
+
+@_typing.final
+class GetImpactRequest(_message.Message):
+    """GetImpactRequest names an entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    purpose: _builtins.str
+    """purpose is why the caller looks, as the subject may later read it; at most 128 characters, without personal data;
+    empty for operator inquiry.
+    """
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetImpactRequest: _TypeAlias = GetImpactRequest  # noqa: Y015
+
+@_typing.final
+class CausedDecision(_message.Message):
+    """CausedDecision is one decision that an entry had a part in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_ID_FIELD_NUMBER: _builtins.int
+    DECIDED_AT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PARTNER_REFERENCE_FIELD_NUMBER: _builtins.int
+    decision_id: _builtins.str
+    """decision_id names the decision."""
+    action: _builtins.str
+    """action was asked about."""
+    purpose: _builtins.str
+    """purpose was stated."""
+    outcome: _types_pb2.Outcome.ValueType
+    """outcome was answered."""
+    partner_reference: _builtins.str
+    """partner_reference is the partner's own reference of the transaction."""
+    @_builtins.property
+    def decided_at(self) -> _timestamp_pb2.Timestamp:
+        """decided_at is when."""
+
+    def __init__(
+        self,
+        *,
+        decision_id: _builtins.str = ...,
+        decided_at: _timestamp_pb2.Timestamp | None = ...,
+        action: _builtins.str = ...,
+        purpose: _builtins.str = ...,
+        outcome: _types_pb2.Outcome.ValueType = ...,
+        partner_reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "decided_at", b"decided_at", "decision_id", b"decision_id", "outcome", b"outcome", "partner_reference", b"partner_reference", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CausedDecision: _TypeAlias = CausedDecision  # noqa: Y015
+
+@_typing.final
+class PartnerImpact(_message.Message):
+    """PartnerImpact is what an entry caused at one partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    partner: _builtins.str
+    """partner asked."""
+    total: _builtins.int
+    """total counts all of them."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CausedDecision]:
+        """decisions are in the order of their time; at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        partner: _builtins.str = ...,
+        decisions: _abc.Iterable[Global___CausedDecision] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "partner", b"partner", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartnerImpact: _TypeAlias = PartnerImpact  # noqa: Y015
+
+@_typing.final
+class GetImpactResponse(_message.Message):
+    """GetImpactResponse gives the decisions, partner by partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partners(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartnerImpact]:
+        """partners are in the order of their names."""
+
+    def __init__(
+        self,
+        *,
+        partners: _abc.Iterable[Global___PartnerImpact] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partners", b"partners"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetImpactResponse: _TypeAlias = GetImpactResponse  # noqa: Y015
+
+@_typing.final
+class GetReleaseCertificateRequest(_message.Message):
+    """GetReleaseCertificateRequest names an entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIST_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    list: _builtins.str
+    """list is the list's name."""
+    key: _builtins.str
+    """key is the entry's name within its list."""
+    def __init__(
+        self,
+        *,
+        list: _builtins.str = ...,
+        key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseCertificateRequest: _TypeAlias = GetReleaseCertificateRequest  # noqa: Y015
+
+@_typing.final
+class GetReleaseCertificateResponse(_message.Message):
+    """GetReleaseCertificateResponse gives the certificate, or says who has not dropped the entry yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    certificate: _builtins.str
+    """certificate is the signed text; empty while some gateway still holds the entry."""
+    @_builtins.property
+    def waiting_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """waiting_for names the hosts that have not acknowledged a snapshot without the entry."""
+
+    def __init__(
+        self,
+        *,
+        certificate: _builtins.str = ...,
+        waiting_for: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReleaseCertificateResponse: _TypeAlias = GetReleaseCertificateResponse  # noqa: Y015
+
+@_typing.final
+class RunRetentionRequest(_message.Message):
+    """RunRetentionRequest says whether it is only asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """dry_run removes nothing."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunRetentionRequest: _TypeAlias = RunRetentionRequest  # noqa: Y015
+
+@_typing.final
+class RunRetentionResponse(_message.Message):
+    """RunRetentionResponse reports what was removed, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Removed(_message.Message):
+        """Removed counts one kind of record of one list."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        LIST_FIELD_NUMBER: _builtins.int
+        KIND_FIELD_NUMBER: _builtins.int
+        COUNT_FIELD_NUMBER: _builtins.int
+        list: _builtins.str
+        """list is the list's name; empty where the kind belongs to none."""
+        kind: _builtins.str
+        """kind is what was removed: identities, looks, cases, sessions or decisions."""
+        count: _builtins.int
+        """count says how many."""
+        def __init__(
+            self,
+            *,
+            list: _builtins.str = ...,
+            kind: _builtins.str = ...,
+            count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind", "list", b"list"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REMOVED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunRetentionResponse.Removed]:
+        """removed are in the order of list and kind; what is none is left out."""
+
+    def __init__(
+        self,
+        *,
+        removed: _abc.Iterable[Global___RunRetentionResponse.Removed] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunRetentionResponse: _TypeAlias = RunRetentionResponse  # noqa: Y015

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RegistryServiceStub:
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role.
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
     """
 
     def __init__(self, channel):
@@ -60,10 +61,90 @@ class RegistryServiceStub:
                 request_serializer=portcullis_dot_v1_dot_registry__service__pb2.PutEntryRequest.SerializeToString,
                 response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.PutEntryResponse.FromString,
                 _registered_method=True)
+        self.AddIdentifiers = channel.unary_unary(
+                '/portcullis.v1.RegistryService/AddIdentifiers',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersResponse.FromString,
+                _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ListProposals',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
+        self.ApproveEntry = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ApproveEntry',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryResponse.FromString,
+                _registered_method=True)
+        self.RejectEntry = channel.unary_unary(
+                '/portcullis.v1.RegistryService/RejectEntry',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.RejectEntryRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RejectEntryResponse.FromString,
+                _registered_method=True)
+        self.ReleaseEntry = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ReleaseEntry',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryResponse.FromString,
+                _registered_method=True)
         self.WithdrawEntry = channel.unary_unary(
                 '/portcullis.v1.RegistryService/WithdrawEntry',
                 request_serializer=portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryRequest.SerializeToString,
                 response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryResponse.FromString,
+                _registered_method=True)
+        self.RevealEntry = channel.unary_unary(
+                '/portcullis.v1.RegistryService/RevealEntry',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.RevealEntryRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RevealEntryResponse.FromString,
+                _registered_method=True)
+        self.GetEntryHistory = channel.unary_unary(
+                '/portcullis.v1.RegistryService/GetEntryHistory',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryResponse.FromString,
+                _registered_method=True)
+        self.PlanBulk = channel.unary_unary(
+                '/portcullis.v1.RegistryService/PlanBulk',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.PlanBulkRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.PlanBulkResponse.FromString,
+                _registered_method=True)
+        self.RunBulk = channel.unary_unary(
+                '/portcullis.v1.RegistryService/RunBulk',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.RunBulkRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RunBulkResponse.FromString,
+                _registered_method=True)
+        self.SuspendList = channel.unary_unary(
+                '/portcullis.v1.RegistryService/SuspendList',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.SuspendListRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.SuspendListResponse.FromString,
+                _registered_method=True)
+        self.ResumeList = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ResumeList',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ResumeListRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ResumeListResponse.FromString,
+                _registered_method=True)
+        self.ListSettlements = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ListSettlements',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsResponse.FromString,
+                _registered_method=True)
+        self.ObjectToRelease = channel.unary_unary(
+                '/portcullis.v1.RegistryService/ObjectToRelease',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseResponse.FromString,
+                _registered_method=True)
+        self.GetImpact = channel.unary_unary(
+                '/portcullis.v1.RegistryService/GetImpact',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetImpactRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetImpactResponse.FromString,
+                _registered_method=True)
+        self.GetReleaseCertificate = channel.unary_unary(
+                '/portcullis.v1.RegistryService/GetReleaseCertificate',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateResponse.FromString,
+                _registered_method=True)
+        self.RunRetention = channel.unary_unary(
+                '/portcullis.v1.RegistryService/RunRetention',
+                request_serializer=portcullis_dot_v1_dot_registry__service__pb2.RunRetentionRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RunRetentionResponse.FromString,
                 _registered_method=True)
         self.GetEntry = channel.unary_unary(
                 '/portcullis.v1.RegistryService/GetEntry',
@@ -88,7 +169,8 @@ class RegistryServiceStub:
 
 
 class RegistryServiceServicer:
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role.
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
     """
 
     def ImportEntries(self, request_iterator, context):
@@ -121,14 +203,127 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutEntry(self, request, context):
-        """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing.
+        """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing. On a list
+        of four eyes it only proposes: another person approves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddIdentifiers(self, request, context):
+        """AddIdentifiers amends an entry by numbers of its subject that were found later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProposals(self, request, context):
+        """ListProposals gives the entries and amendments that wait for a second person.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveEntry(self, request, context):
+        """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RejectEntry(self, request, context):
+        """RejectEntry gives a proposed entry or amendment up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseEntry(self, request, context):
+        """ReleaseEntry ends an entry before its time: performed, paid, overturned or its term over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WithdrawEntry(self, request, context):
-        """WithdrawEntry takes an entry out of force.
+        """WithdrawEntry takes an entry out of force; in_error says that it should never have been there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevealEntry(self, request, context):
+        """RevealEntry gives an entry with its identifiers and names. Who looked, when and why is noted before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntryHistory(self, request, context):
+        """GetEntryHistory gives every version of an entry: who took which step, when, why and on which document.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanBulk(self, request, context):
+        """PlanBulk says what a step would do to every entry that a query finds: how many, and samples. Nothing changes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunBulk(self, request, context):
+        """RunBulk takes the step that was planned, on exactly the entries that were counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendList(self, request, context):
+        """SuspendList takes a whole list out of force. The first person asks for it, a second one who asks the same does it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeList(self, request, context):
+        """ResumeList puts a suspended list back in force; it takes two people too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSettlements(self, request, context):
+        """ListSettlements gives the releases that wait because a partner reported that a case is settled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ObjectToRelease(self, request, context):
+        """ObjectToRelease stops such a release: the authority says that the case is not settled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImpact(self, request, context):
+        """GetImpact gives the decisions that an entry has caused, partner by partner.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReleaseCertificate(self, request, context):
+        """GetReleaseCertificate gives the signed statement that every gateway has dropped an entry that has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunRetention(self, request, context):
+        """RunRetention removes what its list's terms no longer keep, and reports what that was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -191,10 +386,90 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.PutEntryRequest.FromString,
                     response_serializer=portcullis_dot_v1_dot_registry__service__pb2.PutEntryResponse.SerializeToString,
             ),
+            'AddIdentifiers': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddIdentifiers,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListProposalsRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'ApproveEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveEntry,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryResponse.SerializeToString,
+            ),
+            'RejectEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.RejectEntry,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RejectEntryRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.RejectEntryResponse.SerializeToString,
+            ),
+            'ReleaseEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseEntry,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryResponse.SerializeToString,
+            ),
             'WithdrawEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.WithdrawEntry,
                     request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryRequest.FromString,
                     response_serializer=portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryResponse.SerializeToString,
+            ),
+            'RevealEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevealEntry,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RevealEntryRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.RevealEntryResponse.SerializeToString,
+            ),
+            'GetEntryHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntryHistory,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryResponse.SerializeToString,
+            ),
+            'PlanBulk': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanBulk,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.PlanBulkRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.PlanBulkResponse.SerializeToString,
+            ),
+            'RunBulk': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunBulk,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RunBulkRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.RunBulkResponse.SerializeToString,
+            ),
+            'SuspendList': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendList,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.SuspendListRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.SuspendListResponse.SerializeToString,
+            ),
+            'ResumeList': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeList,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ResumeListRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ResumeListResponse.SerializeToString,
+            ),
+            'ListSettlements': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSettlements,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsResponse.SerializeToString,
+            ),
+            'ObjectToRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.ObjectToRelease,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseResponse.SerializeToString,
+            ),
+            'GetImpact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImpact,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetImpactRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetImpactResponse.SerializeToString,
+            ),
+            'GetReleaseCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReleaseCertificate,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateResponse.SerializeToString,
+            ),
+            'RunRetention': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunRetention,
+                    request_deserializer=portcullis_dot_v1_dot_registry__service__pb2.RunRetentionRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_registry__service__pb2.RunRetentionResponse.SerializeToString,
             ),
             'GetEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEntry,
@@ -225,7 +500,8 @@ def add_RegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RegistryService:
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role.
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
     """
 
     @staticmethod
@@ -364,6 +640,141 @@ class RegistryService:
             _registered_method=True)
 
     @staticmethod
+    def AddIdentifiers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/AddIdentifiers',
+            portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.AddIdentifiersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ListProposals',
+            portcullis_dot_v1_dot_registry__service__pb2.ListProposalsRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ApproveEntry',
+            portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ApproveEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RejectEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/RejectEntry',
+            portcullis_dot_v1_dot_registry__service__pb2.RejectEntryRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.RejectEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ReleaseEntry',
+            portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ReleaseEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def WithdrawEntry(request,
             target,
             options=(),
@@ -380,6 +791,303 @@ class RegistryService:
             '/portcullis.v1.RegistryService/WithdrawEntry',
             portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryRequest.SerializeToString,
             portcullis_dot_v1_dot_registry__service__pb2.WithdrawEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevealEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/RevealEntry',
+            portcullis_dot_v1_dot_registry__service__pb2.RevealEntryRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.RevealEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntryHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/GetEntryHistory',
+            portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.GetEntryHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanBulk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/PlanBulk',
+            portcullis_dot_v1_dot_registry__service__pb2.PlanBulkRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.PlanBulkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunBulk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/RunBulk',
+            portcullis_dot_v1_dot_registry__service__pb2.RunBulkRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.RunBulkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/SuspendList',
+            portcullis_dot_v1_dot_registry__service__pb2.SuspendListRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.SuspendListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeList(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ResumeList',
+            portcullis_dot_v1_dot_registry__service__pb2.ResumeListRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ResumeListResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSettlements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ListSettlements',
+            portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ListSettlementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ObjectToRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/ObjectToRelease',
+            portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.ObjectToReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImpact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/GetImpact',
+            portcullis_dot_v1_dot_registry__service__pb2.GetImpactRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.GetImpactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReleaseCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/GetReleaseCertificate',
+            portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.GetReleaseCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunRetention(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.RegistryService/RunRetention',
+            portcullis_dot_v1_dot_registry__service__pb2.RunRetentionRequest.SerializeToString,
+            portcullis_dot_v1_dot_registry__service__pb2.RunRetentionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RegistryServiceStub:
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role."""
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,9 +46,43 @@ class RegistryServiceStub:
     RejectImport: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RejectImportRequest, _registry_service_pb2.RejectImportResponse]
     """RejectImport gives a held import up for good."""
     PutEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PutEntryRequest, _registry_service_pb2.PutEntryResponse]
-    """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing."""
+    """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing. On a list
+    of four eyes it only proposes: another person approves.
+    """
+    AddIdentifiers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AddIdentifiersRequest, _registry_service_pb2.AddIdentifiersResponse]
+    """AddIdentifiers amends an entry by numbers of its subject that were found later."""
+    ListProposals: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListProposalsRequest, _registry_service_pb2.ListProposalsResponse]
+    """ListProposals gives the entries and amendments that wait for a second person."""
+    ApproveEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveEntryRequest, _registry_service_pb2.ApproveEntryResponse]
+    """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it."""
+    RejectEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RejectEntryRequest, _registry_service_pb2.RejectEntryResponse]
+    """RejectEntry gives a proposed entry or amendment up."""
+    ReleaseEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseEntryRequest, _registry_service_pb2.ReleaseEntryResponse]
+    """ReleaseEntry ends an entry before its time: performed, paid, overturned or its term over."""
     WithdrawEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]
-    """WithdrawEntry takes an entry out of force."""
+    """WithdrawEntry takes an entry out of force; in_error says that it should never have been there."""
+    RevealEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RevealEntryRequest, _registry_service_pb2.RevealEntryResponse]
+    """RevealEntry gives an entry with its identifiers and names. Who looked, when and why is noted before."""
+    GetEntryHistory: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryHistoryRequest, _registry_service_pb2.GetEntryHistoryResponse]
+    """GetEntryHistory gives every version of an entry: who took which step, when, why and on which document."""
+    PlanBulk: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.PlanBulkRequest, _registry_service_pb2.PlanBulkResponse]
+    """PlanBulk says what a step would do to every entry that a query finds: how many, and samples. Nothing changes."""
+    RunBulk: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RunBulkRequest, _registry_service_pb2.RunBulkResponse]
+    """RunBulk takes the step that was planned, on exactly the entries that were counted."""
+    SuspendList: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendListRequest, _registry_service_pb2.SuspendListResponse]
+    """SuspendList takes a whole list out of force. The first person asks for it, a second one who asks the same does it."""
+    ResumeList: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ResumeListRequest, _registry_service_pb2.ResumeListResponse]
+    """ResumeList puts a suspended list back in force; it takes two people too."""
+    ListSettlements: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListSettlementsRequest, _registry_service_pb2.ListSettlementsResponse]
+    """ListSettlements gives the releases that wait because a partner reported that a case is settled."""
+    ObjectToRelease: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ObjectToReleaseRequest, _registry_service_pb2.ObjectToReleaseResponse]
+    """ObjectToRelease stops such a release: the authority says that the case is not settled."""
+    GetImpact: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetImpactRequest, _registry_service_pb2.GetImpactResponse]
+    """GetImpact gives the decisions that an entry has caused, partner by partner."""
+    GetReleaseCertificate: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetReleaseCertificateRequest, _registry_service_pb2.GetReleaseCertificateResponse]
+    """GetReleaseCertificate gives the signed statement that every gateway has dropped an entry that has ended."""
+    RunRetention: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RunRetentionRequest, _registry_service_pb2.RunRetentionResponse]
+    """RunRetention removes what its list's terms no longer keep, and reports what that was."""
     GetEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryRequest, _registry_service_pb2.GetEntryResponse]
     """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListEntriesRequest, _registry_service_pb2.ListEntriesResponse]
@@ -60,7 +96,9 @@ class RegistryServiceStub:
 
 @_typing.type_check_only
 class RegistryServiceAsyncStub(RegistryServiceStub):
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role."""
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportEntries: _aio.StreamUnaryMultiCallable[_registry_service_pb2.ImportEntriesRequest, _registry_service_pb2.ImportEntriesResponse]  # type: ignore[assignment]
@@ -74,9 +112,43 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     RejectImport: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RejectImportRequest, _registry_service_pb2.RejectImportResponse]  # type: ignore[assignment]
     """RejectImport gives a held import up for good."""
     PutEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PutEntryRequest, _registry_service_pb2.PutEntryResponse]  # type: ignore[assignment]
-    """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing."""
+    """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing. On a list
+    of four eyes it only proposes: another person approves.
+    """
+    AddIdentifiers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddIdentifiersRequest, _registry_service_pb2.AddIdentifiersResponse]  # type: ignore[assignment]
+    """AddIdentifiers amends an entry by numbers of its subject that were found later."""
+    ListProposals: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListProposalsRequest, _registry_service_pb2.ListProposalsResponse]  # type: ignore[assignment]
+    """ListProposals gives the entries and amendments that wait for a second person."""
+    ApproveEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveEntryRequest, _registry_service_pb2.ApproveEntryResponse]  # type: ignore[assignment]
+    """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it."""
+    RejectEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RejectEntryRequest, _registry_service_pb2.RejectEntryResponse]  # type: ignore[assignment]
+    """RejectEntry gives a proposed entry or amendment up."""
+    ReleaseEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ReleaseEntryRequest, _registry_service_pb2.ReleaseEntryResponse]  # type: ignore[assignment]
+    """ReleaseEntry ends an entry before its time: performed, paid, overturned or its term over."""
     WithdrawEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.WithdrawEntryRequest, _registry_service_pb2.WithdrawEntryResponse]  # type: ignore[assignment]
-    """WithdrawEntry takes an entry out of force."""
+    """WithdrawEntry takes an entry out of force; in_error says that it should never have been there."""
+    RevealEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RevealEntryRequest, _registry_service_pb2.RevealEntryResponse]  # type: ignore[assignment]
+    """RevealEntry gives an entry with its identifiers and names. Who looked, when and why is noted before."""
+    GetEntryHistory: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryHistoryRequest, _registry_service_pb2.GetEntryHistoryResponse]  # type: ignore[assignment]
+    """GetEntryHistory gives every version of an entry: who took which step, when, why and on which document."""
+    PlanBulk: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.PlanBulkRequest, _registry_service_pb2.PlanBulkResponse]  # type: ignore[assignment]
+    """PlanBulk says what a step would do to every entry that a query finds: how many, and samples. Nothing changes."""
+    RunBulk: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RunBulkRequest, _registry_service_pb2.RunBulkResponse]  # type: ignore[assignment]
+    """RunBulk takes the step that was planned, on exactly the entries that were counted."""
+    SuspendList: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.SuspendListRequest, _registry_service_pb2.SuspendListResponse]  # type: ignore[assignment]
+    """SuspendList takes a whole list out of force. The first person asks for it, a second one who asks the same does it."""
+    ResumeList: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ResumeListRequest, _registry_service_pb2.ResumeListResponse]  # type: ignore[assignment]
+    """ResumeList puts a suspended list back in force; it takes two people too."""
+    ListSettlements: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListSettlementsRequest, _registry_service_pb2.ListSettlementsResponse]  # type: ignore[assignment]
+    """ListSettlements gives the releases that wait because a partner reported that a case is settled."""
+    ObjectToRelease: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ObjectToReleaseRequest, _registry_service_pb2.ObjectToReleaseResponse]  # type: ignore[assignment]
+    """ObjectToRelease stops such a release: the authority says that the case is not settled."""
+    GetImpact: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetImpactRequest, _registry_service_pb2.GetImpactResponse]  # type: ignore[assignment]
+    """GetImpact gives the decisions that an entry has caused, partner by partner."""
+    GetReleaseCertificate: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetReleaseCertificateRequest, _registry_service_pb2.GetReleaseCertificateResponse]  # type: ignore[assignment]
+    """GetReleaseCertificate gives the signed statement that every gateway has dropped an entry that has ended."""
+    RunRetention: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RunRetentionRequest, _registry_service_pb2.RunRetentionResponse]  # type: ignore[assignment]
+    """RunRetention removes what its list's terms no longer keep, and reports what that was."""
     GetEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetEntryRequest, _registry_service_pb2.GetEntryResponse]  # type: ignore[assignment]
     """GetEntry gives one entry, without its identifiers. Who looked, when and why is noted before."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListEntriesRequest, _registry_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
@@ -89,7 +161,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """ListLists gives every list with its measures."""
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RegistryService is the system of record: lists and their entries. Callers need the operator role."""
+    """RegistryService is the system of record: lists and their entries. Which role may call which method is one table
+    (docs/reference/roles.md); whoever may call another's gets PERMISSION_DENIED.
+    """
 
     @_abc_1.abstractmethod
     def ImportEntries(
@@ -131,7 +205,49 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.PutEntryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.PutEntryResponse, _abc.Awaitable[_registry_service_pb2.PutEntryResponse]]:
-        """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing."""
+        """PutEntry adds an entry or amends the one with the same list and key. The same entry again changes nothing. On a list
+        of four eyes it only proposes: another person approves.
+        """
+
+    @_abc_1.abstractmethod
+    def AddIdentifiers(
+        self,
+        request: _registry_service_pb2.AddIdentifiersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.AddIdentifiersResponse, _abc.Awaitable[_registry_service_pb2.AddIdentifiersResponse]]:
+        """AddIdentifiers amends an entry by numbers of its subject that were found later."""
+
+    @_abc_1.abstractmethod
+    def ListProposals(
+        self,
+        request: _registry_service_pb2.ListProposalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListProposalsResponse, _abc.Awaitable[_registry_service_pb2.ListProposalsResponse]]:
+        """ListProposals gives the entries and amendments that wait for a second person."""
+
+    @_abc_1.abstractmethod
+    def ApproveEntry(
+        self,
+        request: _registry_service_pb2.ApproveEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ApproveEntryResponse, _abc.Awaitable[_registry_service_pb2.ApproveEntryResponse]]:
+        """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it."""
+
+    @_abc_1.abstractmethod
+    def RejectEntry(
+        self,
+        request: _registry_service_pb2.RejectEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RejectEntryResponse, _abc.Awaitable[_registry_service_pb2.RejectEntryResponse]]:
+        """RejectEntry gives a proposed entry or amendment up."""
+
+    @_abc_1.abstractmethod
+    def ReleaseEntry(
+        self,
+        request: _registry_service_pb2.ReleaseEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ReleaseEntryResponse, _abc.Awaitable[_registry_service_pb2.ReleaseEntryResponse]]:
+        """ReleaseEntry ends an entry before its time: performed, paid, overturned or its term over."""
 
     @_abc_1.abstractmethod
     def WithdrawEntry(
@@ -139,7 +255,95 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.WithdrawEntryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.WithdrawEntryResponse, _abc.Awaitable[_registry_service_pb2.WithdrawEntryResponse]]:
-        """WithdrawEntry takes an entry out of force."""
+        """WithdrawEntry takes an entry out of force; in_error says that it should never have been there."""
+
+    @_abc_1.abstractmethod
+    def RevealEntry(
+        self,
+        request: _registry_service_pb2.RevealEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RevealEntryResponse, _abc.Awaitable[_registry_service_pb2.RevealEntryResponse]]:
+        """RevealEntry gives an entry with its identifiers and names. Who looked, when and why is noted before."""
+
+    @_abc_1.abstractmethod
+    def GetEntryHistory(
+        self,
+        request: _registry_service_pb2.GetEntryHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.GetEntryHistoryResponse, _abc.Awaitable[_registry_service_pb2.GetEntryHistoryResponse]]:
+        """GetEntryHistory gives every version of an entry: who took which step, when, why and on which document."""
+
+    @_abc_1.abstractmethod
+    def PlanBulk(
+        self,
+        request: _registry_service_pb2.PlanBulkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.PlanBulkResponse, _abc.Awaitable[_registry_service_pb2.PlanBulkResponse]]:
+        """PlanBulk says what a step would do to every entry that a query finds: how many, and samples. Nothing changes."""
+
+    @_abc_1.abstractmethod
+    def RunBulk(
+        self,
+        request: _registry_service_pb2.RunBulkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RunBulkResponse, _abc.Awaitable[_registry_service_pb2.RunBulkResponse]]:
+        """RunBulk takes the step that was planned, on exactly the entries that were counted."""
+
+    @_abc_1.abstractmethod
+    def SuspendList(
+        self,
+        request: _registry_service_pb2.SuspendListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.SuspendListResponse, _abc.Awaitable[_registry_service_pb2.SuspendListResponse]]:
+        """SuspendList takes a whole list out of force. The first person asks for it, a second one who asks the same does it."""
+
+    @_abc_1.abstractmethod
+    def ResumeList(
+        self,
+        request: _registry_service_pb2.ResumeListRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ResumeListResponse, _abc.Awaitable[_registry_service_pb2.ResumeListResponse]]:
+        """ResumeList puts a suspended list back in force; it takes two people too."""
+
+    @_abc_1.abstractmethod
+    def ListSettlements(
+        self,
+        request: _registry_service_pb2.ListSettlementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListSettlementsResponse, _abc.Awaitable[_registry_service_pb2.ListSettlementsResponse]]:
+        """ListSettlements gives the releases that wait because a partner reported that a case is settled."""
+
+    @_abc_1.abstractmethod
+    def ObjectToRelease(
+        self,
+        request: _registry_service_pb2.ObjectToReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ObjectToReleaseResponse, _abc.Awaitable[_registry_service_pb2.ObjectToReleaseResponse]]:
+        """ObjectToRelease stops such a release: the authority says that the case is not settled."""
+
+    @_abc_1.abstractmethod
+    def GetImpact(
+        self,
+        request: _registry_service_pb2.GetImpactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.GetImpactResponse, _abc.Awaitable[_registry_service_pb2.GetImpactResponse]]:
+        """GetImpact gives the decisions that an entry has caused, partner by partner."""
+
+    @_abc_1.abstractmethod
+    def GetReleaseCertificate(
+        self,
+        request: _registry_service_pb2.GetReleaseCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.GetReleaseCertificateResponse, _abc.Awaitable[_registry_service_pb2.GetReleaseCertificateResponse]]:
+        """GetReleaseCertificate gives the signed statement that every gateway has dropped an entry that has ended."""
+
+    @_abc_1.abstractmethod
+    def RunRetention(
+        self,
+        request: _registry_service_pb2.RunRetentionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.RunRetentionResponse, _abc.Awaitable[_registry_service_pb2.RunRetentionResponse]]:
+        """RunRetention removes what its list's terms no longer keep, and reports what that was."""
 
     @_abc_1.abstractmethod
     def GetEntry(

@@ -129,11 +129,15 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     CHANGE_KIND_STAYED: _ChangeKind.ValueType  # 3
     """CHANGE_KIND_STAYED: a dispute suspends its effect."""
     CHANGE_KIND_RELEASED: _ChangeKind.ValueType  # 4
-    """CHANGE_KIND_RELEASED: the suspension has ended, and it has effect again."""
+    """CHANGE_KIND_RELEASED: it has ended before its time: performed, paid, overturned, or a dispute lapsed."""
     CHANGE_KIND_WITHDRAWN: _ChangeKind.ValueType  # 5
     """CHANGE_KIND_WITHDRAWN: the authority took it out of force."""
     CHANGE_KIND_EXPIRED: _ChangeKind.ValueType  # 6
     """CHANGE_KIND_EXPIRED: its end has come."""
+    CHANGE_KIND_REINSTATED: _ChangeKind.ValueType  # 7
+    """CHANGE_KIND_REINSTATED: the suspension has ended, and it has effect again."""
+    CHANGE_KIND_RELEASED_IN_ERROR: _ChangeKind.ValueType  # 8
+    """CHANGE_KIND_RELEASED_IN_ERROR: it should never have been there; make good what was done because of it."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
     """ChangeKind is what happened to an entry."""
@@ -147,11 +151,15 @@ CHANGE_KIND_AMENDED: ChangeKind.ValueType  # 2
 CHANGE_KIND_STAYED: ChangeKind.ValueType  # 3
 """CHANGE_KIND_STAYED: a dispute suspends its effect."""
 CHANGE_KIND_RELEASED: ChangeKind.ValueType  # 4
-"""CHANGE_KIND_RELEASED: the suspension has ended, and it has effect again."""
+"""CHANGE_KIND_RELEASED: it has ended before its time: performed, paid, overturned, or a dispute lapsed."""
 CHANGE_KIND_WITHDRAWN: ChangeKind.ValueType  # 5
 """CHANGE_KIND_WITHDRAWN: the authority took it out of force."""
 CHANGE_KIND_EXPIRED: ChangeKind.ValueType  # 6
 """CHANGE_KIND_EXPIRED: its end has come."""
+CHANGE_KIND_REINSTATED: ChangeKind.ValueType  # 7
+"""CHANGE_KIND_REINSTATED: the suspension has ended, and it has effect again."""
+CHANGE_KIND_RELEASED_IN_ERROR: ChangeKind.ValueType  # 8
+"""CHANGE_KIND_RELEASED_IN_ERROR: it should never have been there; make good what was done because of it."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final

@@ -26,25 +26,27 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19portcullis/v1/types.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\nIdentifier\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\"}\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cstring_value\x18\x02 \x01(\tH\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x42\x07\n\x05value\"\xf0\x01\n\x06Reason\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0f\n\x07measure\x18\x02 \x01(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x15.portcullis.v1.Effect\x12\x11\n\tauthority\x18\x04 \x01(\t\x12\x13\n\x0blegal_basis\x18\x05 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x06 \x01(\t\x12)\n\x05until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bredress_url\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\"y\n\x0cSnapshotInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0cpublished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ALLOW\x10\x01\x12\x14\n\x10OUTCOME_RESTRICT\x10\x02\x12\x12\n\x0eOUTCOME_REVIEW\x10\x03*m\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45\x46\x46\x45\x43T_RESTRICT\x10\x01\x12\x11\n\rEFFECT_REVIEW\x10\x02\x12\x11\n\rEFFECT_NOTICE\x10\x03\x12\x10\n\x0c\x45\x46\x46\x45\x43T_GRANT\x10\x04*y\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44ISCLOSURE_PUBLIC\x10\x01\x12\x19\n\x15\x44ISCLOSURE_RESTRICTED\x10\x02\x12\x1d\n\x19\x44ISCLOSURE_AUTHORITY_ONLY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19portcullis/v1/types.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\nIdentifier\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x03 \x01(\t\"}\n\tAttribute\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0cstring_value\x18\x02 \x01(\tH\x00\x12\x13\n\tint_value\x18\x03 \x01(\x03H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x14\n\nbool_value\x18\x05 \x01(\x08H\x00\x42\x07\n\x05value\"\x97\x02\n\x06Reason\x12\x0c\n\x04list\x18\x01 \x01(\t\x12\x0f\n\x07measure\x18\x02 \x01(\t\x12%\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x15.portcullis.v1.Effect\x12\x11\n\tauthority\x18\x04 \x01(\t\x12\x13\n\x0blegal_basis\x18\x05 \x01(\t\x12\x16\n\x0e\x63\x61se_reference\x18\x06 \x01(\t\x12)\n\x05until\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bredress_url\x18\x08 \x01(\t\x12\x0f\n\x07message\x18\t \x01(\t\x12\x0f\n\x07subject\x18\n \x01(\t\x12%\n\x06notice\x18\x0b \x01(\x0b\x32\x15.portcullis.v1.Notice\"4\n\x06Notice\x12\x0e\n\x06locale\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0c\n\x04html\x18\x03 \x01(\t\"y\n\x0cSnapshotInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x30\n\x0cpublished_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration*_\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ALLOW\x10\x01\x12\x14\n\x10OUTCOME_RESTRICT\x10\x02\x12\x12\n\x0eOUTCOME_REVIEW\x10\x03*m\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x45\x46\x46\x45\x43T_RESTRICT\x10\x01\x12\x11\n\rEFFECT_REVIEW\x10\x02\x12\x11\n\rEFFECT_NOTICE\x10\x03\x12\x10\n\x0c\x45\x46\x46\x45\x43T_GRANT\x10\x04*y\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44ISCLOSURE_PUBLIC\x10\x01\x12\x19\n\x15\x44ISCLOSURE_RESTRICTED\x10\x02\x12\x1d\n\x19\x44ISCLOSURE_AUTHORITY_ONLY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portcullis.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_OUTCOME']._serialized_start=662
-  _globals['_OUTCOME']._serialized_end=757
-  _globals['_EFFECT']._serialized_start=759
-  _globals['_EFFECT']._serialized_end=868
-  _globals['_DISCLOSURE']._serialized_start=870
-  _globals['_DISCLOSURE']._serialized_end=991
+  _globals['_OUTCOME']._serialized_start=755
+  _globals['_OUTCOME']._serialized_end=850
+  _globals['_EFFECT']._serialized_start=852
+  _globals['_EFFECT']._serialized_end=961
+  _globals['_DISCLOSURE']._serialized_start=963
+  _globals['_DISCLOSURE']._serialized_end=1084
   _globals['_IDENTIFIER']._serialized_start=109
   _globals['_IDENTIFIER']._serialized_end=167
   _globals['_ATTRIBUTE']._serialized_start=169
   _globals['_ATTRIBUTE']._serialized_end=294
   _globals['_REASON']._serialized_start=297
-  _globals['_REASON']._serialized_end=537
-  _globals['_SNAPSHOTINFO']._serialized_start=539
-  _globals['_SNAPSHOTINFO']._serialized_end=660
+  _globals['_REASON']._serialized_end=576
+  _globals['_NOTICE']._serialized_start=578
+  _globals['_NOTICE']._serialized_end=630
+  _globals['_SNAPSHOTINFO']._serialized_start=632
+  _globals['_SNAPSHOTINFO']._serialized_end=753
 # @@protoc_insertion_point(module_scope)

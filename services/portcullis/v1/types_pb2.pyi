@@ -195,6 +195,7 @@ class Reason(_message.Message):
     REDRESS_URL_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the name of the list."""
     measure: _builtins.str
@@ -219,6 +220,10 @@ class Reason(_message.Message):
     def until(self) -> _timestamp_pb2.Timestamp:
         """until is when the entry ends; absent when the list was out of date and no entry applied."""
 
+    @_builtins.property
+    def notice(self) -> Global___Notice:
+        """notice is what the subject must be told of a refusal, from the list's own template; absent for another effect."""
+
     def __init__(
         self,
         *,
@@ -232,14 +237,45 @@ class Reason(_message.Message):
         redress_url: _builtins.str = ...,
         message: _builtins.str = ...,
         subject: _builtins.str = ...,
+        notice: Global___Notice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "case_reference", b"case_reference", "effect", b"effect", "legal_basis", b"legal_basis", "list", b"list", "measure", b"measure", "message", b"message", "redress_url", b"redress_url", "subject", b"subject", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "case_reference", b"case_reference", "effect", b"effect", "legal_basis", b"legal_basis", "list", b"list", "measure", b"measure", "message", b"message", "notice", b"notice", "redress_url", b"redress_url", "subject", b"subject", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """Notice is an adverse-action notice: who refuses on which law, and how to object and until when."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCALE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    HTML_FIELD_NUMBER: _builtins.int
+    locale: _builtins.str
+    """locale is the language of the text, as BCP 47 writes it."""
+    text: _builtins.str
+    """text is the notice as plain text, its paragraphs separated by empty lines."""
+    html: _builtins.str
+    """html is the same as paragraphs of HTML, with everything that is not the template's own escaped."""
+    def __init__(
+        self,
+        *,
+        locale: _builtins.str = ...,
+        text: _builtins.str = ...,
+        html: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["html", b"html", "locale", b"locale", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
 
 @_typing.final
 class SnapshotInfo(_message.Message):

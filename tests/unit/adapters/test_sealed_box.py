@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from portcullis.adapters.sealed_box import SealedBox
+from portcullis.adapters.sealed_box import NONCE_BYTES, SealedBox
 from portcullis.domain.errors import SetupFault
 
 KEY = bytes(range(32))
@@ -12,6 +12,13 @@ KEY = bytes(range(32))
 
 def test_what_is_sealed_opens_for_the_same_thing() -> None:
     assert SealedBox(KEY).open(SealedBox(KEY).seal(b"text", b"thing"), b"thing") == b"text"
+
+
+def test_a_nonce_that_was_drawn_before_is_the_one_that_is_used() -> None:
+    nonce = bytes(range(NONCE_BYTES))
+    blob = SealedBox(KEY).seal_with(nonce, b"text", b"thing")
+    assert blob == SealedBox(KEY, draw=lambda _: nonce).seal(b"text", b"thing")
+    assert SealedBox(KEY).open(blob, b"thing") == b"text"
 
 
 def test_nothing_else_opens_it() -> None:

@@ -58,6 +58,32 @@ async def test_a_refusal_is_shown_with_all_that_the_customer_must_be_told(capsys
     assert "Bearer made-up" == gateway.metadata[0]["authorization"]
 
 
+async def test_the_notice_of_a_refusal_is_shown_in_the_language_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    gateway = ScriptedGateway()
+    response = refusal()
+    response.reasons[0].notice.CopyFrom(types_pb2.Notice(locale="zh", text="one\x1b[31m\n\ntwo", html="<p>one</p>"))
+    gateway.script.append(give(response))
+
+    assert 0 == await run(gateway, *CHECK, "--id", ID, "--locale", "zh-TW", "--redress-number", "PCR-0000-0000-0000-0000")
+
+    shown = capsys.readouterr().out
+    assert "\n    to be told to the customer (zh):\n      one\N{REPLACEMENT CHARACTER}[31m\n\n      two\n" in shown
+    assert "<p>" not in shown
+    assert ("zh-TW", "PCR-0000-0000-0000-0000") == (gateway.requests[0].locale, gateway.requests[0].redress_number)
+
+
+async def test_the_notice_of_a_refusal_is_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
+    gateway = ScriptedGateway()
+    response = refusal()
+    response.reasons[0].notice.CopyFrom(types_pb2.Notice(locale="zh", text="t", html="<p>t</p>"))
+    gateway.script.append(give(response))
+
+    assert 0 == await run(gateway, *CHECK, "--id", ID, "--json")
+
+    document = json.loads(capsys.readouterr().out)
+    assert {"locale": "zh", "text": "t", "html": "<p>t</p>"} == document["reasons"][0]["notice"]
+
+
 async def test_a_check_in_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     gateway = ScriptedGateway()
     gateway.script.append(give(refusal()))

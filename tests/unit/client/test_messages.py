@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from portcullis.client import Effect, Identifier, Outcome, Question
+from portcullis.client import Effect, Identifier, Notice, Outcome, Question
 from portcullis.client.messages import chunks, decision_of, request_of
 from portcullis.v1 import check_service_pb2, types_pb2
 
@@ -45,6 +45,22 @@ def test_a_decision_is_read_whole() -> None:
     assert datetime(1970, 1, 1, 0, 1, tzinfo=UTC) == decision.snapshot.published_at
     assert 1.5 == decision.snapshot.age_s
     assert (True, 3.0, Outcome.REVIEW) == (decision.degraded, decision.cache_ttl_s, decision.shadow_outcome)
+
+
+def test_the_notice_of_a_refusal_is_read_and_a_reason_without_one_has_none() -> None:
+    refusal = types_pb2.Reason(
+        effect=types_pb2.EFFECT_RESTRICT, notice=types_pb2.Notice(locale="zh", text="t", html="<p>t</p>")
+    )
+    response = check_service_pb2.CheckResponse(outcome=types_pb2.OUTCOME_RESTRICT, reasons=[refusal, types_pb2.Reason()])
+
+    assert [Notice("zh", "t", "<p>t</p>"), None] == [reason.notice for reason in decision_of(response).reasons]
+
+
+def test_a_redress_number_and_a_language_travel_and_the_number_is_not_shown() -> None:
+    question = Question((), "a.b", "p", redress_number="PCR-CANARY", locale="zh-CN")
+
+    assert ("PCR-CANARY", "zh-CN") == (request_of(question).redress_number, request_of(question).locale)
+    assert "CANARY" not in repr(question)
 
 
 def test_a_newer_effect_is_unknown_and_absent_times_are_none() -> None:

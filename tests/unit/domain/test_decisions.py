@@ -107,6 +107,21 @@ def test_a_stayed_entry_has_no_effect() -> None:
     assert Outcome.ALLOW == ask(policy(), {TOKEN: [a_record(stayed=True)]}).outcome
 
 
+@pytest.mark.parametrize("on_stale", OnStale)
+def test_a_suspended_list_refuses_nobody_whoever_is_on_it_and_however_old_it_is(on_stale: OnStale) -> None:
+    court = a_list("court", measure(on_stale=on_stale), suspended=True)
+    index = {TOKEN: [a_record()]}
+    assert (Outcome.ALLOW, False, ()) == told(ask(policy(court), index))
+    assert (Outcome.ALLOW, False, ()) == told(ask(policy(court), index, age_s=1e9))
+    assert ALLOWED is ask(policy(court), {}, age_s=1e9)
+    other = ask(policy(court, a_list("other")), {TOKEN: [a_record(), a_record(list_number=2, entry_id=2)]})
+    assert ["other"] == [hit.measure.list.name for hit in other.hits]
+
+
+def told(verdict: Verdict) -> tuple[Outcome, bool, object]:
+    return verdict.outcome, verdict.degraded, verdict.hits
+
+
 def test_an_entry_narrowed_to_other_measures_has_no_effect_here() -> None:
     two = policy(a_list("court", measure("one"), measure("two", effect=Effect.REVIEW)))
     assert Outcome.REVIEW == ask(two, {TOKEN: [a_record(measures=0b10)]}).outcome

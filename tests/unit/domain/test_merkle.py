@@ -15,6 +15,7 @@ from portcullis.domain.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
+    leaf_hashes,
     node_hash,
     root_of,
     verify_consistency,
@@ -259,6 +260,20 @@ def test_a_frontier_that_was_kept_goes_on_as_if_it_had_not_been(size: int, more:
         taken_up.append(leaf)
     end = min(size + more, len(LEAVES))
     assert (end, root_of(LOG, end)) == (taken_up.size, taken_up.root())
+
+
+@given(st.integers(0, 700), st.lists(st.integers(0, 600), max_size=3))
+def test_leaves_that_come_together_make_the_tree_that_they_make_one_by_one(size: int, groups: list[int]) -> None:
+    one_by_one, together = Frontier(), Frontier()
+    for count in (size, *groups):
+        leaves = [sha256(f"{count} {number}".encode()).digest() for number in range(count)]
+        expected = [tile for leaf in leaves for tile in one_by_one.append(leaf)]
+        assert sorted(expected) == sorted(together.extend(leaves))
+        assert (one_by_one.size, one_by_one.to_bytes()) == (together.size, together.to_bytes())
+
+
+def test_entries_are_hashed_together_as_each_is_by_itself() -> None:
+    assert [leaf_hash(b""), leaf_hash(b"a")] == leaf_hashes([b"", b"a"])
 
 
 @pytest.mark.parametrize(("size", "data"), [(1, b""), (3, bytes(32)), (0, bytes(32)), (3, bytes(63)), (-1, bytes(32))])

@@ -10,7 +10,7 @@ import pytest
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
 from portcullis.domain.plans import Plan, Plans
 from portcullis.domain.policies import Partner, Policy
-from tests.support.policies import NOW, YEAR_S, a_list, agreement, measure, policy, published_lists
+from tests.support.policies import LOAN, NOW, YEAR_S, a_list, agreement, measure, policy, published_lists
 
 
 def plans_of(the_policy: Policy) -> Plans:
@@ -112,3 +112,16 @@ def test_outside_caller_identification_no_publication_period_counts() -> None:
 def test_lists_that_are_not_the_policys_are_a_fault_at_once() -> None:
     with pytest.raises(ValueError, match="zip"):
         ask(Plans(policy(), []))
+
+
+def test_a_suspended_list_does_not_speak_but_covers_its_actions() -> None:
+    the_policy = policy(a_list("court", suspended=True), a_list("other"))
+    assert [2] == list(ask(plans_of(the_policy)).by_list)
+    alone = ask(plans_of(policy(a_list("court", suspended=True))))
+    assert ({}, frozenset()) == (alone.by_list, alone.looked_at)
+
+
+def test_a_plan_names_its_action_for_people() -> None:
+    titled = msgspec.structs.replace(LOAN, title="Apply for a loan")
+    plans = (plans_of(policy(actions=(action,))) for action in (LOAN, titled))
+    assert ["loan.apply", "Apply for a loan"] == [ask(each).title for each in plans]

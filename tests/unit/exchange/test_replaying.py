@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from portcullis.domain.policies import Effect, OnStale, Partner, Policy
 from portcullis.domain.records import ALL_MEASURES, Record, encode_body
 from portcullis.domain.segments import join_segments
 from portcullis.exchange.replaying import replay
-from portcullis.ports import DecisionRecord, RecordedReason
+from portcullis.ports import DecisionRecord, Past, RecordedReason
 from tests.support.imports import StillClock
 from tests.support.policies import LEGAL, NOW, YEAR_S, a_list, agreement, measure, policy
 from tests.support.registry_entries import TOKENISER, an_entry
@@ -120,6 +121,48 @@ def test_every_decision_is_made_again_to_the_same_answer_whatever_came_after_it(
     again = replay(record, store)
     assert ((), record.outcome) == (again.differences, again.outcome)
     assert again.same
+
+
+class Then(MemoryRegistry):
+    """A registry whose court list was suspended at the change asked for."""
+
+    def as_of(self, seq: int, entry_ids: Collection[int]) -> Past:
+        past = super().as_of(seq, entry_ids)
+        court, *others = past.policy.lists
+        lists = (msgspec.structs.replace(court, suspended=True), *others)
+        return msgspec.structs.replace(past, policy=msgspec.structs.replace(past.policy, lists=lists))
+
+
+def suspended_court() -> Policy:
+    return policy(msgspec.structs.replace(COURT, suspended=True), CARRIER)
+
+
+@pytest.mark.parametrize("stale", [(), ("carrier",)])
+def test_a_decision_while_a_list_was_suspended_is_made_again_without_it(stale: tuple[str, ...]) -> None:
+    store = Then(tokeniser=TOKENISER, clock=StillClock())
+    store.apply_policy(RULES, actor="ann")
+    store.put_entry(an_entry("k1"), actor="ann")
+    store.put_entry(an_entry("c1", list="carrier"), actor="ann")
+    record = decided(store, suspended_court(), {"k1": False, "c1": False}, 5000.0, stale)
+    assert {"carrier"} == {reason.list for reason in record.reasons}
+    assert replay(record, store).same
+
+
+def test_a_refusal_on_the_ground_of_a_list_that_was_suspended_then_is_found_out() -> None:
+    store = Then(tokeniser=TOKENISER, clock=StillClock())
+    store.apply_policy(RULES, actor="ann")
+    store.put_entry(an_entry("k1"), actor="ann")
+    again = replay(decided(store, RULES, {"k1": False}, 5000.0), store)
+    assert ("ALLOW", False) == (again.outcome, again.same)
+
+
+def test_what_a_redress_number_took_away_then_stays_away() -> None:
+    store = a_registry()
+    for key in ("k1", "k2"):
+        store.put_entry(an_entry(key), actor="ann")
+    record = decided(store, RULES, {"k1": False}, 5000.0)
+    cleared = msgspec.structs.replace(record, cleared=(store.entry("court", "k2").entry_id,))
+    assert replay(cleared, store).same
 
 
 def a_decision() -> tuple[MemoryRegistry, DecisionRecord]:

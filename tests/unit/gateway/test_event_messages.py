@@ -10,7 +10,9 @@ from portcullis.domain.errors import DecisionUnknown, EventConflict, InvalidRequ
 from portcullis.domain.event_rules import check_event
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.gateway.event_messages import (
+    drop_unnamed,
     read_event,
+    read_named,
     refuse_unnamed,
     within,
     write_checkpoint,
@@ -95,6 +97,33 @@ def test_an_unknown_field_of_a_request_is_refused() -> None:
     refuse_unnamed(pb.ReportEventsRequest())
     with pytest.raises(InvalidRequest, match="ReportEventsRequest"):
         refuse_unnamed(pb.ReportEventsRequest.FromString(UNKNOWN))
+
+
+@pytest.mark.parametrize("kind", EventKind)
+def test_what_the_schema_does_not_name_is_found_and_dropped_wherever_it_stands(kind: EventKind) -> None:
+    sound = message_of(an_event(kind)).SerializeToString()
+    request = pb.ReportEventsRequest(events=[pb.Event.FromString(sound)] * 3)
+    assert not drop_unnamed(request)
+    assert pb.ReportEventsRequest(events=[pb.Event.FromString(sound)] * 3) == request
+
+    def spoil_detail(event: pb.Event) -> None:
+        getattr(event, kind.value.lower()).MergeFromString(UNKNOWN)
+
+    for spoil in (
+        lambda: request.MergeFromString(UNKNOWN),
+        lambda: request.events[1].MergeFromString(UNKNOWN),
+        lambda: request.events[2].occurred_at.MergeFromString(UNKNOWN),
+        lambda: spoil_detail(request.events[0]),
+    ):
+        spoil()
+        assert drop_unnamed(request)
+        assert not drop_unnamed(request)
+
+
+@given(events(NOW))
+def test_an_event_without_unnamed_fields_is_read_as_any_other(event: SharedEvent) -> None:
+    message = message_of(event)
+    assert read_event(message) == read_named(message)
 
 
 @pytest.mark.parametrize(

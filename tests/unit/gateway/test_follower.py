@@ -812,3 +812,24 @@ def test_a_store_whose_answers_make_no_sense_does_not_end_the_loop():
     assert not loop.is_alive()
     # It waits in the store's stead, and does not turn round and round.
     assert store.waits <= 3 * snapshots.looks
+
+
+def test_what_the_replica_holds_is_told_after_each_look():
+    world = World()
+    told = []
+    world.follower = Follower(
+        store=world.store,
+        trusted=world.snapshots,
+        replica=world.writer,
+        clock=world.clock,
+        counts=world.tally,
+        follow_interval_s=0.5,
+        note_held=lambda held: told.append(held.version),
+    )
+    world.look()
+    assert [] == told
+    world.publish(5, range(3))
+    world.look()
+    world.snapshots.vouched = None
+    world.look()
+    assert [5, 5] == told

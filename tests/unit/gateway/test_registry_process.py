@@ -58,7 +58,7 @@ async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_lo
     serving = running_registry(
         settings=Settings(grpc_port=0, drain_s=0.1),
         reader=registry,
-        desks=OperatorDesks(cast("Any", None), cast("Any", None), cast("Any", None)),
+        desks=OperatorDesks(*[cast("Any", None)] * len(OperatorDesks._fields)),
         replica=MemoryReplica(writer, clock),
         journal=MemoryJournal(clock=clock),
         clock=clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWrite
 from portcullis.adapters.memory.spool import MemorySpool
 from portcullis.domain.errors import PortcullisError
 from portcullis.domain.records import Record
+from portcullis.domain.redress_numbers import format_number
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.requests import parse
 from portcullis.gateway.short_path import MOST_TAILS, split, split_batch
@@ -26,6 +28,7 @@ from tests.support.people import passport, resident_id
 from tests.support.policies import NOW, YEAR_S, a_list, measure, policy
 
 LISTED, CLEAN = resident_id(1), resident_id(2)
+NUMBER = format_number("0" * 16)
 
 
 class FixedClock(SystemClock):
@@ -82,6 +85,8 @@ requests = st.builds(
     partner_reference=st.sampled_from(["", "", "", "order-1"]),
     at_least_snapshot=st.sampled_from(["", "", "", "1"]),
     dry_run=st.booleans(),
+    redress_number=st.sampled_from(["", "", "", NUMBER, "PCR-0000-0000-0000-0001"]),
+    locale=st.sampled_from(["", "", "zh-CN", "qq", "zh_CN", "x" * 33]),
 )
 bodies = st.one_of(
     requests.map(lambda request: request.SerializeToString(deterministic=True)),
@@ -138,6 +143,30 @@ def test_a_check_that_names_a_transaction_is_not_kept() -> None:
     body = body_of(CLEAN, partner_reference="order-1")
     assert "passes" == ask_whole(desk, view, body)
     assert not desk.passes(view, "lender", body)
+
+
+def test_a_check_that_names_a_customer_by_a_redress_number_is_not_kept() -> None:
+    desk, view = a_desk(), the_view()
+    body = body_of(CLEAN, redress_number=NUMBER)
+    assert "passes" == ask_whole(desk, view, body)
+    assert not desk.passes(view, "lender", body)
+
+
+def test_a_check_that_wants_a_language_is_kept_as_any_other() -> None:
+    desk, view = a_desk(), the_view()
+    ask_whole(desk, view, body_of(CLEAN, locale="zh-CN"))
+    assert desk.passes(view, "lender", body_of(CLEAN, locale="zh-CN"))
+    assert not desk.passes(view, "lender", body_of(LISTED, locale="zh-CN"))
+    assert not desk.passes(view, "lender", body_of(CLEAN, locale="en"))
+
+
+@pytest.mark.parametrize("changes", [{"locale": "zh_CN"}, {"redress_number": "PCR-1"}, {"redress_number": NUMBER + "0"}])
+def test_a_check_with_a_faulty_number_or_language_is_an_error_each_time(changes: dict[str, str]) -> None:
+    desk, view = a_desk(), the_view()
+    ask_whole(desk, view, body_of(CLEAN))
+    for _ in range(2):
+        assert not desk.passes(view, "lender", body_of(CLEAN, **changes))
+        assert "error" == ask_whole(desk, view, body_of(CLEAN, **changes))
 
 
 def test_the_questions_kept_are_bounded_and_the_latest_are_among_them() -> None:

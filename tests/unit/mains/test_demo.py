@@ -9,7 +9,7 @@ from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.demo import lists
 from portcullis.domain.errors import SetupFault
 from portcullis.domain.policies import Policy
-from portcullis.mains.demo import PARTNERS, demonstration_keys, ensure_operator_key, load_demonstration
+from portcullis.mains.demo import PARTNERS, PEOPLE, demonstration_keys, ensure_operator_key, load_demonstration
 from portcullis.mains.homes import prepare_home
 from portcullis.ports import ImportReport, RowFault
 from portcullis.registry.imports import Importer
@@ -75,7 +75,7 @@ def test_each_partner_gets_a_key_in_a_private_file(bench):
     bench.load()
     assert set(PARTNERS) == demonstration_keys(bench.home).keys()
     assert stat.S_IMODE((bench.home / "demo-keys.json").stat().st_mode) == 0o600
-    assert sorted(PARTNERS) == sorted(key.holder for key in bench.good_keys())
+    assert sorted((*PARTNERS, *PEOPLE)) == sorted(key.holder for key in bench.good_keys())
 
 
 def test_a_registry_that_has_a_policy_is_left_alone(bench):
@@ -91,8 +91,8 @@ def test_a_loading_that_was_cut_off_is_done_again_and_leaves_no_lost_key(bench):
     (bench.home / "demo-keys.json").unlink()
     (bench.home / "run" / "demonstration-under-way").touch()
     assert bench.load()
-    assert sorted(PARTNERS) == sorted(key.holder for key in bench.good_keys())
-    assert bench.store.head() == whole + 2 * len(PARTNERS), "a revoked key and a new one each, and nothing else"
+    assert sorted((*PARTNERS, *PEOPLE)) == sorted(key.holder for key in bench.good_keys())
+    assert bench.store.head() == whole + 2 * len((*PARTNERS, *PEOPLE)), "a revoked key and a new one each, and nothing else"
     assert not (bench.home / "run" / "demonstration-under-way").exists()
 
 

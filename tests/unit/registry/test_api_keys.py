@@ -1,4 +1,4 @@
-"""API keys: shown once, kept as digests, for partners of the policy and for operators."""
+"""API keys: shown once, kept as digests, for partners of the policy and for people of every role."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from hashlib import sha256
 import pytest
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.domain.errors import InvalidRequest, NotFound
+from portcullis.domain.errors import InvalidRequest, NotFound, Unauthenticated
 from portcullis.domain.policies import Partner, Policy
+from portcullis.domain.roles import KEY_ROLES, Role
 from portcullis.ports import ApiKeyDesk
 from portcullis.registry.keys import KeyDesk, key_digest
 from tests.support.imports import StillClock, registry
@@ -89,15 +90,44 @@ def test_without_a_policy_no_partner_can_have_a_key() -> None:
         KeyDesk(store, clock=StillClock()).create("lending", "partner", "", actor="op")
 
 
-def test_an_operators_key_is_for_any_name(desk: ApiKeyDesk) -> None:
-    assert "a.nobody@example" == desk.create("a.nobody@example", "operator", "", actor="op")[0].holder
+@pytest.mark.parametrize("role", [role for role in KEY_ROLES if role is not Role.PARTNER])
+def test_a_key_of_another_role_is_for_any_name(desk: ApiKeyDesk, role: Role) -> None:
+    made, _ = desk.create("a.nobody@example", role, "", actor="op")
+    assert ("a.nobody@example", role, ()) == (made.holder, made.role, made.lists)
+
+
+def test_a_key_is_good_for_the_lists_that_it_was_made_for(desk: ApiKeyDesk) -> None:
+    made, _ = desk.create("rita", "reviewer", "", actor="op", lists=["court", "court"])
+    whole, _ = desk.create("rita", "reviewer", "", actor="op")
+    assert [("court",), ()] == [tuple(desk.lists_of("rita", each.key_id)) for each in (made, whole)]
+
+
+def test_a_key_that_has_ended_or_is_anothers_is_good_for_nothing(desk: ApiKeyDesk) -> None:
+    made, _ = desk.create("rita", "reviewer", "", actor="op", lists=["court"])
+    with pytest.raises(Unauthenticated):
+        desk.lists_of("olga", made.key_id)
+    desk.revoke(made.key_id, actor="op")
+    with pytest.raises(Unauthenticated):
+        desk.lists_of("rita", made.key_id)
+
+
+@pytest.mark.parametrize(
+    ("role", "holder", "lists"), [("reviewer", "rita", ["court", "moon"]), ("partner", "lending", ["court"])]
+)
+def test_lists_that_a_key_cant_have_are_refused(desk: ApiKeyDesk, role: str, holder: str, lists: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match=r"^lists: "):
+        desk.create(holder, role, "", actor="op", lists=lists)
+    assert [] == list(desk.list())
 
 
 @pytest.mark.parametrize(
     ("holder", "role", "note", "field"),
     [
         ("lending", "admin", "", "role"),
+        ("lending", "subject", "", "role"),
+        ("lending", "anyone", "", "role"),
         ("", "operator", "", "holder"),
+        ("two words", "reviewer", "", "holder"),
         ("two words", "operator", "", "holder"),
         ("lending", "partner", "x" * 129, "note"),
         ("lending", "partner", "two\nlines", "note"),

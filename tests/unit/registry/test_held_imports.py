@@ -32,14 +32,14 @@ def test_a_held_import_is_approved_by_another(store: MemoryRegistry, desk: HeldI
     with pytest.raises(SecondOperatorRequired):
         desk.approve(held.import_id, actor="ann", purpose="")
     assert 2 == desk.approve(held.import_id, actor="bob", purpose="  confirmed ").counts.withdrawn
-    assert "import 2 of ann: confirmed" == store._log[-1].detail
+    assert "import 2 of ann: confirmed" == store._ledger.log[-1].note.why
     assert [] == desk.held()
 
 
 def test_a_held_import_is_rejected_by_anybody(store: MemoryRegistry, desk: HeldImportDesk) -> None:
     (held,) = desk.held()
     assert held == desk.reject(held.import_id, actor="ann", purpose="")
-    assert "import 2 of ann" == store._log[-1].detail
+    assert "import 2 of ann" == store._ledger.log[-1].note.why
     assert 3 == store.count_in_force("court")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO, Self
 
 import pytest
@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.domain.entries import Entry, EntryStatus
+from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import InvalidRequest, NotFound
 from portcullis.ports import ImportCounts, ImportOutcome, ImportReport, Shrinkage
 from portcullis.registry.imports import BATCH_ROWS, MAX_FAULTS, ImportRun
 from portcullis.registry.readers.jsonl import read_jsonl
 from portcullis.registry.readers.sources import Meter
 from portcullis.registry.seen_keys import SeenKeys
-from tests.support.imports import TOKENISER, BytesSource, importer, line, registry
+from tests.support.imports import TOKENISER, BytesSource, StillClock, importer, line, registry
 from tests.support.people import passport
-from tests.support.policies import a_list
+from tests.support.policies import NOW, a_list
+
+DAY_S = 86_400
 
 
 def good(*numbers: int, **changes: Any) -> str:
@@ -69,6 +72,37 @@ def test_a_full_import_withdraws_what_the_file_no_longer_has() -> None:
     load(store, good(1, 2))
     assert (1, 0, 1, 1) == counts(load(store, good(2, 3), full=True))
     assert {"k2", "k3"} == in_force(store)
+
+
+def test_on_a_list_whose_entries_lapse_the_same_file_renews_once_the_grid_has_moved() -> None:
+    store, clock = registry(a_list(lapse_s=10 * DAY_S)), StillClock()
+    run = importer(store, clock).run
+    first = run("court", "jsonl", [BytesSource(good(1))], actor="test")
+    soon, until = store.entry("court", "k1").lapses_at, store.entry("court", "k1").until
+    assert NOW + 10 * DAY_S < soon <= NOW + 11 * DAY_S
+    again = run("court", "jsonl", [BytesSource(good(1))], actor="test")
+    clock.time += DAY_S
+    later = run("court", "jsonl", [BytesSource(good(1))], actor="test")
+    assert [(1, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 0)] == [counts(each) for each in (first, again, later)]
+    renewed = store.entry("court", "k1")
+    assert (soon + DAY_S, soon + DAY_S, until) == (renewed.lapses_at, renewed.effective_until, renewed.until)
+
+
+def test_what_a_person_took_off_the_list_is_left_alone_and_counted() -> None:
+    store = registry()
+    load(store, good(1, 2))
+    store.step("court", "k1", Step.RELEASE, note=StepNote(actor="ann", why="paid", ground=ReleaseGround.PAID))
+    report = load(store, good(1, 2), full=True)
+    assert (ImportCounts(unchanged=1, superseded=1), {"k2"}) == (report.counts, in_force(store))
+
+
+def test_an_import_on_a_list_of_four_eyes_is_held_unless_it_only_withdraws() -> None:
+    store = registry(a_list(four_eyes=True))
+    held = load(store, good(1, 2))
+    assert (True, False, set()) == (held.held, held.committed, in_force(store))
+    store.approve_import(held.import_id or 0, actor="ann", purpose="")
+    assert ({"k1", "k2"}, False) == (in_force(store), load(store, good(1), full=True).held)
+    assert {"k1"} == in_force(store)
 
 
 def test_a_bad_row_is_reported_by_file_line_and_field_and_the_others_go_in() -> None:
@@ -254,10 +288,10 @@ class Forgetful:
     def __init__(self) -> None:
         self.rows = 0
 
-    def stage(self, entries: list[Entry]) -> None:
+    def stage(self, entries: Sequence[Entry]) -> None:
         self.rows += len(entries)
 
-    def keep(self, keys: list[str]) -> None:
+    def keep(self, keys: Sequence[str]) -> None:
         raise AssertionError(keys)
 
     def commit(self, *, full: bool) -> ImportOutcome:
@@ -267,7 +301,7 @@ class Forgetful:
 def test_memory_does_not_grow_with_the_rows() -> None:
     session = Forgetful()
     with SeenKeys() as seen:
-        run = ImportRun(session, a_list(), seen, index_tokens=TOKENISER.index_tokens, full=True, strict=False)
+        run = ImportRun(session, a_list(), seen, index_tokens=TOKENISER.index_tokens, now=NOW, full=True, strict=False)
         tracemalloc.start()
         try:
             peaks = []

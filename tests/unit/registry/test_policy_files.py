@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from portcullis.domain.conditions import compile_condition
@@ -22,6 +23,7 @@ from portcullis.domain.policies import (
     Disclosure,
     Effect,
     Measure,
+    NoticeTemplate,
     OnStale,
     Partner,
     Policy,
@@ -33,7 +35,7 @@ from portcullis.registry.policy_files import load_policy, read_policy
 GOLDEN = Path(__file__).parent / "golden"
 DEMONSTRATION = Path(str(resources.files("portcullis.demo") / "policy"))
 DAY_S = 86_400
-PARTS = (Action, AttributeSpec, RestrictedList, Measure, Partner, Agreement)
+PARTS = (Action, AttributeSpec, RestrictedList, Measure, NoticeTemplate, Partner, Agreement)
 
 ACTIONS = """
 [[action]]
@@ -151,6 +153,84 @@ def test_a_guard_that_lets_everything_go_is_warned_of(write: Write):
     policy, found = read_policy(directory)
     assert policy is not None
     assert ["lists/court.toml:list.guard_percent"] == [each.where for each in found if each.warning]
+
+
+LIFE = """
+four_eyes = true
+lapse = "90d"
+calendar = "CN"
+source_told_days = 4
+decided_days = 20
+extension_days = 10
+stays_on_dispute = true
+settled_days = 3
+kept_after_end = "1y"
+looks_kept = "60d"
+decisions_kept = "3y"
+"""
+NOTICE = """
+[[notice]]
+locale = "zh-CN"
+text = \"""
+{authority} {law} {objection}
+
+second paragraph
+\"""
+"""
+
+
+def test_a_list_s_clocks_and_notices_are_read(write: Write):
+    found = load_policy(write(lists__court=COURT.replace("[[measure]]", f"{LIFE}\n[[measure]]") + NOTICE)).lists[0]
+    assert (True, 90 * DAY_S, "CN", True) == (found.four_eyes, found.lapse_s, found.calendar, found.stays_on_dispute)
+    assert (4, 20, 10, 3) == (found.source_told_days, found.decided_days, found.extension_days, found.settled_days)
+    kept = (found.kept_after_end_s, found.looks_kept_s, found.decisions_kept_s)
+    assert (365 * DAY_S, 60 * DAY_S, 3 * 365 * DAY_S) == kept
+    assert (NoticeTemplate("zh-CN", "{authority} {law} {objection}\n\nsecond paragraph"),) == found.notices
+
+
+def test_a_list_that_states_no_clocks_has_the_defaults(write: Write):
+    bare = load_policy(write()).lists[0]
+    names = "four_eyes lapse_s calendar source_told_days decided_days extension_days stays_on_dispute settled_days"
+    names += " kept_after_end_s looks_kept_s decisions_kept_s notices suspended"
+    defaults = {each.name: each.default for each in msgspec.structs.fields(RestrictedList) if each.name in names.split()}
+    assert defaults == {name: getattr(bare, name) for name in names.split()}
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("suspended = true", "no file suspends a list: two people do"),
+        ('lapse = "12h"', "an entry needs a day at least"),
+        ("lapse = 90", "it is a whole number, and must be a text"),
+        ("decided_days = 31", "a listed person's clock has 1 to 30 days here"),
+        ("decided_days = true", "it is true or false, and must be a whole number"),
+        ('calendar = "XX"', "no working days are known of it"),
+        ('looks_kept = "1d"', "a person has 30 days at least to ask about it"),
+    ],
+)
+def test_what_can_be_no_clock_is_refused_at_its_key(write: Write, written: str, told: str):
+    (problem,) = problems(write(lists__court=COURT.replace("[[measure]]", f"{written}\n\n[[measure]]")))
+    assert f"lists/court.toml:list.{written.partition(' ')[0]}: " in problem
+    assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "told"),
+    [
+        ('locale = "en"\ntext = "{authority} {law}"', "notice[1].text", "it does not tell objection"),
+        (
+            'locale = "zh-Hans-CN"\ntext = "{authority} {law} {objection}"',
+            "notice[1].locale",
+            "another notice has this language",
+        ),
+        ('text = "{authority} {law} {objection}"', "notice[1].locale", "'locale' is missing"),
+        ('locale = "en"\ntext = "{authority} {law} {objection}"\ntitle = "x"', "notice[1].title", "there is no key 'title'"),
+    ],
+)
+def test_a_faulty_notice_is_refused_at_its_place(write: Write, written: str, where: str, told: str):
+    (problem,) = problems(write(lists__court=f"{COURT}{NOTICE}\n[[notice]]\n{written}\n"))
+    assert f"lists/court.toml:{where}: " in problem
+    assert told in problem
 
 
 def test_files_are_read_in_the_order_of_their_names(write: Write):
@@ -380,13 +460,13 @@ REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "policy.md").rea
 def test_the_examples_of_the_reference_stand_in_the_demonstration_policy():
     files = "\n".join(path.read_text(encoding="utf-8") for path in sorted(DEMONSTRATION.rglob("*.toml")))
     examples = re.findall(r"```toml\n(.*?)```", REFERENCE, re.DOTALL)
-    assert 6 == len(examples)
+    assert 7 == len(examples)
     assert [] == [example for example in examples if example not in files]
 
 
 def test_the_reference_names_every_key():
     fields = {field for part in PARTS for field in part.__struct_fields__}
-    written = {field.removesuffix("_s") for field in fields - {"attributes", "measures", "agreements"}}
+    written = {field.removesuffix("_s") for field in fields - {"attributes", "measures", "notices", "agreements"}}
     assert set() == {key for key in written if f"`{key}`" not in REFERENCE}
 
 

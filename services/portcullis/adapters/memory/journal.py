@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from portcullis.adapters.journal_entries import (
     JournalSecrets,
@@ -18,20 +17,23 @@ from portcullis.adapters.journal_entries import (
     is_personal,
     known_decision,
     open_decision,
+    open_event,
 )
+from portcullis.adapters.memory.journal_kept import KeptDecision, KeptEvent, month_of, refused
 from portcullis.adapters.sealed_box import BOX_KEY_BYTES
-from portcullis.domain.decisions import Outcome
 from portcullis.domain.errors import EventConflict, JournalUnavailable, NotFound, PortcullisError
 from portcullis.domain.event_rules import lists_of, match_decision
 from portcullis.domain.log_entries import decode_entry
-from portcullis.domain.log_facts import DECISION_FACTS, DecisionFacts, ErasureFacts
+from portcullis.domain.log_facts import DECISION_FACTS, EVENT_FACTS, ErasureFacts
 from portcullis.domain.merkle import Frontier, leaf_hash, root_of
-from portcullis.domain.shared_events import KnownDecision, SharedEvent
+from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports import (
     AgreedLists,
     Clock,
     DecisionRecord,
     Erasure,
+    EventsRead,
+    JournalEvent,
     LogHead,
     Look,
     Receipt,
@@ -42,25 +44,6 @@ from portcullis.ports import (
 )
 
 _ORIGIN_BYTES = 16
-
-
-class _Kept:
-    """A decision in memory: its place and facts, and what an event is matched with."""
-
-    def __init__(self, sequence: int, key_id: str, facts: DecisionFacts, known: KnownDecision) -> None:
-        self.sequence = sequence
-        self.key_id = key_id
-        self.facts = facts
-        self.known = known
-
-
-class _Event:
-    """An event in memory: its digest and receipt, and what of it is counted."""
-
-    def __init__(self, digest: bytes, receipt: Receipt, counted: Sequence[tuple[str, str, str, str, str]]) -> None:
-        self.digest = digest
-        self.receipt = receipt
-        self.counted = counted
 
 
 class MemoryJournal:
@@ -81,9 +64,9 @@ class MemoryJournal:
         self._checkpoints: dict[int, StoredCheckpoint] = {}
         self._keys: dict[str, SubjectKey] = {}
         self._handles: dict[str, str] = {}
-        self._decisions: dict[str, _Kept] = {}
+        self._decisions: dict[str, KeptDecision] = {}
         self._mentions: defaultdict[str, set[str]] = defaultdict(set)
-        self._events: dict[tuple[str, str], _Event] = {}
+        self._events: dict[tuple[str, str], KeptEvent] = {}
         self._looks: defaultdict[str, list[Look]] = defaultdict(list)
         self._closed = False
 
@@ -100,7 +83,7 @@ class MemoryJournal:
         sequence, _ = self._append(data)
         entry = decode_entry(data)
         facts = DECISION_FACTS.decode(entry.facts)
-        self._decisions[record.decision_id] = _Kept(sequence, key.key_id, facts, known_decision(entry, facts))
+        self._decisions[record.decision_id] = KeptDecision(sequence, key.key_id, facts, known_decision(entry, facts))
         for token in record.tokens:
             self._mentions[self._secrets.token_handle(token)].add(record.decision_id)
         return True
@@ -131,14 +114,15 @@ class MemoryJournal:
         if refusal is not None:
             return refusal
         at_ms = self._now_ms()
-        sequence, own = self._append(event_entry(partner, event, digest, self._event_key(event, decision), at_ms))
+        (nonce,) = self._secrets.nonces(1)
+        sequence, own = self._append(event_entry(partner, event, digest, at_ms, self._event_key(event, decision), nonce))
         receipt = Receipt(event_id=event.event_id, sequence=sequence, recorded_at_ms=at_ms, entry_hash=own)
         lists = lists_of(event, known) or ("",)
-        counted = [(_month(at_ms / 1000), name, partner, event.kind.value, event.code) for name in lists]
-        self._events[partner, event.event_id] = _Event(digest, receipt, counted)
+        counted = [(month_of(at_ms / 1000), name, partner, event.kind.value, event.code) for name in lists]
+        self._events[partner, event.event_id] = KeptEvent(event.kind, digest, receipt, counted)
         return receipt
 
-    def _event_key(self, event: SharedEvent, decision: _Kept | None) -> SubjectKey | None:
+    def _event_key(self, event: SharedEvent, decision: KeptDecision | None) -> SubjectKey | None:
         if not is_personal(event):
             return None
         return self._key_named(decision.key_id) if decision else self._key_of(self._secrets.event_handle(event))
@@ -168,13 +152,66 @@ class MemoryJournal:
             NotFound: no such decision.
         """
         with self._lock:
-            found = self._decisions.get(decision_id)
-            if found is None:
+            if decision_id not in self._decisions:
                 raise NotFound("no decision has this id; an ALLOW without a hit is not recorded")
-            key = self._key_named(found.key_id)
-            record = open_decision(decode_entry(self._log[found.sequence][1]), key) if key else None
             self._looks[decision_id].append(Look(actor=actor, at=self._clock.now(), purpose=purpose))
-        return StoredDecision(sequence=found.sequence, decision_id=decision_id, partner=found.known.partner, record=record)
+            return self._opened(decision_id)
+
+    def decisions_of(
+        self, tokens: Collection[bytes], *, actor: str, purpose: str, about: tuple[str, int] | None = None
+    ) -> Sequence[StoredDecision]:
+        """Give every decision about the holder of one of these tokens, and note the look at each."""
+        look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
+        with self._lock:
+            handles = {self._secrets.token_handle(token.hex()) for token in tokens}
+            mentioned = {each for handle in handles for each in self._mentions.get(handle, ())}
+            opened = [self._opened(decision_id) for decision_id in mentioned]
+            found = [each for each in opened if each.record and (about is None or about in _entries_of(each.record))]
+            for each in found:
+                self._looks[each.decision_id].append(look)
+        return sorted(found, key=lambda each: (each.record.decided_at if each.record else 0, each.sequence))
+
+    def _opened(self, decision_id: str) -> StoredDecision:
+        kept = self._decisions[decision_id]
+        key = self._key_named(kept.key_id)
+        record = open_decision(decode_entry(self._log[kept.sequence][1]), key) if key else None
+        return StoredDecision(sequence=kept.sequence, decision_id=decision_id, partner=kept.known.partner, record=record)
+
+    def looks_at(self, decision_ids: Collection[str]) -> Mapping[str, Sequence[Look]]:
+        """Give the looks at each of these decisions in their order."""
+        with self._lock:
+            return {each: tuple(self._looks.get(each, ())) for each in decision_ids}
+
+    def events_after(self, sequence: int, wanted: Mapping[EventKind, Collection[str] | None], *, limit: int) -> EventsRead:
+        """Give the events of some kinds after a sequence, and how far that was read."""
+        with self._lock:
+            of_kinds = [
+                (kept.receipt, partner)
+                for (partner, _), kept in self._events.items()
+                if kept.receipt.sequence > sequence and kept.kind in wanted
+            ]
+            named = [each for each in of_kinds if self._names_one_of(each[0].sequence, wanted)]
+            found = [self._opened_event(*each) for each in named[:limit]]
+            return EventsRead(found, found[-1].sequence if len(found) == limit else max(sequence, len(self._log) - 1))
+
+    def _names_one_of(self, sequence: int, wanted: Mapping[EventKind, Collection[str] | None]) -> bool:
+        facts = EVENT_FACTS.decode(decode_entry(self._log[sequence][1]).facts)
+        lists = wanted[facts.kind]
+        return lists is None or facts.list in lists
+
+    def _opened_event(self, receipt: Receipt, partner: str) -> JournalEvent:
+        entry = decode_entry(self._log[receipt.sequence][1])
+        key = self._key_named(entry.key_id)
+        event = None if entry.key_id and key is None else open_event(entry, key)
+        return JournalEvent(
+            sequence=receipt.sequence, partner=partner, recorded_at=receipt.recorded_at_ms / 1000, event=event
+        )
+
+    def entries_of_decision(self, decision_id: str) -> Sequence[tuple[str, int]]:
+        """Give (list, entry_id) of each entry that gave a decision a reason; no look is noted."""
+        with self._lock:
+            record = self._opened(decision_id).record if decision_id in self._decisions else None
+        return _entries_of(record) if record else ()
 
     def looks(self, decision_id: str) -> Sequence[Look]:
         """Give the looks at one decision in their order."""
@@ -187,17 +224,39 @@ class MemoryJournal:
             return Erasure(keys=0, left=0)
         with self._writing():
             handles = {self._secrets.token_handle(token.hex()) for token in tokens}
-            key_ids = sorted(self._keys.pop(handle).key_id for handle in handles if handle in self._keys)
-            for key_id in key_ids:
-                del self._handles[key_id]
-            mentioned = {each for handle in handles for each in self._mentions.pop(handle, ())}
-            unreadable = {each for each in mentioned if self._decisions[each].key_id in key_ids}
-            for others in self._mentions.values():
-                others.difference_update(unreadable)
-            left = len(mentioned - unreadable)
-            facts = ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose)
-            self._append(erasure_entry(facts, self._now_ms()))
-            return Erasure(keys=len(key_ids), left=left)
+            mentioned = {each for handle in handles for each in self._mentions.get(handle, ())}
+            key_ids = self._destroy(handles, actor, purpose)
+            for handle in handles:
+                self._mentions.pop(handle, None)
+            return Erasure(keys=len(key_ids), left=sum(self._decisions[each].key_id not in key_ids for each in mentioned))
+
+    def _destroy(self, handles: Collection[str], actor: str, purpose: str) -> Sequence[str]:
+        """Destroy the keys of subjects, and what finds the decisions that are sealed under them; gives their names."""
+        key_ids = sorted(self._keys.pop(handle).key_id for handle in handles if handle in self._keys)
+        for key_id in key_ids:
+            del self._handles[key_id]
+        for mentioned in self._mentions.values():
+            mentioned.difference_update([each for each in mentioned if self._decisions[each].key_id in key_ids])
+        self._append(erasure_entry(ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose), self._now_ms()))
+        return key_ids
+
+    def erase_quiet(self, before: Mapping[str, float], *, actor: str, dry_run: bool) -> int:
+        """Destroy the keys of the subjects about whom nothing was decided since their lists' times; gives how many."""
+        with self._writing():
+            kept = [each for each in self._decisions.values() if each.key_id in self._handles]
+            loud = {each.key_id for each in kept if each.facts.decided_at >= self._last_time(each.key_id, before)}
+            quiet = {self._handles[each.key_id] for each in kept if each.key_id not in loud}
+            if quiet and not dry_run:
+                self._destroy(quiet, actor, "retention")
+            return len(quiet)
+
+    def _last_time(self, key_id: str, before: Mapping[str, float]) -> float:
+        """Give the earliest of the times of the lists that have given a subject's decisions reasons."""
+        rest = before.get("", 0)
+        own = [each.facts.reasons for each in self._decisions.values() if each.key_id == key_id]
+        lists = [reason.list for reasons in own for reason in reasons or ()]
+        times = [before.get(name, rest) for name in lists] + [rest] * any(not reasons for reasons in own)
+        return min(times)
 
     def origin(self) -> str:
         """Give the log's own name, which its checkpoints carry; made at random with the log."""
@@ -262,7 +321,7 @@ class MemoryJournal:
     def refusals(self) -> Sequence[Refusals]:
         """Count decisions that gave an outcome other than ALLOW, ascending by every field."""
         with self._lock:
-            counts = Counter(each for kept in self._decisions.values() for each in _refused(kept))
+            counts = Counter(each for kept in self._decisions.values() for each in refused(kept))
         return [
             Refusals(month=month, list=name, action=action, partner=partner, outcome=outcome, count=count)
             for (month, name, action, partner, outcome), count in sorted(counts.items())
@@ -311,14 +370,7 @@ class MemoryJournal:
         return int(self._clock.now() * 1000)
 
 
-def _refused(kept: _Kept) -> Iterable[tuple[str, str, str, str, str]]:
-    facts = kept.facts
-    if facts.dry_run or facts.outcome == Outcome.ALLOW:
-        return
-    shaping = {each.list for each in facts.reasons if not each.shadow and each.effect == facts.outcome}
-    for name in shaping:
-        yield _month(facts.decided_at), name, facts.action, kept.known.partner, facts.outcome
-
-
-def _month(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m")
+def _entries_of(record: DecisionRecord) -> tuple[tuple[str, int], ...]:
+    """Give (list, entry_id) of each entry that gave a reason, those in shadow left out."""
+    reasons = (each for each in record.reasons if each.entry_id and not each.shadow)
+    return tuple(dict.fromkeys((each.list, each.entry_id) for each in reasons))

@@ -3,41 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
+from portcullis.adapters.memory.registry_versions import Change, Version, tokens_of
 from portcullis.domain.editions import Credential
-from portcullis.domain.entries import Entry, EntryStatus
+from portcullis.domain.entries import EntryStatus
 from portcullis.domain.policies import Disclosure, Policy
 from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import ENDED_KEPT_S, IndexedEntry
-
-
-class Version(NamedTuple):
-    """One version of an entry; ``seq`` is the change that made it, ``earlier`` the version before it."""
-
-    entry_id: int
-    number: int
-    status: EntryStatus
-    entry: Entry
-    seq: int
-    earlier: Version | None = None
-
-    @property
-    def in_force(self) -> bool:
-        """Whether it was in force while it was the present one."""
-        return self.status is EntryStatus.IN_FORCE
-
-    def as_of(self, seq: int) -> Version | None:
-        """Give the version that was the present one after a change of the log."""
-        version: Version | None = self
-        while version is not None and version.seq > seq:
-            version = version.earlier
-        return version
-
-
-def tokens_of(entry: Entry, tokeniser: Tokeniser) -> set[bytes]:
-    """Give the tokens that an entry is found by."""
-    return {token for identifier in entry.identifiers for token in tokeniser.index_tokens(identifier)}
 
 
 class MemoryView:
@@ -53,10 +25,10 @@ class MemoryView:
         held: Sequence[Version],
         tokeniser: Tokeniser,
         now: float,
-        changed_at: Sequence[float],
+        log: Sequence[Change],
     ) -> None:
         self.seq = seq
-        self._changed_at = changed_at
+        self._log = log
         self.policy = policy
         self.credentials = credentials
         self.list_numbers = list_numbers
@@ -66,10 +38,10 @@ class MemoryView:
 
     def changed_at(self, seq: int) -> float:
         """Give when a change of the log was made (Unix seconds); 0 where there is none of this number."""
-        return self._changed_at[seq - 1] if 0 < seq <= self.seq else 0.0
+        return self._log[seq - 1].at if 0 < seq <= self.seq else 0.0
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
-        """Give every (token, entry in force) pair of these lists in ascending order of token, then of entry."""
+        """Give every (token, listed entry) pair of these lists in ascending order of token, then of entry."""
         found = self._index(lists)
         for token in sorted(found):
             for version in found[token]:
@@ -95,7 +67,7 @@ class MemoryView:
         published = self._published(lists)
         found: dict[bytes, list[Version]] = {}
         for version in self._held:
-            if version.in_force and version.entry.list in published and version.entry.until > self.now - ENDED_KEPT_S:
+            if version.listed and version.entry.list in published and version.ends > self.now - ENDED_KEPT_S:
                 for token in tokens_of(version.entry, self._tokeniser):
                     found.setdefault(token, []).append(version)
         return found
@@ -110,9 +82,9 @@ def _touched_versions(held: Version, after: int, span: Sequence[float]) -> Itera
     """Give the versions whose tokens a change since ``after``, or an end within the span, touches."""
     changed = held.seq > after
     then = held.as_of(after) if changed else None
-    if held.in_force and (changed or span[0] < held.entry.until <= span[1]):
+    if held.listed and (changed or span[0] < held.ends <= span[1]):
         yield held
-    if then is not None and then.in_force:
+    if then is not None and then.listed:
         yield then
 
 
@@ -125,7 +97,7 @@ def _indexed(version: Version) -> IndexedEntry:
         legal_basis=entry.legal_basis,
         redress=entry.redress,
         valid_from=entry.valid_from,
-        until=entry.until,
-        stayed=False,
+        until=version.ends,
+        stayed=version.status is EntryStatus.STAYED,
         measures=entry.measures,
     )

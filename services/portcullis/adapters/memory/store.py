@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from portcullis.adapters.chunks import in_chunks
 from portcullis.domain.errors import LeaseLost, Refusal, SnapshotInvalid
+from portcullis.ports import ACKNOWLEDGED_KEPT_S, Acknowledgement
 
 
 class MemorySnapshotStore:
     """Published files of one process. Threads may share it; every thread that waits is woken by a publish.
 
-    ``monotonic`` gives seconds; leases end by it.
+    ``monotonic`` gives seconds; leases end by it, and silent hosts are forgotten.
     """
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -21,6 +22,7 @@ class MemorySnapshotStore:
         self._metadata: dict[str, bytes] = {}
         self._targets: dict[str, tuple[bytes, ...]] = {}
         self._leased: tuple[str, float] | None = None
+        self._said: dict[str, tuple[Acknowledgement, float]] = {}
         self._published = threading.Condition()
         self._publishes = 0
         self._seen = threading.local()
@@ -98,6 +100,18 @@ class MemorySnapshotStore:
     def _demand_lease(self, lease: str) -> None:
         if lease and self._holder() != lease:
             raise LeaseLost("the publisher's lease is another's or has run out; it publishes again once it has it")
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Say what a host serves, in the place of what it said before."""
+        with self._published:
+            self._said[said.host] = said, self._monotonic()
+
+    def acknowledged(self) -> Sequence[Acknowledgement]:
+        """Give what every host has said last within a day, in the order of their names."""
+        with self._published:
+            oldest = self._monotonic() - ACKNOWLEDGED_KEPT_S
+            self._said = {host: each for host, each in self._said.items() if each[1] > oldest}
+            return sorted(said for said, _ in self._said.values())
 
     def wait(self, timeout_s: float) -> bool:
         """Block until a publish that this thread has not waited for yet, or until the time is over."""

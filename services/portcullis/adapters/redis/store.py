@@ -6,6 +6,7 @@ Keys, all under ``portcullis:``:
 * ``portcullis:target:NAME`` — hash, one target: field ``chunks`` is their number, fields ``0``, ``1`` ... are the chunks.
   One key a target, so the server can lose or evict it only as a whole. An upload writes ``chunks`` last.
 * ``portcullis:lease`` — string with a time to live, the name of the publisher that works (``lease.lua``, ``release.lua``).
+* ``portcullis:acknowledged`` — hash, what each host's follower says it serves (``acknowledge.lua``, ``acknowledged.lua``).
 * ``portcullis:published`` — channel; a message for each publish.
 
 A publish is one MULTI/EXEC: small targets, metadata and the message. With a lease, the lease's key is watched and compared
@@ -15,7 +16,7 @@ before, so that a publisher which lost it while it slept changes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -28,10 +29,12 @@ from redis.retry import Retry
 
 from portcullis.adapters.chunks import in_chunks
 from portcullis.domain.errors import LeaseLost, Refusal, SnapshotInvalid, StoreUnavailable
+from portcullis.ports import ACKNOWLEDGED_KEPT_S, Acknowledgement
 
 METADATA_KEY = "portcullis:metadata:"
 TARGET_KEY = "portcullis:target:"
 LEASE_KEY = "portcullis:lease"
+ACKNOWLEDGED_KEY = "portcullis:acknowledged"
 CHANNEL = "portcullis:published"
 
 _COUNT_FIELD = "chunks"
@@ -46,7 +49,7 @@ class RedisSnapshotStore:
     """Published files in one Redis or Valkey.
 
     ``url`` is ``redis://``, ``rediss://`` or ``unix://``. ``timeout_s`` bounds the connecting and each answer. Construction
-    does not connect. Not to be shared between threads.
+    does not connect. Not to be shared between threads; `acknowledge` and `acknowledged` may be.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 5.0) -> None:
@@ -56,6 +59,8 @@ class RedisSnapshotStore:
         )
         self._take_lease = self._client.register_script(_script("lease.lua"))
         self._release_lease = self._client.register_script(_script("release.lua"))
+        self._acknowledge = self._client.register_script(_script("acknowledge.lua"))
+        self._acknowledged = self._client.register_script(_script("acknowledged.lua"))
         self._subscription: Any = None
 
     def publish(self, metadata: Mapping[str, bytes], targets: Mapping[str, bytes], *, lease: str = "") -> None:
@@ -202,6 +207,26 @@ class RedisSnapshotStore:
         with _unavailable():
             self._release_lease(keys=[LEASE_KEY], args=[holder])
 
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Say what a host serves, in the place of what it said before.
+
+        Raises:
+            StoreUnavailable: the server can't be reached or refuses.
+        """
+        with _unavailable():
+            self._acknowledge(keys=[ACKNOWLEDGED_KEY], args=[said.host, f"{said.version} {said.registry_seq} {said.at!r}"])
+
+    def acknowledged(self) -> Sequence[Acknowledgement]:
+        """Give what every host has said last within a day by the server's clock, in the order of their names.
+
+        Raises:
+            StoreUnavailable: the server can't be reached or refuses.
+        """
+        with _unavailable():
+            given = iter(self._acknowledged(keys=[ACKNOWLEDGED_KEY], args=[int(ACKNOWLEDGED_KEPT_S)]))
+        said = (_read_acknowledgement(host, value) for host, value in zip(given, given, strict=True))
+        return sorted(each for each in said if each is not None)
+
     def wait(self, timeout_s: float) -> bool:
         """Block until a publish is announced or the time is over.
 
@@ -258,6 +283,15 @@ def _batches(names: Iterable[_Name]) -> Iterator[list[_Name]]:
     rest = iter(names)
     while batch := list(islice(rest, _BATCH)):
         yield batch
+
+
+def _read_acknowledgement(host: bytes, value: bytes) -> Acknowledgement | None:
+    """Read what a host said; None where it is not what this release writes."""
+    try:
+        version, registry_seq, at, _ = value.split(b" ")
+        return Acknowledgement(host.decode(), int(version), int(registry_seq), float(at))
+    except ValueError:
+        return None
 
 
 def _script(name: str) -> str:

@@ -40,7 +40,8 @@ def among(connection: Connection, column: ColumnElement[str], keys: Collection[s
 class Lookup:
     """A question for the rows whose column of texts has one of many values; any other parameter of it has a name.
 
-    Rows come as the driver gives them: a truth of SQLite is a number.
+    Rows are tuples as the driver gives them: a truth of SQLite is a number. SQLAlchemy's own rows take as long to make as
+    SQLite needs to find what is in them.
     """
 
     def __init__(self, wanted: Select[Any], column: ColumnElement[str]) -> None:
@@ -48,14 +49,15 @@ class Lookup:
         self._column = column
         self._compiled = lru_cache(self._compile)
 
-    def rows(self, connection: Connection, keys: Collection[str], **others: object) -> Sequence[Any]:
+    def rows(self, connection: Connection, keys: Collection[str], **others: object) -> Sequence[tuple[Any, ...]]:
         """Give the rows of these keys."""
         if not keys:
             return []
         statement, order = self._compiled(connection.dialect)
         given = others | {_KEYS: _listed(connection.dialect, keys)}
         parameters = given if order is None else tuple(given[name] for name in order)
-        return connection.exec_driver_sql(statement, parameters).all()
+        with connection.exec_driver_sql(statement, parameters) as result:
+            return list(result.cursor.fetchall()) if result.cursor else []
 
     def _compile(self, dialect: Dialect) -> tuple[str, tuple[str, ...] | None]:
         """Write the statement; the order of its parameters is None when the driver takes them by name."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from portcullis.adapters.group_commit import GroupCommit, ItemRefused
@@ -17,12 +16,30 @@ from portcullis.adapters.journal_entries import JournalSecrets
 from portcullis.adapters.sql.engines import open_engine, writing
 from portcullis.adapters.sql.journal_audit import find_faults
 from portcullis.adapters.sql.journal_counts import count_refusals, count_reported
-from portcullis.adapters.sql.journal_decisions import DecisionWriter, find_decisions, noted_looks, read_decision
+from portcullis.adapters.sql.journal_decisions import (
+    DecisionWriter,
+    FoundDecision,
+    find_decisions,
+    noted_looks,
+    read_decision,
+)
 from portcullis.adapters.sql.journal_erasure import erase_people, forget_deleted
-from portcullis.adapters.sql.journal_events import EventReport, EventWriter, find_receipt
+from portcullis.adapters.sql.journal_events import EventReport, EventWriter, find_receipt, read_events
 from portcullis.adapters.sql.journal_guard import guarded
 from portcullis.adapters.sql.journal_keys import SubjectKeys
 from portcullis.adapters.sql.journal_log import SqlLog, lock_tail
+from portcullis.adapters.sql.journal_recent import RecentDecisions
+from portcullis.adapters.sql.journal_rows import ROW_ERRORS
+from portcullis.adapters.sql.journal_subjects import (
+    QUIET_AT_ONCE,
+    count_quiet,
+    erase_keys,
+    find_quiet,
+    looks_of,
+    note_looks,
+    read_decisions,
+    read_entries,
+)
 from portcullis.domain.errors import JournalUnavailable, NotFound, PortcullisError
 from portcullis.domain.merkle import root_of
 from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
@@ -31,6 +48,7 @@ from portcullis.ports import (
     Clock,
     DecisionRecord,
     Erasure,
+    EventsRead,
     LogHead,
     Look,
     Receipt,
@@ -48,6 +66,9 @@ WAITING_EVENTS = 20_000
 
 _DECISIONS_AT_ONCE = 1_000
 """Keeps one commit short; a caller with more has several."""
+
+_ERASED_AT_ONCE = 1_000
+"""Keeps the commits of `SqlJournal.erase_quiet` short, and the entry that each makes."""
 
 _CACHE_KIB = 32 * 1024
 _CHECKPOINT_PAGES = 8_000
@@ -85,12 +106,14 @@ class SqlJournal:
     ) -> None:
         secrets = JournalSecrets(seal_key)
         self._engine = _open(url, write_wait_s)
+        self._writing = writing(self._engine)
         self._secrets = secrets
         self._clock = clock
         self._log = SqlLog(self._engine, secrets)
         self._keys = SubjectKeys(secrets)
         self._decisions = DecisionWriter(secrets, self._keys)
-        self._events = EventWriter(secrets, self._keys)
+        self._recent = RecentDecisions()
+        self._events = EventWriter(secrets, self._keys, self._recent)
         self._commits: GroupCommit[EventReport, Receipt | PortcullisError] = GroupCommit(
             self._take_events, waiting_items=waiting_events, refusal=JournalUnavailable, name="portcullis-journal"
         )
@@ -105,12 +128,16 @@ class SqlJournal:
         new = 0
         for start in range(0, len(records), _DECISIONS_AT_ONCE):
             part = records[start : start + _DECISIONS_AT_ONCE]
-            new += self._write(partial(self._take_decisions, part))
+            taken, erased = self._write(partial(self._take_decisions, part))
+            self._recent.remember(taken, erased)
+            new += len(taken)
         return new
 
-    def _take_decisions(self, records: Sequence[DecisionRecord], connection: Connection) -> int:
+    def _take_decisions(
+        self, records: Sequence[DecisionRecord], connection: Connection
+    ) -> tuple[dict[str, FoundDecision], int]:
         tail = lock_tail(connection, self._secrets)
-        return self._decisions.take(connection, tail, records, self._now_ms())
+        return self._decisions.take(connection, tail, records, self._now_ms()), tail.erased
 
     async def record_events(
         self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
@@ -131,10 +158,10 @@ class SqlJournal:
 
     def _take_events(self, reports: Sequence[EventReport]) -> Sequence[Receipt | PortcullisError]:
         try:
-            with writing(self._engine).begin() as connection:
+            with self._writing.begin() as connection:
                 tail = lock_tail(connection, self._secrets)
                 return self._events.take(connection, tail, reports, self._now_ms())
-        except (IntegrityError, DataError):
+        except ROW_ERRORS:
             raise ItemRefused from None
 
     def receipt(self, partner: str, event_id: str) -> Receipt:
@@ -151,7 +178,7 @@ class SqlJournal:
 
     def known_decision(self, decision_id: str) -> KnownDecision | None:
         """Give what the journal knows of a decision."""
-        found = self._read(lambda connection: find_decisions(connection, [decision_id], with_lists=[decision_id]))
+        found = self._read(lambda connection: find_decisions(connection, [decision_id]))
         return found[decision_id].known if found else None
 
     def decision(self, decision_id: str, *, actor: str, purpose: str) -> StoredDecision:
@@ -163,6 +190,33 @@ class SqlJournal:
         """
         look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
         return self._write(lambda connection: read_decision(connection, self._keys, decision_id, look))
+
+    def decisions_of(
+        self, tokens: Collection[bytes], *, actor: str, purpose: str, about: tuple[str, int] | None = None
+    ) -> Sequence[StoredDecision]:
+        """Give every decision about the holder of one of these tokens; the look at each is on the disk before that.
+
+        Raises:
+            JournalUnavailable: the database can't be used, the looks can't be noted, or an entry is damaged.
+        """
+        handles = {self._secrets.token_handle(token.hex()) for token in tokens}
+        found = self._read(lambda connection: read_decisions(connection, self._keys, handles, about))
+        look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
+        if found:
+            self._write(lambda connection: note_looks(connection, [each.decision_id for each in found], look))
+        return found
+
+    def looks_at(self, decision_ids: Collection[str]) -> Mapping[str, Sequence[Look]]:
+        """Give the looks at each of these decisions in their order."""
+        return self._read(lambda connection: looks_of(connection, decision_ids))
+
+    def events_after(self, sequence: int, wanted: Mapping[EventKind, Collection[str] | None], *, limit: int) -> EventsRead:
+        """Give the events of some kinds after a sequence, and how far that was read."""
+        return self._read(lambda connection: read_events(connection, self._keys, sequence, wanted, limit))
+
+    def entries_of_decision(self, decision_id: str) -> Sequence[tuple[str, int]]:
+        """Give (list, entry_id) of each entry that gave a decision a reason; no look is noted."""
+        return self._read(lambda connection: read_entries(connection, self._keys, decision_id))
 
     def looks(self, decision_id: str) -> Sequence[Look]:
         """Give the looks at one decision in their order."""
@@ -176,6 +230,27 @@ class SqlJournal:
         erased = self._write(lambda connection: erase_people(connection, self._secrets, self._keys, tokens, look))
         forget_deleted(self._engine)
         return erased
+
+    def erase_quiet(self, before: Mapping[str, float], *, actor: str, dry_run: bool) -> int:
+        """Destroy the keys of the subjects about whom nothing was decided since their lists' times; gives how many.
+
+        Some at a time, so that whoever writes is not held up; those done before a fault stay so.
+        """
+        if dry_run:
+            return self._read(lambda connection: count_quiet(connection, before))
+        look, erased = Look(actor=actor, at=self._clock.now(), purpose="retention"), 0
+        while True:
+            size, key_ids = self._read(lambda connection: find_quiet(connection, before))
+            for start in range(0, len(key_ids), _ERASED_AT_ONCE):
+                some = key_ids[start : start + _ERASED_AT_ONCE]
+                erased += self._write(partial(self._erase_keys, size, some, look))
+            if len(key_ids) < QUIET_AT_ONCE:
+                break
+        forget_deleted(self._engine)
+        return erased
+
+    def _erase_keys(self, size: int, key_ids: Sequence[str], look: Look, connection: Connection) -> int:
+        return erase_keys(connection, self._secrets, self._keys, size, key_ids, look)
 
     def refusals(self) -> Sequence[Refusals]:
         """Count decisions that gave an outcome other than ALLOW, ascending by every field."""
@@ -239,7 +314,7 @@ class SqlJournal:
         self._engine.dispose()
 
     def _write(self, work: Callable[[Connection], _Result]) -> _Result:
-        with guarded(), writing(self._engine).begin() as connection:
+        with guarded(), self._writing.begin() as connection:
             return work(connection)
 
     def _read(self, work: Callable[[Connection], _Result]) -> _Result:

@@ -1,9 +1,10 @@
 """Comparing what was derived from the log's entries with them, both ways and in bounded memory.
 
-A table of the index is read in the order of sequences beside the log. A row without its entry, an entry without its rows and
-a row that says something else are faults. What finds a person's decisions can be compared only while the person's key is
-there; and rows that an erasure took away are missed by nobody, so after one a lack of them is none. The keys themselves must
-be there until an erasure names them (`portcullis.adapters.sql.journal_key_audit`).
+The tree itself, its tiles and its head are not looked at here: whoever verifies a log grows it anew, and compares them
+(`portcullis.exchange.verifying`). A table of the index is read in the order of sequences beside the log. A row without its
+entry, an entry without its rows and a row that says something else are faults. What finds a person's decisions can be
+compared only while the person's key is there; and rows that an erasure took away are missed by nobody, so after one a lack
+of them is none. The keys themselves must be there until an erasure names them (`portcullis.adapters.sql.journal_key_audit`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, Row, Select, Table, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Row, Select, Table, func, or_, select, tuple_
 
 from portcullis.adapters.journal_entries import JournalSecrets, SubjectKey, open_decision, open_event
 from portcullis.adapters.sql.engines import reading_consistently
@@ -31,7 +32,7 @@ from portcullis.adapters.sql.journal_schema import (
 )
 from portcullis.domain.log_entries import EntryKind, LogEntry, decode_entry
 from portcullis.domain.log_facts import DECISION_FACTS, ERASURE_FACTS, EVENT_FACTS, DecisionFacts, EventFacts
-from portcullis.domain.merkle import TILE_BITS, Frontier
+from portcullis.domain.merkle import TILE_BITS
 
 _DECISIONS = select(
     decisions.c.sequence,
@@ -67,23 +68,28 @@ _EVENTS = select(
     events.c.recorded_at_ms,
     events.c.digest,
 ).outerjoin(decisions, decisions.c.sequence == events.c.decision_sequence)
-_LOG = select(log.c.sequence, log.c.leaf_hash, log.c.entry)
-_TILES = select(log_tiles.c.number, log_tiles.c.hash)
+_LOG = select(log.c.sequence, log.c.entry)
 
 _INDEXES: Final = (decisions, decision_reasons, decision_handles, events)
 _STRAYS: Final = PAGE_ROWS
 """How many rows beyond the log are named, of each table."""
 
-_LEVELS: Final = 8
+_LEVELS: Final = 64 // TILE_BITS
+_NOWHERE = (
+    select(log_tiles.c.level, log_tiles.c.number)
+    .where(or_(log_tiles.c.level < 1, log_tiles.c.level >= _LEVELS, log_tiles.c.number < 0))
+    .order_by(log_tiles.c.level, log_tiles.c.number)
+    .limit(_STRAYS)
+)
+"""Tiles that nothing which reads the tree would come by."""
 
 
 class _Extent(NamedTuple):
-    """How far the log goes, and what its head says of that, and of the seal key."""
+    """How far the log goes, and what its head says of the seal key and of erasures; None where there is no head."""
 
     end: int
-    size: int
-    frontier: bytes
     seal_check: bytes | None
+    erased: int | None
 
 
 class _Lane:
@@ -129,13 +135,11 @@ def find_faults(engine: Engine, secrets: JournalSecrets, keys: SubjectKeys) -> I
     if not opens:
         yield "log_head: the journal was written with another record key than the one given, or this was changed"
     audit = _Audit(engine, secrets, KeyAudit(engine, keys, opens=opens), extent.end)
-    tree = _Tree(engine, extent)
     for page in _log_pages(engine, extent.end):
-        for row in page:
-            yield from tree.take(row.sequence, row.leaf_hash)
         yield from audit.compare(page)
     yield from audit.rest()
-    yield from tree.rest()
+    if extent.erased is not None and extent.erased != audit.erased:
+        yield "log_head: it says something else of the last erasure than the log does"
 
 
 def _log_pages(engine: Engine, end: int) -> Iterator[Sequence[Row[Any]]]:
@@ -148,21 +152,17 @@ def _log_pages(engine: Engine, end: int) -> Iterator[Sequence[Row[Any]]]:
 def _extent(engine: Engine) -> tuple[_Extent, list[str]]:
     """See how far the log goes, and name what lies outside of it, as both stand at one time."""
     with guarded(), reading_consistently(engine).begin() as connection:
-        head = connection.execute(select(log_head.c.size, log_head.c.frontier, log_head.c.seal_check)).first()
+        head = connection.execute(select(log_head.c.seal_check, log_head.c.erased)).first()
         last = connection.scalar(select(func.max(log.c.sequence)))
-        extent = _Extent(0 if last is None else last + 1, *(head or (0, b"", None)))
+        extent = _Extent(0 if last is None else last + 1, *(head or (None, None)))
         strays = [
             f"{table.name} {sequence}: it belongs to no entry of the log"
             for table in _INDEXES
             for sequence in connection.scalars(_outside(table, extent.end))
         ]
         strays += [
-            f"log_tiles level {level} number {number}: the log does not go that far"
-            for level, number in map(tuple, connection.execute(_tiles_outside(extent.end)))
-        ]
-        strays += [
-            f"log {sequence}: no entry has this place"
-            for sequence in connection.scalars(select(log.c.sequence).where(log.c.sequence < 0).limit(_STRAYS))
+            f"log_tiles level {level} number {number}: no subtree has this place"
+            for level, number in map(tuple, connection.execute(_NOWHERE))
         ]
     return extent, strays
 
@@ -170,60 +170,6 @@ def _extent(engine: Engine) -> tuple[_Extent, list[str]]:
 def _outside(table: Table, end: int) -> Select[tuple[int]]:
     column = table.c.sequence
     return select(column).where(or_(column < 0, column >= end)).order_by(column).limit(_STRAYS)
-
-
-def _tiles_outside(end: int) -> Select[tuple[int, int]]:
-    level, number = log_tiles.c.level, log_tiles.c.number
-    beyond = [and_(level == each, number >= end >> each * TILE_BITS) for each in range(1, _LEVELS)]
-    return (
-        select(level, number)
-        .where(or_(level < 1, level >= _LEVELS, number < 0, *beyond))
-        .order_by(level, number)
-        .limit(_STRAYS)
-    )
-
-
-class _Tree:
-    """Grows the tree again over the stored leaf hashes, and compares the stored tiles and the head with it."""
-
-    def __init__(self, engine: Engine, extent: _Extent) -> None:
-        self._engine = engine
-        self._extent = extent
-        self._frontier = Frontier()
-        self._lanes: dict[int, _Lane] = {}
-        self._whole = True
-
-    def take(self, sequence: int, leaf_hash: bytes) -> Iterator[str]:
-        """Add the next leaf."""
-        if sequence != self._frontier.size:
-            if self._whole:
-                yield f"log {self._frontier.size}: the entry is missing"
-            # Nothing of the tree can be told from here on.
-            self._whole = False
-        if not self._whole:
-            return
-        for level, number, expected in self._frontier.append(leaf_hash):
-            lane = self._lane(level)
-            found = lane.at(number)
-            if not found:
-                yield f"log_tiles level {level} number {number}: it is missing"
-            elif found[0].hash != expected:
-                yield f"log_tiles level {level} number {number}: it is not the hash of its leaves"
-
-    def rest(self) -> Iterator[str]:
-        """Compare the head, once every leaf was taken."""
-        if not self._whole:
-            return
-        if self._frontier.size != self._extent.size:
-            yield f"log_head: it says {self._extent.size} entries where {self._frontier.size} are"
-        elif self._frontier.to_bytes() != self._extent.frontier:
-            yield "log_head: its frontier is not that of the leaves"
-
-    def _lane(self, level: int) -> _Lane:
-        if level not in self._lanes:
-            wanted = _TILES.where(log_tiles.c.level == level)
-            self._lanes[level] = _Lane(self._engine, wanted, [log_tiles.c.number], self._extent.end >> level * TILE_BITS)
-        return self._lanes[level]
 
 
 class _Audit:
@@ -241,6 +187,8 @@ class _Audit:
             events.name: _Lane(engine, _EVENTS, [events.c.sequence], end),
         }
         self._last_erasure = self._find_last_erasure()
+        self.erased = 0
+        """How many entries there were right after the last erasure that was compared."""
 
     def compare(self, page: Sequence[Row[Any]]) -> Iterator[str]:
         """Compare the rows of a page's entries."""
@@ -291,6 +239,7 @@ class _Audit:
         if handles:
             yield f"decision_handles {sequence}: it belongs to no decision"
         if entry.kind == EntryKind.ERASURE:
+            self.erased = sequence + 1
             yield from self._keys.erased(sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
         elif key is not None and not _opens(entry, key):
             yield f"log {sequence}: its key does not open it"

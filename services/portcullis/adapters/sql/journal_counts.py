@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from portcullis.adapters.sql.journal_schema import decision_reasons, decisions, events
+from portcullis.adapters.sql.months import month_of
 from portcullis.domain.decisions import Outcome
 from portcullis.ports import Refusals, Reported
 
 
 def count_refusals(connection: Connection) -> Sequence[Refusals]:
     """Count decisions other than ALLOW by each list whose reason made the outcome; dry runs left out."""
-    month = _month(connection, decisions.c.decided_at).label("month")
+    month = month_of(connection, decisions.c.decided_at).label("month")
     # A list counts once for a decision, however many reasons it gave.
     shaping = (
         select(decision_reasons.c.sequence, decision_reasons.c.list, decision_reasons.c.effect)
@@ -67,11 +68,4 @@ def _by_decision(connection: Connection) -> _Counted:
 
 
 def _reported_month(connection: Connection) -> ColumnElement[str]:
-    return _month(connection, events.c.recorded_at_ms / 1000).label("month")
-
-
-def _month(connection: Connection, seconds: ColumnElement[Any]) -> ColumnElement[str]:
-    """Write the month of a time in Unix seconds, in UTC, as "2026-11"."""
-    if connection.dialect.name == "sqlite":
-        return func.strftime("%Y-%m", cast(seconds, BigInteger), "unixepoch")
-    return func.to_char(func.timezone("UTC", func.to_timestamp(seconds)), "YYYY-MM")
+    return month_of(connection, events.c.recorded_at_ms / 1000).label("month")

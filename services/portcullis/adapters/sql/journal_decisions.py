@@ -23,7 +23,7 @@ class FoundDecision(NamedTuple):
     """A decision as an event finds it: its place, its key unless that was erased, and what is matched."""
 
     sequence: int
-    key: KeptKey | None
+    key: KeptKey | SubjectKey | None
     known: KnownDecision
 
 
@@ -48,11 +48,9 @@ _LOUD_LISTS = Lookup(
 _PRESENT = Lookup(select(decisions.c.decision_id), decisions.c.decision_id)
 
 
-def find_decisions(
-    connection: Connection, decision_ids: Collection[str], *, with_lists: Collection[str]
-) -> dict[str, FoundDecision]:
-    """Give those of these decisions that are recorded; the lists of those only that ``with_lists`` names, too."""
-    lists = _loud_lists(connection, with_lists)
+def find_decisions(connection: Connection, decision_ids: Collection[str]) -> dict[str, FoundDecision]:
+    """Give those of these decisions that are recorded."""
+    lists = _loud_lists(connection, decision_ids)
     return {
         decision_id: FoundDecision(
             sequence,
@@ -84,18 +82,23 @@ class DecisionWriter:
         self._secrets = secrets
         self._keys = keys
 
-    def take(self, connection: Connection, tail: LogTail, records: Sequence[DecisionRecord], at_ms: int) -> int:
-        """Take those that are not there yet, in their order; gives how many."""
+    def take(
+        self, connection: Connection, tail: LogTail, records: Sequence[DecisionRecord], at_ms: int
+    ) -> dict[str, FoundDecision]:
+        """Take those that are not there yet, in their order; gives them as events find them."""
         fresh = self._fresh(connection, records)
         if not fresh:
-            return 0
+            return {}
         handles = [self._secrets.decision_handle(record) for record in fresh]
         keys = self._keys.of_handles(connection, set(handles), at_ms)
         own = [keys[handle] for handle in handles]
         begin = tail.size
         tail.append([decision_entry(record, key, at_ms) for record, key in zip(fresh, own, strict=True)])
         self._index(connection, begin, fresh, own)
-        return len(fresh)
+        return {
+            record.decision_id: FoundDecision(sequence, key, _known(record))
+            for sequence, (record, key) in enumerate(zip(fresh, own, strict=True), begin)
+        }
 
     def _fresh(self, connection: Connection, records: Sequence[DecisionRecord]) -> Sequence[DecisionRecord]:
         by_id = {record.decision_id: record for record in reversed(records)}
@@ -154,6 +157,16 @@ class DecisionWriter:
         )
 
 
+def _known(record: DecisionRecord) -> KnownDecision:
+    return KnownDecision(
+        decision_id=record.decision_id,
+        partner=record.partner,
+        outcome=record.outcome,
+        dry_run=record.dry_run,
+        lists=tuple(dict.fromkeys(each.list for each in record.reasons if not each.shadow)),
+    )
+
+
 def read_decision(connection: Connection, keys: SubjectKeys, decision_id: str, look: Look) -> StoredDecision:
     """Give one decision, and note the look at it, within a writing transaction.
 
@@ -170,13 +183,18 @@ def read_decision(connection: Connection, keys: SubjectKeys, decision_id: str, l
     if row is None:
         raise NotFound("no decision has this id; an ALLOW without a hit is not recorded")
     key = keys.by_id(connection, [row.key_id]).get(row.key_id)
-    record = _opened(row.entry, key) if key else None
+    record = opened_decision(row.entry, key) if key else None
     noted = {"decision_id": decision_id, "at": look.at, "actor": look.actor, "purpose": look.purpose}
     connection.execute(insert(looks).values(noted))
     return StoredDecision(sequence=row.sequence, decision_id=decision_id, partner=row.partner, record=record)
 
 
-def _opened(entry: bytes | None, key: SubjectKey) -> DecisionRecord:
+def opened_decision(entry: bytes | None, key: SubjectKey) -> DecisionRecord:
+    """Open the entry of a decision.
+
+    Raises:
+        JournalUnavailable: it is missing or damaged.
+    """
     try:
         return open_decision(decode_entry(entry or b""), key)
     except ValueError:

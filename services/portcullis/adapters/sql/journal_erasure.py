@@ -41,6 +41,7 @@ def erase_people(
     connection.execute(delete(decision_handles).where(among(connection, decision_handles.c.handle, handles)))
     facts = ErasureFacts(key_ids=tuple(key_ids), actor=look.actor, purpose=look.purpose)
     tail.append([erasure_entry(facts, int(look.at * 1000))])
+    tail.note_erasure()
     return Erasure(keys=len(key_ids), left=left)
 
 

@@ -6,22 +6,22 @@ another process has erased can be neither read nor written with here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, delete, select
 
-from portcullis.adapters.journal_entries import JournalSecrets, SubjectKey
+from portcullis.adapters.journal_entries import JournalSecrets, NewKey, SubjectKey
 from portcullis.adapters.sql.among import Lookup, among
-from portcullis.adapters.sql.bulk import insert_tuples
+from portcullis.adapters.sql.journal_rows import Insertion
 from portcullis.adapters.sql.journal_schema import subject_keys
 from portcullis.domain.errors import JournalUnavailable
 
 _OPEN_KEYS: Final = 20_000
 """An open key takes about 1 KB."""
 
-_COLUMNS: Final = ("handle", "key_id", "wrapped")
+_NEW: Final = Insertion(subject_keys, unless_there=("handle",))
 _KEPT = select(subject_keys.c.handle, subject_keys.c.key_id, subject_keys.c.wrapped)
 _BY_HANDLE = Lookup(_KEPT, subject_keys.c.handle)
 _BY_ID = Lookup(_KEPT, subject_keys.c.key_id)
@@ -48,11 +48,18 @@ class SubjectKeys:
         Raises:
             JournalUnavailable: a key is damaged.
         """
-        found = {row.handle: self.open(KeptKey(*row)) for row in _BY_HANDLE.rows(connection, handles)}
-        made = {handle: self._secrets.new_key(handle, at_ms) for handle in dict.fromkeys(handles) if handle not in found}
+        wanted = list(dict.fromkeys(handles))
+        made = dict(zip(wanted, self._secrets.new_keys(wanted, at_ms), strict=True))
         rows = [(handle, new.key.key_id, new.wrapped) for handle, new in made.items()]
-        insert_tuples(connection, subject_keys, _COLUMNS, rows)
-        return found | {handle: new.key for handle, new in made.items()}
+        keys = {handle: new.key for handle, new in made.items()}
+        if _NEW.put(connection, rows) < len(rows):
+            # Some had one. What was made for them is forgotten.
+            keys = {row[0]: self._own(made, KeptKey(*row)) for row in _BY_HANDLE.rows(connection, wanted)}
+        return keys
+
+    def _own(self, made: Mapping[str, NewKey], kept: KeptKey) -> SubjectKey:
+        new = made[kept.handle].key
+        return new if new.key_id == kept.key_id else self.open(kept)
 
     def by_id(self, connection: Connection, key_ids: Collection[str]) -> dict[str, SubjectKey]:
         """Give the keys of these names, as far as they were not erased.
@@ -74,12 +81,14 @@ class SubjectKeys:
         self._opened.cache_clear()
         return key_ids
 
-    def open(self, kept: KeptKey) -> SubjectKey:
-        """Open a key that was found within this transaction.
+    def open(self, kept: KeptKey | SubjectKey) -> SubjectKey:
+        """Open a key that was found within this transaction, if it is not open.
 
         Raises:
             JournalUnavailable: it is damaged.
         """
+        if isinstance(kept, SubjectKey):
+            return kept
         try:
             return self._opened(*kept)
         except ValueError:

@@ -8,12 +8,12 @@ from typing import Final
 from sqlalchemy import Connection, Engine, bindparam, select, text, update
 
 from portcullis.adapters.journal_entries import JournalSecrets
-from portcullis.adapters.sql.bulk import insert_tuples
 from portcullis.adapters.sql.engines import writing
 from portcullis.adapters.sql.journal_guard import guarded
+from portcullis.adapters.sql.journal_rows import Insertion
 from portcullis.adapters.sql.journal_schema import checkpoints, log, log_head, log_tiles
 from portcullis.domain.errors import JournalUnavailable, SetupFault
-from portcullis.domain.merkle import Frontier, leaf_hash
+from portcullis.domain.merkle import Frontier, leaf_hashes
 from portcullis.ports import LogHead, StoredCheckpoint
 
 PAGE_ROWS: Final = 1_000
@@ -21,13 +21,31 @@ PAGE_ROWS: Final = 1_000
 
 _ORIGIN_BYTES: Final = 16
 _HEAD_ID: Final = 1
-_LOG_COLUMNS: Final = ("sequence", "leaf_hash", "entry")
-_TILE_COLUMNS: Final = ("level", "number", "hash")
+_LOG: Final = Insertion(log)
+_TILES: Final = Insertion(log_tiles)
 
-_LOCK = select(log_head.c.seal_check, log_head.c.size, log_head.c.frontier).with_for_update()
-_MOVE = update(log_head).values(size=bindparam("new_size"), frontier=bindparam("new_frontier"))
+# Asked at every commit, and so given to the driver as they are. On SQLite a writing transaction has the lock already.
+_LOCK = {"sqlite": "SELECT seal_check, size, frontier, erased FROM log_head"}
+_MOVE = {"sqlite": "UPDATE log_head SET size = ?, frontier = ?"}
+_LOCK_ELSEWHERE = "SELECT seal_check, size, frontier, erased FROM log_head FOR UPDATE"
+_MOVE_ELSEWHERE = "UPDATE log_head SET size = %s, frontier = %s"
+_LEAVES = (
+    select(log.c.leaf_hash)
+    .where(log.c.sequence >= bindparam("begin"), log.c.sequence < bindparam("end"))
+    .order_by(log.c.sequence)
+)
+_TILE_HASHES = (
+    select(log_tiles.c.hash)
+    .where(
+        log_tiles.c.level == bindparam("level"),
+        log_tiles.c.number >= bindparam("begin"),
+        log_tiles.c.number < bindparam("end"),
+    )
+    .order_by(log_tiles.c.number)
+)
 _BEGIN = text(
-    "INSERT INTO log_head (id, origin, seal_check, size, frontier) VALUES (:id, :origin, :seal_check, 0, :frontier)"
+    "INSERT INTO log_head (id, origin, seal_check, size, frontier, erased)"
+    " VALUES (:id, :origin, :seal_check, 0, :frontier, 0)"
     " ON CONFLICT DO NOTHING"
 )
 _KEEP = text(
@@ -38,9 +56,11 @@ _KEEP = text(
 class LogTail:
     """The end of the log, which nobody else can append to until this transaction ends (`lock_tail`)."""
 
-    def __init__(self, connection: Connection, frontier: Frontier) -> None:
+    def __init__(self, connection: Connection, frontier: Frontier, erased: int) -> None:
         self._connection = connection
         self._frontier = frontier
+        self.erased = erased
+        """How many entries there were right after the last erasure: what was read of keys under another number is stale."""
 
     @property
     def size(self) -> int:
@@ -50,12 +70,18 @@ class LogTail:
     def append(self, entries: Sequence[bytes]) -> Sequence[bytes]:
         """Append entries from `size` on; gives their leaf hashes."""
         begin = self.size
-        hashes = [leaf_hash(entry) for entry in entries]
-        tiles = [tile for each in hashes for tile in self._frontier.append(each)]
-        insert_tuples(self._connection, log, _LOG_COLUMNS, zip(range(begin, self.size), hashes, entries, strict=True))
-        insert_tuples(self._connection, log_tiles, _TILE_COLUMNS, tiles)
-        self._connection.execute(_MOVE, {"new_size": self.size, "new_frontier": self._frontier.to_bytes()})
+        hashes = leaf_hashes(entries)
+        tiles = self._frontier.extend(hashes)
+        _LOG.put(self._connection, list(zip(range(begin, self.size), hashes, entries, strict=True)))
+        _TILES.put(self._connection, tiles)
+        move = _MOVE.get(self._connection.dialect.name, _MOVE_ELSEWHERE)
+        self._connection.exec_driver_sql(move, (self.size, self._frontier.to_bytes()))
         return hashes
+
+    def note_erasure(self) -> None:
+        """Tell every process that a key was destroyed in this transaction, whose last entry says so."""
+        self.erased = self.size
+        self._connection.execute(update(log_head).values(erased=self.erased))
 
 
 def lock_tail(connection: Connection, secrets: JournalSecrets) -> LogTail:
@@ -65,18 +91,19 @@ def lock_tail(connection: Connection, secrets: JournalSecrets) -> LogTail:
         JournalUnavailable: the head is missing or damaged.
         SetupFault: the log was begun with another seal key.
     """
-    head = connection.execute(_LOCK).first()
+    lock = _LOCK.get(connection.dialect.name, _LOCK_ELSEWHERE)
+    head = connection.exec_driver_sql(lock).first()
     if head is None:
         _begin_log(connection, secrets)
         # Where another process began it at the same time, its head is the one that counts.
-        head = connection.execute(_LOCK).one()
+        head = connection.exec_driver_sql(lock).one()
     if head.seal_check != secrets.check:
         raise SetupFault(
             "the journal was written with another record key; restore keys/record.key from its backup, or look at"
             " PORTCULLIS_JOURNAL_URL"
         )
     try:
-        return LogTail(connection, Frontier.from_bytes(head.size, head.frontier))
+        return LogTail(connection, Frontier.from_bytes(head.size, head.frontier), head.erased)
     except ValueError:
         raise JournalUnavailable from None
 
@@ -121,19 +148,13 @@ class SqlLog:
 
     def leaf_hashes(self, begin: int, end: int) -> Sequence[bytes]:
         """Give the leaf hashes in [begin, end) as they are stored; fewer where the log is shorter or has a gap."""
-        wanted = select(log.c.leaf_hash).where(log.c.sequence >= begin, log.c.sequence < end).order_by(log.c.sequence)
         with guarded(), self._engine.begin() as connection:
-            return connection.scalars(wanted).all()
+            return connection.scalars(_LEAVES, {"begin": begin, "end": end}).all()
 
     def tile_hashes(self, level: int, begin: int, end: int) -> Sequence[bytes]:
         """Give the hashes of whole subtrees of 256 ** level leaves, of the numbers in [begin, end); ``level`` from 1."""
-        wanted = (
-            select(log_tiles.c.hash)
-            .where(log_tiles.c.level == level, log_tiles.c.number >= begin, log_tiles.c.number < end)
-            .order_by(log_tiles.c.number)
-        )
         with guarded(), self._engine.begin() as connection:
-            return connection.scalars(wanted).all()
+            return connection.scalars(_TILE_HASHES, {"level": level, "begin": begin, "end": end}).all()
 
     def entries(self, begin: int) -> Iterator[tuple[int, bytes, bytes]]:
         """Give (sequence, stored leaf hash, entry) from a sequence on, ascending, a page of them at a time."""

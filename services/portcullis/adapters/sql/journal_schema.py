@@ -22,6 +22,9 @@ log_head = Table(
     Column("seal_check", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("frontier", LargeBinary, nullable=False),
+    # How many entries there were right after the last erasure, 0 before the first: what a process remembers of decisions
+    # and their keys is as old as this.
+    Column("erased", BigInteger, nullable=False),
 )
 
 log = Table(

@@ -4,59 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import select
 
+from portcullis.adapters.key_wrapping import KeyFileWrapper
+from portcullis.adapters.sql.life_store import SqlLife, found
 from portcullis.adapters.sql.registry_database import RegistryDatabase, head, next_change
-from portcullis.adapters.sql.registry_entries import (
-    ENTRY_WITH_WORDS,
-    archive,
-    count_by,
-    forget_tokens,
-    index_tokens,
-    keep_wording,
-    list_number,
-    withdraw,
-)
+from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS, list_number
 from portcullis.adapters.sql.registry_feed import first_progress, read_changes
 from portcullis.adapters.sql.registry_held import approve, held_imports, reject
 from portcullis.adapters.sql.registry_import import SqlImport
+from portcullis.adapters.sql.registry_keys import add_key, all_keys, revoke_key
+from portcullis.adapters.sql.registry_life import find
 from portcullis.adapters.sql.registry_looks import note, noted
 from portcullis.adapters.sql.registry_past import past
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
 from portcullis.adapters.sql.registry_staging import make_staging
 from portcullis.adapters.sql.registry_view import SqlView
-from portcullis.adapters.sql.rows import EntryWriter, stored_entry, wording_row
-from portcullis.adapters.sql.schema import api_keys, entries, lists
+from portcullis.adapters.sql.rows import EntryWriter, stored_entry
+from portcullis.adapters.sql.schema import entries, lists
 from portcullis.domain.entries import Entry, EntryStatus
-from portcullis.domain.errors import InvalidRequest, NotFound
+from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import ApiKey, ChangesRead, Clock, HeldImport, ImportOutcome, Look, Past, Progress, StoredEntry
-
-_IN_FORCE = EntryStatus.IN_FORCE.value
+from portcullis.ports import (
+    ApiKey,
+    ChangesRead,
+    Clock,
+    EntryQuery,
+    HeldImport,
+    ImportOutcome,
+    KeyWrapper,
+    KnownIdentity,
+    ListSwitch,
+    Look,
+    Matching,
+    Past,
+    PastStep,
+    Progress,
+    Proposal,
+    PutOutcome,
+    StoredEntry,
+)
 
 
 class SqlRegistry:
     """A registry in SQLite or PostgreSQL, migrated by `portcullis.adapters.sql.migrating.migrate_registry`.
 
-    Implements `portcullis.ports.RegistryStore` and `portcullis.ports.ChangeSource`; safe for threads. Any method blocks on
-    the database, and raises RegistryUnavailable when it can't be used: then nothing of the change is there.
+    Implements `portcullis.ports.EntryStore` and `portcullis.ports.ChangeSource`; safe for threads. Any method blocks on the
+    database, and raises RegistryUnavailable when it can't be used: then nothing of the change is there.
 
     Args:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
-        seal_key: 32 bytes; identifiers and names are sealed under it.
+        seal_key: 32 bytes; what tells two versions of an entry apart is keyed with it.
         tokeniser: makes the tokens that entries are found by.
         clock: judges which entries have ended, and dates the change log and the looks.
+        keys: wraps the keys that identifiers and names are sealed under; by default under the seal key.
 
     Raises:
         SetupFault: the URL or the seal key can't be used.
     """
 
-    def __init__(self, url: str, *, seal_key: bytes, tokeniser: Tokeniser, clock: Clock) -> None:
+    def __init__(
+        self, url: str, *, seal_key: bytes, tokeniser: Tokeniser, clock: Clock, keys: KeyWrapper | None = None
+    ) -> None:
         self._database = RegistryDatabase(url, clock=clock)
-        self._writer = EntryWriter(seal_key, tokeniser)
+        self._writer = EntryWriter(seal_key, tokeniser, keys or KeyFileWrapper(seal_key))
+        self._life = SqlLife(self._database, self._writer)
 
     # --- reading --------------------------------------------------------------------------------------------------------
 
@@ -88,16 +102,16 @@ class SqlRegistry:
             return present_policy(connection)
 
     def entry(self, list_name: str, key: str) -> StoredEntry:
-        """Give one entry, withdrawn ones too.
+        """Give one entry, also one that is not listed.
 
         Raises:
             NotFound: no such entry.
         """
         with self._database.reading() as connection:
-            return stored_entry(_found(_look_up(connection, list_name, key)))
+            return stored_entry(found(find(connection, list_name, key)))
 
     def entries(self, list_name: str, *, after_id: int, limit: int) -> Sequence[StoredEntry]:
-        """Give a page of a list's entries, withdrawn ones too, in the order of their entry_id."""
+        """Give a page of a list's entries, listed or not, in the order of their entry_id."""
         page = (
             ENTRY_WITH_WORDS.where(lists.c.name == list_name, entries.c.entry_id > after_id)
             .order_by(entries.c.entry_id)
@@ -121,17 +135,14 @@ class SqlRegistry:
             return noted(connection, list_name, key)
 
     def count_in_force(self, list_name: str) -> int:
-        """Count a list's entries in force, ended ones not yet withdrawn among them: a number that is kept, not counted."""
+        """Count a list's listed entries, stayed and ended ones among them: a number that is kept, not counted."""
         with self._database.reading() as connection:
             return connection.scalar(select(lists.c.in_force).where(lists.c.name == list_name)) or 0
 
     def keys(self, holder: str | None = None) -> Sequence[ApiKey]:
         """Give the keys in the order of their making, of one holder or of all."""
-        wanted = select(api_keys).order_by(api_keys.c.seq)
-        if holder is not None:
-            wanted = wanted.where(api_keys.c.holder == holder)
         with self._database.reading() as connection:
-            return [_api_key(row) for row in connection.execute(wanted)]
+            return all_keys(connection, holder)
 
     # --- writing --------------------------------------------------------------------------------------------------------
 
@@ -191,59 +202,14 @@ class SqlRegistry:
         with self._database.writing() as connection:
             return reject(connection, import_id, actor=actor, purpose=purpose, at=self._database.now())
 
-    def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:
-        """Add or amend one entry, or put a withdrawn one back in force; False when the same entry stood already."""
-        row = self._writer.row(entry)
-        with self._database.writing() as connection:
-            known = _look_up(connection, entry.list, entry.key)
-            if known is not None and known.status == _IN_FORCE and known.digest == row["digest"]:
-                return stored_entry(known), False
-            seq = self._log_entry(connection, actor=actor, change="put", list_name=entry.list, key=entry.key)
-            keep_wording(connection, wording_row(entry))
-            if known is None:
-                _insert(connection, entry.list, row, seq=seq)
-            else:
-                _replace(connection, known, row, seq=seq)
-            return stored_entry(_found(_look_up(connection, entry.list, entry.key))), True
-
-    def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
-        """Take an entry out of force. One that is withdrawn already stays as it is, and nothing is logged.
-
-        Raises:
-            NotFound: no such entry.
-        """
-        with self._database.writing() as connection:
-            known = _found(_look_up(connection, list_name, key))
-            if known.status != _IN_FORCE:
-                return stored_entry(known)
-            seq = self._log_entry(connection, actor=actor, change="withdraw", list_name=list_name, key=key, detail=reason)
-            withdraw(connection, _one(known.entry_id), seq=seq)
-            count_by(connection, known.list_id, -1)
-            return stored_entry(_found(_look_up(connection, list_name, key)))
-
     def add_key(self, key: ApiKey, digest: str, *, actor: str) -> None:
         """Keep a new key's digest.
 
         Raises:
             InvalidRequest: a key of this id or digest is there already.
         """
-        same = select(api_keys.c.key_id).where((api_keys.c.key_id == key.key_id) | (api_keys.c.digest == digest))
         with self._database.writing() as connection:
-            if connection.scalar(same) is not None:
-                raise InvalidRequest.at("key_id", "a key of this id is there already; make another")
-            seq = next_change(connection, at=self._database.now(), actor=actor, change="key-add", subject=key.key_id)
-            connection.execute(
-                insert(api_keys).values(
-                    key_id=key.key_id,
-                    holder=key.holder,
-                    role=key.role,
-                    note=key.note,
-                    digest=digest,
-                    created_at=key.created_at,
-                    revoked_at=key.revoked_at,
-                    seq=seq,
-                )
-            )
+            add_key(connection, key, digest, actor=actor, at=self._database.now())
 
     def revoke_key(self, key_id: str, *, at: float, actor: str) -> None:
         """Revoke a key. One that is revoked already keeps its date, and nothing is logged.
@@ -252,72 +218,94 @@ class SqlRegistry:
             NotFound: no such key.
         """
         with self._database.writing() as connection:
-            row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).first()
-            if row is None:
-                raise NotFound("no key has this id; list the keys to see theirs")
-            if row.revoked_at is not None:
-                return
-            next_change(connection, at=self._database.now(), actor=actor, change="key-revoke", subject=key_id)
-            connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(revoked_at=at))
+            revoke_key(connection, key_id, revoked_at=at, actor=actor, at=self._database.now())
+
+    # --- the life of entries and lists ----------------------------------------------------------------------------------
+
+    def put_entry(self, entry: Entry, *, actor: str) -> tuple[StoredEntry, bool]:
+        """Add or amend one entry, or list one again that had left; False when the same entry stood already."""
+        outcome = self.put(entry, note=StepNote(actor=actor), four_eyes=False)
+        return outcome.entry, outcome.changed
+
+    def withdraw_entry(self, list_name: str, key: str, *, reason: str, actor: str) -> StoredEntry:
+        """Take an entry off its list. One that is withdrawn already stays as it is, and nothing is logged.
+
+        Raises:
+            NotFound: no such entry.
+            StepNotAllowed: it is neither listed nor withdrawn.
+        """
+        present = self.entry(list_name, key)
+        if present.status is EntryStatus.WITHDRAWN:
+            return present
+        return self.step(list_name, key, Step.WITHDRAW, note=StepNote(actor=actor, why=reason))
+
+    def put(self, entry: Entry, *, note: StepNote, four_eyes: bool, expected_version: int = 0) -> PutOutcome:
+        """Add, amend, propose or list an entry again.
+
+        Raises:
+            VersionMissed: another version is present.
+        """
+        return self._life.put(entry, note=note, four_eyes=four_eyes, expected_version=expected_version)
+
+    def step(self, list_name: str, key: str, step: Step, *, note: StepNote, expected_version: int = 0) -> StoredEntry:
+        """Take a step other than put, renew and clear, or the two that it is made of.
+
+        Raises:
+            NotFound: no such entry.
+            StepNotAllowed: the step can't be taken where the entry stands, or no proposal waits.
+            SecondPersonRequired: the actor has proposed what is approved.
+            VersionMissed: another version is present.
+        """
+        return self._life.step(list_name, key, step, note=note, expected_version=expected_version)
+
+    def proposals(self, list_name: str = "", *, limit: int = 1000) -> Sequence[Proposal]:
+        """Give what waits for a second person, oldest first, of one list or of all."""
+        return self._life.proposals(list_name, limit=limit)
+
+    def history(self, list_name: str, key: str) -> Sequence[PastStep]:
+        """Give every version of an entry in their order.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        return self._life.history(list_name, key)
+
+    def identity(self, list_name: str, key: str) -> KnownIdentity:
+        """Give who an entry is about.
+
+        Raises:
+            NotFound: no such entry, or its identity was erased.
+        """
+        return self._life.identity(list_name, key)
+
+    def matching(self, step: Step, query: EntryQuery, *, actor: str) -> Matching:
+        """Find the entries on which ``approve``, ``renew`` or ``release`` can be taken by this actor."""
+        return self._life.matching(step, query, actor=actor)
+
+    def bulk(self, step: Step, query: EntryQuery, *, digest: str, note: StepNote, lapses_at: int = 0) -> int:
+        """Take a step on the entries that `matching` has found, all in one change of the log; gives how many.
+
+        Raises:
+            PlanChanged: they are others by now.
+        """
+        return self._life.bulk(step, query, digest=digest, note=note, lapses_at=lapses_at)
+
+    def switch_list(self, list_name: str, *, suspend: bool, note: StepNote) -> ListSwitch:
+        """Ask for a list to be suspended or resumed; the second person who asks for the same does it.
+
+        Raises:
+            NotFound: the policy in force has no such list.
+        """
+        return self._life.switch_list(list_name, suspend=suspend, note=note)
+
+    def list_switch(self, list_name: str) -> ListSwitch:
+        """Say how a list stands.
+
+        Raises:
+            NotFound: the policy in force has no such list.
+        """
+        return self._life.list_switch(list_name)
 
     def close(self) -> None:
         """Give up the connections."""
         self._database.close()
-
-    def _log_entry(
-        self, connection: Connection, *, actor: str, change: str, list_name: str, key: str, detail: str = ""
-    ) -> int:
-        return next_change(
-            connection,
-            at=self._database.now(),
-            actor=actor,
-            change=change,
-            subject=f"{list_name}/{key}",
-            detail=detail,
-        )
-
-
-def _look_up(connection: Connection, list_name: str, key: str) -> Row[Any] | None:
-    wanted = ENTRY_WITH_WORDS.where(lists.c.name == list_name, entries.c.key == key)
-    return connection.execute(wanted).first()
-
-
-def _found(row: Row[Any] | None) -> Row[Any]:
-    if row is None:
-        raise NotFound("no entry of this list has this key")
-    return row
-
-
-def _one(entry_id: int) -> Any:
-    return select(entries.c.entry_id).where(entries.c.entry_id == entry_id)
-
-
-def _insert(connection: Connection, list_name: str, row: dict[str, Any], *, seq: int) -> None:
-    list_id = list_number(connection, list_name)
-    place = {"list_id": list_id, "version": 1, "status": _IN_FORCE, "seq": seq}
-    entry_id = connection.scalar(insert(entries).values(row | place).returning(entries.c.entry_id))
-    assert entry_id is not None  # noqa: S101 - tells mypy; RETURNING always gives a row
-    index_tokens(connection, _one(entry_id))
-    count_by(connection, list_id, 1)
-
-
-def _replace(connection: Connection, known: Row[Any], row: dict[str, Any], *, seq: int) -> None:
-    which = _one(known.entry_id)
-    archive(connection, which)
-    forget_tokens(connection, which)
-    place = {"version": known.version + 1, "status": _IN_FORCE, "seq": seq}
-    connection.execute(update(entries).where(entries.c.entry_id == known.entry_id).values(row | place))
-    index_tokens(connection, which)
-    if known.status != _IN_FORCE:
-        count_by(connection, known.list_id, 1)
-
-
-def _api_key(row: Row[Any]) -> ApiKey:
-    return ApiKey(
-        key_id=row.key_id,
-        holder=row.holder,
-        role=row.role,
-        note=row.note,
-        created_at=row.created_at,
-        revoked_at=row.revoked_at,
-    )

@@ -1,8 +1,9 @@
 """What has changed in the index since an earlier change of the log.
 
 An entry that changed is found by ``seq``, one that left the index by age by ``until``; each through an index of its own. A
-changed entry touches its tokens of now, and those of the version that was in force then, which the history keeps: a version
-that came and went in between touched nothing that anybody has seen.
+changed entry touches its tokens of now, and those of the version that was listed then, which the history keeps: a version
+that came and went in between touched nothing that anybody has seen. Of an erased entry the history keeps no tokens; those it
+stood under are noted with the erasure (`portcullis.adapters.sql.rights_erasure`).
 """
 
 from __future__ import annotations
@@ -11,23 +12,22 @@ from typing import Any, Final
 
 from sqlalchemy import ScalarSelect, Select, bindparam, case, select, union_all
 
-from portcullis.adapters.sql.registry_entries import cut_tokens
+from portcullis.adapters.sql.registry_entries import LISTED_STATUSES, cut_tokens
+from portcullis.adapters.sql.rights_schema import erased_tokens
 from portcullis.adapters.sql.schema import entries, entry_versions
-from portcullis.domain.entries import EntryStatus
-
-_IN_FORCE: Final = EntryStatus.IN_FORCE.value
 
 
 def _touched_pairs() -> Select[Any]:
     changed = entries.c.seq > bindparam("after")
-    now = select(entries.c.list_id, entries.c.tokens).where(changed, entries.c.status == _IN_FORCE)
+    now = select(entries.c.list_id, entries.c.tokens).where(changed, entries.c.status.in_(LISTED_STATUSES))
     then = select(entries.c.list_id, _tokens_then().label("tokens")).where(changed, entries.c.version > 1)
     ended = select(entries.c.list_id, entries.c.tokens).where(
         entries.c.until > bindparam("ended_after"),
         entries.c.until <= bindparam("ended_by"),
-        entries.c.status == _IN_FORCE,
+        entries.c.status.in_(LISTED_STATUSES),
     )
-    touched = union_all(now, then, ended).subquery("touched")
+    erased = select(erased_tokens.c.list_id, erased_tokens.c.token).where(erased_tokens.c.seq > bindparam("after"))
+    touched = union_all(now, then, ended, erased).subquery("touched")
     pieces = cut_tokens(touched.c.list_id, touched.c.tokens)
     return select(pieces.c.token, pieces.c.owner.label("list_id")).order_by(pieces.c.token, pieces.c.owner)
 
@@ -38,7 +38,7 @@ def _tokens_then() -> ScalarSelect[Any]:
     A scalar subquery and no join: it is looked up entry by entry in the history's key, whatever a planner expects.
     """
     return (
-        select(case((entry_versions.c.status == _IN_FORCE, entry_versions.c.tokens)))
+        select(case((entry_versions.c.status.in_(LISTED_STATUSES), entry_versions.c.tokens)))
         .where(entry_versions.c.entry_id == entries.c.entry_id, entry_versions.c.seq <= bindparam("after"))
         .order_by(entry_versions.c.version.desc())
         .limit(1)

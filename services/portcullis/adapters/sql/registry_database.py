@@ -124,8 +124,19 @@ def head(connection: Connection) -> int:
     return connection.scalar(select(func.coalesce(func.max(change_log.c.seq), 0))) or 0
 
 
-def next_change(connection: Connection, *, at: float, actor: str, change: str, subject: str, detail: str = "") -> int:
+def next_change(
+    connection: Connection,
+    *,
+    at: float,
+    actor: str,
+    change: str,
+    subject: str,
+    detail: str = "",
+    document: str = "",
+    ground: str = "",
+) -> int:
     """Write the next line of the change log; the connection holds the write lock."""
+    line = {"at": at, "actor": actor, "change": change, "subject": subject, "detail": detail}
     seq = head(connection) + 1
-    connection.execute(insert(change_log).values(seq=seq, at=at, actor=actor, change=change, subject=subject, detail=detail))
+    connection.execute(insert(change_log).values(line | {"seq": seq, "document": document, "ground": ground}))
     return seq

@@ -7,15 +7,42 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, LargeBinary, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Select,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
-from portcullis.adapters.sql.schema import VERSION_COLUMNS, entries, entry_tokens, entry_versions, lists, wordings
-from portcullis.domain.entries import EntryStatus
+from portcullis.adapters.sql.schema import (
+    VERSION_COLUMNS,
+    entries,
+    entry_amendments,
+    entry_tokens,
+    entry_versions,
+    lists,
+    wordings,
+)
+from portcullis.domain.entries import LISTED, EntryStatus
 from portcullis.domain.tokens import TOKEN_BYTES
+
+LISTED_STATUSES = tuple(each.value for each in LISTED)
+"""The statuses of entries that a snapshot knows, as their column holds them."""
 
 ENTRY_WITH_WORDS = (
     select(
         entries,
+        exists().where(entry_amendments.c.entry_id == entries.c.entry_id).label("pending"),
         lists.c.name,
         wordings.c.authority,
         wordings.c.legal_basis,
@@ -64,8 +91,14 @@ def index_tokens(connection: Connection, which: Select[Any]) -> None:
     connection.execute(insert(entry_tokens).from_select(("token", "entry_id"), found))
 
 
+def drop_amendments(connection: Connection, which: Select[Any]) -> None:
+    """Give up the amendments that wait beside entries."""
+    connection.execute(delete(entry_amendments).where(entry_amendments.c.entry_id.in_(which)))
+
+
 def withdraw(connection: Connection, which: Select[Any], *, seq: int) -> None:
-    """Take entries out of force. They stay in the token index: their subjects may still ask about them."""
+    """Take entries off their list. They stay in the token index: their subjects may still ask about them."""
+    drop_amendments(connection, which)
     archive(connection, which)
     connection.execute(
         update(entries)
@@ -75,9 +108,21 @@ def withdraw(connection: Connection, which: Select[Any], *, seq: int) -> None:
 
 
 def count_by(connection: Connection, list_id: int, difference: int) -> None:
-    """Correct the count of a list's entries in force."""
+    """Correct the count of a list's entries, in force or stayed."""
     if difference:
         connection.execute(update(lists).where(lists.c.list_id == list_id).values(in_force=lists.c.in_force + difference))
+
+
+def one(entry_id: int) -> Select[Any]:
+    """Select one entry's number, as a set of entries."""
+    return select(entries.c.entry_id).where(entries.c.entry_id == entry_id)
+
+
+def cleared_tokens(tokens: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Put the clearances of an entry's present version after other tokens of its identifiers."""
+    # SQLite makes a text of two blobs, with the same bytes.
+    both = cast(tokens.op("||")(entries.c.clearances), LargeBinary)
+    return case((func.length(entries.c.clearances) > 0, both), else_=tokens)
 
 
 def cut_tokens(

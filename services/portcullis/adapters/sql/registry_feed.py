@@ -5,7 +5,8 @@ afterwards. One that was superseded belongs to an entry whose present version is
 ``entries.seq`` finds it too. All of it is one reading with one sort, which the database does on its disk where it is large.
 
 What a version is to a partner is judged by what the feed has told of the one before it (`portcullis.domain.changes`), so it
-depends on nothing but the registry and the progress, and two processes that read the same say the same.
+depends on nothing but the registry and the progress, and two processes that read the same say the same. A version that
+only notes what partners have no part in is passed over: that an amendment was proposed or rejected, and redress numbers.
 """
 
 from __future__ import annotations
@@ -14,17 +15,29 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, literal, not_, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, not_, or_, select, union_all
 
 from portcullis.adapters.sql.registry_database import guarded, head
+from portcullis.adapters.sql.registry_entries import LISTED_STATUSES
+from portcullis.adapters.sql.registry_life import PROPOSE
 from portcullis.adapters.sql.registry_policies import present_policy
 from portcullis.adapters.sql.schema import change_log, entries, entry_versions, lists
 from portcullis.domain.changes import ChangeKind, FeedChange, Standing, kind_of
 from portcullis.domain.entries import EntryStatus
+from portcullis.domain.entry_life import Step
 from portcullis.domain.policies import Disclosure
 from portcullis.ports import ChangesRead, Progress
 
-_IN_FORCE: Final = EntryStatus.IN_FORCE.value
+_STANDING: Final[Mapping[str, Standing]] = {
+    EntryStatus.PROPOSED.value: Standing.ABSENT,
+    EntryStatus.IN_FORCE.value: Standing.IN_FORCE,
+    EntryStatus.STAYED.value: Standing.STAYED,
+    EntryStatus.RELEASED.value: Standing.RELEASED,
+    EntryStatus.WITHDRAWN.value: Standing.WITHDRAWN,
+    EntryStatus.IN_ERROR.value: Standing.IN_ERROR,
+    EntryStatus.REJECTED.value: Standing.ABSENT,
+}
+_UNTOLD: Final = frozenset({PROPOSE, Step.REJECT.value, Step.CLEAR.value})
 _STREAMED: Final = {"yield_per": 1_000}
 
 
@@ -71,6 +84,8 @@ def _published(connection: Connection) -> Mapping[int, str]:
 
 def _versions(connection: Connection, names: Mapping[int, str], after: Progress) -> Iterator[tuple[FeedChange, Progress]]:
     for row in connection.execute(_versions_after(after), execution_options=_STREAMED):
+        if row.change in _UNTOLD and row.status in LISTED_STATUSES:
+            continue
         kind = kind_of(_standing_before(row, after), _standing(row.status, row.until, row.entry_id, after))
         if kind is not None and row.list_id in names:
             progress = after._replace(registry_seq=row.seq, registry_at=row.at, entry_id=row.entry_id)
@@ -89,7 +104,13 @@ def _versions_after(after: Progress) -> Select[Any]:
     versions = union_all(present, superseded).subquery("versions")
     before = entry_versions.alias("before")
     return (
-        select(versions, change_log.c.at, before.c.status.label("status_before"), before.c.until.label("until_before"))
+        select(
+            versions,
+            change_log.c.at,
+            change_log.c.change,
+            before.c.status.label("status_before"),
+            before.c.until.label("until_before"),
+        )
         .join(change_log, change_log.c.seq == versions.c.seq)
         .outerjoin(before, and_(before.c.entry_id == versions.c.entry_id, before.c.version == versions.c.version - 1))
         .order_by(versions.c.seq, versions.c.entry_id)
@@ -115,9 +136,8 @@ def _standing_before(row: Any, after: Progress) -> Standing:
 
 def _standing(status: str, until: int, entry_id: int, after: Progress) -> Standing:
     """Say how a version stands in the feed, which is past some ends already."""
-    if status != _IN_FORCE:
-        return Standing.WITHDRAWN
-    return Standing.ENDED if after.has_told_end(until, entry_id) else Standing.IN_FORCE
+    ended = status in LISTED_STATUSES and after.has_told_end(until, entry_id)
+    return Standing.ENDED if ended else _STANDING[status]
 
 
 def _ends(
@@ -126,7 +146,7 @@ def _ends(
     ended = (
         select(entries.c.entry_id, entries.c.list_id, entries.c.until)
         .where(
-            entries.c.status == literal(_IN_FORCE),
+            entries.c.status.in_(LISTED_STATUSES),
             _beyond(entries.c.until, entries.c.entry_id, after.ended_until, after.ended_entry_id),
             entries.c.until <= then.ended_until,
         )

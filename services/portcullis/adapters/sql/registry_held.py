@@ -32,6 +32,7 @@ def import_row(counts: ImportCounts, taken: Shrinkage) -> dict[str, Any]:
         "amended": counts.amended,
         "unchanged": counts.unchanged,
         "withdrawn": counts.withdrawn,
+        "superseded": counts.superseded,
         "lost": taken.lost,
         "in_force": taken.in_force,
         "guard": taken.guard,
@@ -48,7 +49,7 @@ def note_import(connection: Connection, row: Mapping[str, Any]) -> int:
 def hold(connection: Connection, row: Mapping[str, Any], *, list_name: str) -> int:
     """Keep what the comparison has found, for a second operator to decide; gives the import's number."""
     import_id = note_import(connection, dict(row) | {"state": ImportState.HELD.value})
-    detail = f"import {import_id}: takes away {row['lost']} of {row['in_force']} entries, {row['guard']} may go at once"
+    detail = f"import {import_id}: {_why_held(row)}"
     seq = next_change(
         connection, at=row["committed_at"], actor=row["actor"], change="import-hold", subject=list_name, detail=detail
     )
@@ -60,6 +61,12 @@ def hold(connection: Connection, row: Mapping[str, Any], *, list_name: str) -> i
     gone = select(literal(import_id), withdrawals.c.entry_id).order_by(withdrawals.c.entry_id)
     connection.execute(insert(held_withdrawals).from_select(("import_id", "entry_id"), gone))
     return import_id
+
+
+def _why_held(row: Mapping[str, Any]) -> str:
+    if row["lost"] > row["guard"]:
+        return f"takes away {row['lost']} of {row['in_force']} entries, {row['guard']} may go at once"
+    return f"adds {row['added']} and amends {row['amended']} entries, which takes a second person"
 
 
 def void_held(connection: Connection, list_id: int, list_name: str, *, actor: str, at: float) -> int | None:
@@ -107,10 +114,11 @@ def approve(connection: Connection, import_id: int, *, actor: str, purpose: str,
     _stage_again(connection, import_id)
     counts = compare_again(connection, row.list_id, since=row.held_seq, now=at)
     counts.unchanged = row.unchanged
+    counts.superseded += row.superseded
     seq = _log(connection, row, "import-approve", actor=actor, purpose=purpose, at=at)
     merge(connection, row.list_id, counts, seq=seq)
     _settle(connection, import_id, ImportState.APPLIED, actor=actor, at=at, purpose=purpose, seq=seq)
-    done = {name: getattr(counts, name) for name in ("added", "amended", "withdrawn")}
+    done = {name: getattr(counts, name) for name in ("added", "amended", "withdrawn", "superseded")}
     connection.execute(update(imports).where(imports.c.import_id == import_id).values(done))
     return ImportOutcome(import_id=import_id, counts=counts)
 
@@ -158,6 +166,12 @@ def _held_import(row: Row[Any]) -> HeldImport:
         full=row.mode == "full",
         importer=row.actor,
         held_at=row.committed_at,
-        counts=ImportCounts(added=row.added, amended=row.amended, unchanged=row.unchanged, withdrawn=row.withdrawn),
+        counts=ImportCounts(
+            added=row.added,
+            amended=row.amended,
+            unchanged=row.unchanged,
+            withdrawn=row.withdrawn,
+            superseded=row.superseded,
+        ),
         shrinkage=Shrinkage(lost=row.lost, in_force=row.in_force, guard=row.guard),
     )

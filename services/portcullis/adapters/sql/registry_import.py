@@ -1,4 +1,4 @@
-"""Imports: rows are staged off to one side, then merged in one transaction, or held by the guard of their list."""
+"""Imports: rows are staged off to one side, then merged in one transaction, or held for a second person."""
 
 from __future__ import annotations
 
@@ -92,8 +92,9 @@ class SqlImport:
         now = self._database.now()
         list_id = list_number(connection, self._list_name)
         version, policy = numbered_policy(connection)
+        on = policy.list_named(self._list_name)
         counts = compare(connection, list_id, full=full, now=now)
-        taken = shrinkage(connection, list_id, policy.list_named(self._list_name), now=now)
+        taken = shrinkage(connection, list_id, on, now=now)
         voided = void_held(connection, list_id, self._list_name, actor=self._actor, at=now)
         noted = import_row(counts, taken) | {
             "list_id": list_id,
@@ -103,7 +104,8 @@ class SqlImport:
             "committed_at": now,
             "policy_version": version,
         }
-        if taken.lost > taken.guard:
+        by_two = on is not None and on.four_eyes and counts.added + counts.amended > 0
+        if taken.lost > taken.guard or by_two:
             import_id = hold(connection, noted, list_name=self._list_name)
             return ImportOutcome(import_id=import_id, counts=counts, held=taken, voided=voided)
         seq = None

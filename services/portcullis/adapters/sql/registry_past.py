@@ -9,6 +9,8 @@ import msgspec
 from sqlalchemy import Connection, Select, Table, select, union_all
 
 from portcullis.adapters.sql.registry_database import head
+from portcullis.adapters.sql.registry_policies import with_suspended
+from portcullis.adapters.sql.registry_switches import suspended_lists
 from portcullis.adapters.sql.rows import read_measures
 from portcullis.adapters.sql.schema import entries, entry_versions, lists, policies
 from portcullis.domain.entries import EntryStatus
@@ -31,7 +33,8 @@ def past(connection: Connection, seq: int, entry_ids: Collection[int]) -> Past:
         raise NotFound(
             "the registry has not come to the change that this decision was made from; open the registry it belongs to"
         )
-    return Past(policy=_policy(connection, seq), entries=tuple(_entries(connection, seq, entry_ids)))
+    policy = with_suspended(_policy(connection, seq), suspended_lists(connection, seq=seq))
+    return Past(policy=policy, entries=tuple(_entries(connection, seq, entry_ids)))
 
 
 def _policy(connection: Connection, seq: int) -> Policy:

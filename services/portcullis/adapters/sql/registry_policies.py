@@ -1,12 +1,18 @@
-"""The policies of the registry: every version is kept, the last is in force."""
+"""The policies of the registry: every version is kept, the last is in force.
+
+Which lists are suspended is no part of a policy as it is kept (`portcullis.adapters.sql.registry_switches`); it is told with
+the policies that are given out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select
 
+from portcullis.adapters.sql.registry_switches import suspended_lists
 from portcullis.adapters.sql.schema import policies
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy
@@ -16,17 +22,25 @@ _DECODER: Final = msgspec.json.Decoder(Policy)
 
 
 def present_policy(connection: Connection) -> Policy:
-    """Give the policy in force; an empty one before the first.
+    """Give the policy in force, with the lists that are suspended; an empty one before the first.
 
     Raises:
         RegistryUnavailable: another release wrote it, in a form that this one can't read.
     """
     _, policy = numbered_policy(connection)
-    return policy
+    return with_suspended(policy, suspended_lists(connection))
+
+
+def with_suspended(policy: Policy, names: Collection[str]) -> Policy:
+    """Say of a policy's lists whether they are suspended: those of these names are, and no other."""
+    if not any(each.suspended != (each.name in names) for each in policy.lists):
+        return policy
+    told = (msgspec.structs.replace(each, suspended=each.name in names) for each in policy.lists)
+    return msgspec.structs.replace(policy, lists=tuple(told))
 
 
 def numbered_policy(connection: Connection) -> tuple[int, Policy]:
-    """Give the policy in force with its version; an empty one, of version 0, before the first.
+    """Give the policy in force as it is kept, with its version; an empty one, of version 0, before the first.
 
     Raises:
         RegistryUnavailable: another release wrote it, in a form that this one can't read.
@@ -52,16 +66,18 @@ def earlier_policy(connection: Connection, version: int) -> Policy:
 
 
 def is_present(connection: Connection, policy: Policy) -> bool:
-    """Say whether this very policy is in force already."""
+    """Say whether this very policy is in force already, whichever lists are suspended."""
     row = _newest(connection)
-    return row is not None and bytes(row.document) == _ENCODER.encode(policy)
+    return row is not None and bytes(row.document) == _ENCODER.encode(with_suspended(policy, ()))
 
 
 def keep_policy(connection: Connection, policy: Policy, *, seq: int) -> None:
     """Put a policy in force as the next version; the connection holds the write lock."""
     row = _newest(connection)
     version = row.version + 1 if row is not None else 1
-    connection.execute(insert(policies).values(version=version, document=_ENCODER.encode(policy), seq=seq))
+    connection.execute(
+        insert(policies).values(version=version, document=_ENCODER.encode(with_suspended(policy, ())), seq=seq)
+    )
 
 
 def _newest(connection: Connection) -> Row[int, bytes] | None:

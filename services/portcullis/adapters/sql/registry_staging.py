@@ -42,6 +42,8 @@ staged_rows = Table(
     Column("case_reference", Text, nullable=False),
     Column("valid_from", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
+    Column("stated_until", BigInteger, nullable=False),
+    Column("lapses_at", BigInteger, nullable=False),
     Column("measures", Text, nullable=False),
     Column("tokens", LargeBinary, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
@@ -59,13 +61,14 @@ staged_wordings = Table(
 
 kept_keys = Table("import_kept", _staging, Column("key", Text, nullable=False), prefixes=["TEMPORARY"])
 
-# What the comparison finds. ``lost`` marks an entry that the import takes away, as `portcullis.domain.guards` has it.
+# What the comparison finds. An entry that ``was_listed`` is amended, another added. ``lost`` marks one that the import takes
+# away, as `portcullis.domain.guards` has it.
 changes = Table(
     "import_changes",
     _staging,
     Column("row_no", _NUMBER, primary_key=True, autoincrement=False),
     Column("entry_id", BigInteger, nullable=True),
-    Column("was_in_force", Boolean, nullable=False),
+    Column("was_listed", Boolean, nullable=False),
     Column("retoken", Boolean, nullable=False),
     Column("lost", Boolean, nullable=False),
     prefixes=["TEMPORARY"],

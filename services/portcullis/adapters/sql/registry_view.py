@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, select
 
 from portcullis.adapters.sql.registry_changes import TOUCHED_PAIRS
 from portcullis.adapters.sql.registry_database import guarded, head
-from portcullis.adapters.sql.registry_entries import cut_tokens
+from portcullis.adapters.sql.registry_entries import LISTED_STATUSES, cut_tokens
 from portcullis.adapters.sql.registry_policies import present_policy
 from portcullis.adapters.sql.rows import read_measures
 from portcullis.adapters.sql.schema import api_keys, change_log, entries, entry_tokens, lists, wordings
@@ -24,6 +24,7 @@ from portcullis.ports import ENDED_KEPT_S, IndexedEntry
 _STREAMED: Final = {"yield_per": 5_000}
 _TOKENS_AT_ONCE: Final = 500
 _WORDINGS_HELD: Final = 65_536
+_STAYED: Final = EntryStatus.STAYED.value
 
 _ENTRY: Final = (
     entries.c.entry_id,
@@ -33,11 +34,12 @@ _ENTRY: Final = (
     entries.c.valid_from,
     entries.c.until,
     entries.c.measures,
+    entries.c.status,
 )
 _INDEXED: Final = (
     select(entry_tokens.c.token, *_ENTRY)
     .join(entries, entries.c.entry_id == entry_tokens.c.entry_id)
-    .where(entries.c.status == EntryStatus.IN_FORCE.value)
+    .where(entries.c.status.in_(LISTED_STATUSES))
     .order_by(entry_tokens.c.token, entry_tokens.c.entry_id)
 )
 _INDEXED_UNDER: Final = _INDEXED.where(entry_tokens.c.token.in_(bindparam("tokens", expanding=True)))
@@ -49,7 +51,7 @@ def _indexed_of_few() -> Select[Any]:
         entries.c.entry_id,
         entries.c.tokens,
         entries.c.list_id.in_(bindparam("numbers", expanding=True)),
-        entries.c.status == EntryStatus.IN_FORCE.value,
+        entries.c.status.in_(LISTED_STATUSES),
     )
     return (
         select(pieces.c.token, *_ENTRY)
@@ -67,7 +69,7 @@ class SqlView:
     Attributes:
         now: Unix seconds; entries that ended long enough before are left out.
         seq: the last change included.
-        policy: the policy in force.
+        policy: the policy in force, with the lists that are suspended.
         credentials: the API keys that are neither revoked nor expired.
         list_numbers: the number of every list of the policy.
     """
@@ -91,7 +93,7 @@ class SqlView:
             return self._connection.scalar(select(change_log.c.at).where(change_log.c.seq == seq)) or 0.0
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
-        """Give every (token, entry in force) pair of these lists, ascending by token, then by entry.
+        """Give every (token, listed entry) pair of these lists, ascending by token, then by entry.
 
         Lists that the policy does not know, and those that never leave the registry, are left out. A few thousand rows
         are in memory at a time.
@@ -131,7 +133,7 @@ class SqlView:
                         yield token, name, tuple(entry for entry in here if entry.list == name)
 
     def _are_few(self, numbers: Collection[int]) -> bool:
-        """Say whether these lists hold less than a quarter of the entries in force."""
+        """Say whether these lists hold less than a quarter of all entries listed."""
         held = {
             row.list_id: int(row.in_force) for row in self._connection.execute(select(lists.c.list_id, lists.c.in_force))
         }
@@ -150,7 +152,7 @@ class SqlView:
 
         Both are told here and not in SQL, where an index on either would tempt SQLite to begin with the entries and sort.
         """
-        _, entry_id, list_id, wording, reference, begins, until, measures = row
+        _, entry_id, list_id, wording, reference, begins, until, measures, status = row
         list_name = names.get(list_id)
         if list_name is None or until <= self.now - ENDED_KEPT_S:
             return None
@@ -163,7 +165,7 @@ class SqlView:
             redress=redress,
             valid_from=begins,
             until=until,
-            stayed=False,
+            stayed=status == _STAYED,
             measures=read_measures(measures) if measures else (),
         )
 

@@ -3,6 +3,11 @@
 Of a subject the registry keeps its tokens and one sealed blob; no identifier or name stands in a column in clear. An
 entry's row is its present version; a version that is superseded is first copied to ``entry_versions``, so nothing is ever
 overwritten. ``seq`` is the change of the log that made the version.
+
+Of a version, ``until`` is when it stops to bind if nobody acts any more: the least of ``stated_until``, which its authority
+has given, of ``lapses_at`` and of ``decide_by`` (0 where there is none; `portcullis.domain.entry_life.effective_until`). So
+whatever asks by the clock asks ``until`` alone. ``tokens`` are those of its identifiers and after them the ``clearances``
+of its redress numbers. A ``barred`` entry was taken off by a person, and no import brings it back.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -38,6 +44,8 @@ change_log = Table(
     Column("change", Text, nullable=False),
     Column("subject", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("ground", Text, nullable=False),
 )
 
 policies = Table(
@@ -77,6 +85,8 @@ def _content_columns() -> tuple[Column[Any], ...]:
         Column("case_reference", Text, nullable=False),
         Column("valid_from", BigInteger, nullable=False),
         Column("until", BigInteger, nullable=False),
+        Column("stated_until", BigInteger, nullable=False),
+        Column("lapses_at", BigInteger, nullable=False),
         Column("measures", Text, nullable=False),
         Column("tokens", LargeBinary, nullable=False),
         Column("sealed", LargeBinary, nullable=False),
@@ -89,12 +99,15 @@ def _version_columns() -> tuple[Column[Any], ...]:
         Column("version", BigInteger, nullable=False),
         Column("status", Text, nullable=False),
         *_content_columns(),
+        Column("decide_by", BigInteger, nullable=False),
+        Column("clearances", LargeBinary, nullable=False),
+        Column("barred", Boolean, nullable=False),
         Column("seq", ForeignKey("change_log.seq"), nullable=False),
     )
 
 
 CONTENT_COLUMNS = tuple(column.name for column in _content_columns())
-"""What an entry's submission says: all of a version but its number, status and change."""
+"""What an entry's submission says: all of a version but its number, status and change, and what disputes have led to."""
 
 VERSION_COLUMNS = tuple(column.name for column in _version_columns())
 """What an entry's present version and a superseded one both hold."""
@@ -111,6 +124,21 @@ entries = Table(
     # What has changed, and what has ended, since the publisher last looked.
     Index(None, "seq"),
     Index(None, "until"),
+    # The few that wait for a second person, and those that no import brings back.
+    Index(
+        "ix_entries_proposed",
+        "list_id",
+        "entry_id",
+        sqlite_where=text("status = 'proposed'"),
+        postgresql_where=text("status = 'proposed'"),
+    ),
+    Index(
+        "ix_entries_barred",
+        "list_id",
+        "key",
+        sqlite_where=text("barred = 1"),
+        postgresql_where=text("barred"),
+    ),
     # A record of the replica has 32 bits for it.
     CheckConstraint("entry_id < 4294967296", name="entry_id_fits_a_record"),
     # A number is never given twice, not even after the last entry is gone.
@@ -123,6 +151,17 @@ entry_versions = Table(
     Column("entry_id", ForeignKey("entries.entry_id"), nullable=False),
     *_version_columns(),
     PrimaryKeyConstraint("entry_id", "version"),
+)
+
+# An amendment that waits for a second person beside its entry; ``seq`` is the change that proposed it.
+entry_amendments = Table(
+    "entry_amendments",
+    registry_metadata,
+    Column("entry_id", NUMBER, ForeignKey("entries.entry_id"), primary_key=True, autoincrement=False),
+    *_content_columns(),
+    Column("proposer", Text, nullable=False),
+    Column("proposed_at", Float, nullable=False),
+    Column("seq", ForeignKey("change_log.seq"), nullable=False),
 )
 
 # An index that SQL can't derive by itself. It is written in the order of tokens, so a foreign key would look up an entry at
@@ -164,6 +203,7 @@ imports = Table(
     Column("amended", BigInteger, nullable=False),
     Column("unchanged", BigInteger, nullable=False),
     Column("withdrawn", BigInteger, nullable=False),
+    Column("superseded", BigInteger, nullable=False),
     Column("lost", BigInteger, nullable=False),
     Column("in_force", BigInteger, nullable=False),
     Column("guard", BigInteger, nullable=False),
@@ -202,6 +242,31 @@ held_withdrawals = Table(
     sqlite_with_rowid=False,
 )
 
+# Each time that somebody asked for a list to be suspended or resumed: ``state`` is requested, done or void, ``decided_by``
+# who did it or gave it up with change ``decided_seq``. The last one done says how the list stands.
+list_switches = Table(
+    "list_switches",
+    registry_metadata,
+    Column("number", NUMBER, primary_key=True),
+    Column("list_id", ForeignKey("lists.list_id"), nullable=False),
+    Column("suspend", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_seq", ForeignKey("change_log.seq"), nullable=False),
+    Column("decided_by", Text, nullable=True),
+    Column("decided_seq", ForeignKey("change_log.seq"), nullable=True),
+    Index(
+        "uq_list_switches_requested",
+        "list_id",
+        unique=True,
+        sqlite_where=text("state = 'requested'"),
+        postgresql_where=text("state = 'requested'"),
+    ),
+)
+
+# ``lists`` is a JSON array of the lists that the key is good for; empty for every list.
 api_keys = Table(
     "api_keys",
     registry_metadata,
@@ -209,6 +274,7 @@ api_keys = Table(
     Column("holder", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("note", Text, nullable=False),
+    Column("lists", Text, nullable=False),
     Column("digest", Text, nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float, nullable=True),

@@ -1,60 +1,88 @@
-"""Who an entry is about, at rest: one sealed blob (`portcullis.adapters.sealed_box`), bound to its entry.
+"""Who an entry is about, at rest: an envelope of AES-256-GCM, bound to its entry.
 
-The associated data are the list and the key of the entry, so a blob moved to another entry does not open. The 2^32 random
-nonces of one key are room for 280 versions of each of 15 million entries.
+A blob is ``format u8 · length of the wrapped key u16, big-endian · wrapped key · sealed identity``. The identity is a box of
+`portcullis.adapters.sealed_box` under a data key, whose associated data are the list and the key of the entry, so a blob
+moved to another entry does not open. The data key is wrapped under the key-encryption key (`portcullis.ports.KeyWrapper`)
+and stands nowhere but in the blobs that it seals: whoever removes a blob has removed what opens it. A thousand blobs share
+a data key, so that a large import asks a key management service now and then, and not for every row.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import count
+from typing import Final, NamedTuple
 
 import msgspec
 
 from portcullis.adapters.sealed_box import BOX_KEY_BYTES, SealedBox
 from portcullis.domain.errors import RegistryUnavailable
-from portcullis.domain.identifiers import Identifier
+from portcullis.ports import KeyWrapper, KnownIdentity
 
-SEAL_KEY_BYTES = BOX_KEY_BYTES
-
-
-class Identity(msgspec.Struct, frozen=True):
-    """Who an entry is about."""
-
-    identifiers: tuple[Identifier, ...]
-    names: tuple[str, ...]
+_FORMAT: Final = 2
+_HEAD_BYTES: Final = 3
+_BLOBS_A_KEY: Final = 1_000
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(KnownIdentity)
 
 
-_ENCODER = msgspec.json.Encoder()
-_DECODER = msgspec.json.Decoder(Identity)
+class _DataKey(NamedTuple):
+    """A data key in use: how its blobs begin, what seals them, and the numbers of those sealed so far."""
+
+    head: bytes
+    box: SealedBox
+    blobs: count[int]
 
 
 class Sealer:
-    """Seals and opens identities under one key of 32 bytes. ``draw(n)`` gives n unpredictable bytes.
+    """Seals and opens identities under the data keys that a wrapper wraps; safe for threads.
 
-    Raises:
-        SetupFault: the key has another length.
+    ``draw(n)`` gives n unpredictable bytes.
     """
 
-    def __init__(self, key: bytes, *, draw: Callable[[int], bytes] = os.urandom) -> None:
-        self._box = SealedBox(key, draw=draw)
+    def __init__(self, keys: KeyWrapper, *, draw: Callable[[int], bytes] = os.urandom) -> None:
+        self._keys = keys
+        self._draw = draw
+        self._data_key: _DataKey | None = None
 
-    def seal(self, identity: Identity, *, list_name: str, key: str) -> bytes:
-        """Seal an identity for the entry named."""
-        return self._box.seal(_ENCODER.encode(identity), _bound_to(list_name, key))
+    def seal(self, identity: KnownIdentity, *, list_name: str, key: str) -> bytes:
+        """Seal an identity for the entry named.
 
-    def open(self, blob: bytes, *, list_name: str, key: str) -> Identity:
+        Raises:
+            RegistryUnavailable: the key-encryption key can't be used just now.
+        """
+        data_key = self._data_key
+        if data_key is None or next(data_key.blobs) >= _BLOBS_A_KEY:
+            # Threads that find it used up at once each make one, and the last stays: a few more keys, no fault.
+            data_key = self._data_key = self._new_key()
+        return data_key.head + data_key.box.seal(_ENCODER.encode(identity), _bound_to(list_name, key))
+
+    def _new_key(self) -> _DataKey:
+        data_key = self._draw(BOX_KEY_BYTES)
+        wrapped = self._keys.wrap(data_key)
+        head = bytes((_FORMAT, *divmod(len(wrapped), 256))) + wrapped
+        return _DataKey(head, SealedBox(data_key, draw=self._draw), count(1))
+
+    def open(self, blob: bytes, *, list_name: str, key: str) -> KnownIdentity:
         """Open an entry's blob.
 
         Raises:
             RegistryUnavailable: it was sealed under another key, for another entry, or is damaged.
         """
         try:
-            return _DECODER.decode(self._box.open(blob, _bound_to(list_name, key)))
+            return _DECODER.decode(self._opened(blob, _bound_to(list_name, key)))
         except ValueError:
             raise RegistryUnavailable(
-                "an entry can't be unsealed; check that keys/seal.key is the one that the registry was written with"
+                f"an entry can't be unsealed; check that {self._keys.name} is the key that the registry was written with"
             ) from None
+
+    def _opened(self, blob: bytes, bound_to: bytes) -> bytes:
+        if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
+            raise ValueError("no sealed identity")
+        sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
+        data_key = self._keys.unwrap(blob[_HEAD_BYTES:sealed_from])
+        return SealedBox(data_key).open(blob[sealed_from:], bound_to)
 
 
 def _bound_to(list_name: str, key: str) -> bytes:

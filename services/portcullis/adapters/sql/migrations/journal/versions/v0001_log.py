@@ -29,6 +29,7 @@ def _create_log() -> None:
         sa.Column("seal_check", sa.LargeBinary(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.Column("erased", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_log_head"),
     )
     op.create_table(

@@ -20,9 +20,11 @@ def upgrade() -> None:
     _create_log_and_policies()
     _create_lists_and_wordings()
     _create_entries()
+    _create_entry_amendments()
     _create_entry_looks()
     _create_imports()
     _create_held_imports()
+    _create_list_switches()
     _create_api_keys()
 
 
@@ -35,6 +37,8 @@ def _create_log_and_policies() -> None:
         sa.Column("change", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("ground", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_change_log"),
     )
     op.create_table(
@@ -73,6 +77,9 @@ def _version_columns() -> list[sa.Column[Any]]:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         *_content_columns(),
+        sa.Column("decide_by", sa.BigInteger(), nullable=False),
+        sa.Column("clearances", sa.LargeBinary(), nullable=False),
+        sa.Column("barred", sa.Boolean(), nullable=False),
         sa.Column("seq", _number(), nullable=False),
     ]
 
@@ -84,6 +91,8 @@ def _content_columns() -> list[sa.Column[Any]]:
         sa.Column("case_reference", sa.Text(), nullable=False),
         sa.Column("valid_from", sa.BigInteger(), nullable=False),
         sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("stated_until", sa.BigInteger(), nullable=False),
+        sa.Column("lapses_at", sa.BigInteger(), nullable=False),
         sa.Column("measures", sa.Text(), nullable=False),
         sa.Column("tokens", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
@@ -109,6 +118,21 @@ def _create_entries() -> None:
     op.create_index("ix_entries_list_id_entry_id", "entries", ["list_id", "entry_id"])
     op.create_index("ix_entries_seq", "entries", ["seq"])
     op.create_index("ix_entries_until", "entries", ["until"])
+    proposed = sa.text("status = 'proposed'")
+    op.create_index(
+        "ix_entries_proposed",
+        "entries",
+        ["list_id", "entry_id"],
+        sqlite_where=proposed,
+        postgresql_where=proposed,
+    )
+    op.create_index(
+        "ix_entries_barred",
+        "entries",
+        ["list_id", "key"],
+        sqlite_where=sa.text("barred = 1"),
+        postgresql_where=sa.text("barred"),
+    )
     op.create_table(
         "entry_versions",
         sa.Column("entry_id", _number(), nullable=False),
@@ -124,6 +148,21 @@ def _create_entries() -> None:
         sa.Column("entry_id", _number(), nullable=False),
         sa.PrimaryKeyConstraint("token", "entry_id", name="pk_entry_tokens"),
         sqlite_with_rowid=False,
+    )
+
+
+def _create_entry_amendments() -> None:
+    op.create_table(
+        "entry_amendments",
+        sa.Column("entry_id", _number(), autoincrement=False, nullable=False),
+        *_content_columns(),
+        sa.Column("proposer", sa.Text(), nullable=False),
+        sa.Column("proposed_at", sa.Float(), nullable=False),
+        sa.Column("seq", _number(), nullable=False),
+        sa.PrimaryKeyConstraint("entry_id", name="pk_entry_amendments"),
+        sa.ForeignKeyConstraint(["entry_id"], ["entries.entry_id"], name="fk_entry_amendments_entry_id"),
+        sa.ForeignKeyConstraint(["wording"], ["wordings.wording"], name="fk_entry_amendments_wording"),
+        sa.ForeignKeyConstraint(["seq"], ["change_log.seq"], name="fk_entry_amendments_seq"),
     )
 
 
@@ -155,6 +194,7 @@ def _create_imports() -> None:
         sa.Column("amended", sa.BigInteger(), nullable=False),
         sa.Column("unchanged", sa.BigInteger(), nullable=False),
         sa.Column("withdrawn", sa.BigInteger(), nullable=False),
+        sa.Column("superseded", sa.BigInteger(), nullable=False),
         sa.Column("lost", sa.BigInteger(), nullable=False),
         sa.Column("in_force", sa.BigInteger(), nullable=False),
         sa.Column("guard", sa.BigInteger(), nullable=False),
@@ -195,6 +235,35 @@ def _create_held_imports() -> None:
     )
 
 
+def _create_list_switches() -> None:
+    op.create_table(
+        "list_switches",
+        sa.Column("number", _number(), nullable=False),
+        sa.Column("list_id", _number(), nullable=False),
+        sa.Column("suspend", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("requested_at", sa.Float(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("requested_seq", _number(), nullable=False),
+        sa.Column("decided_by", sa.Text(), nullable=True),
+        sa.Column("decided_seq", _number(), nullable=True),
+        sa.PrimaryKeyConstraint("number", name="pk_list_switches"),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.list_id"], name="fk_list_switches_list_id"),
+        sa.ForeignKeyConstraint(["requested_seq"], ["change_log.seq"], name="fk_list_switches_requested_seq"),
+        sa.ForeignKeyConstraint(["decided_seq"], ["change_log.seq"], name="fk_list_switches_decided_seq"),
+    )
+    asked = sa.text("state = 'requested'")
+    op.create_index(
+        "uq_list_switches_requested",
+        "list_switches",
+        ["list_id"],
+        unique=True,
+        sqlite_where=asked,
+        postgresql_where=asked,
+    )
+
+
 def _create_api_keys() -> None:
     op.create_table(
         "api_keys",
@@ -202,6 +271,7 @@ def _create_api_keys() -> None:
         sa.Column("holder", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("lists", sa.Text(), nullable=False),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("revoked_at", sa.Float(), nullable=True),

@@ -1,0 +1,84 @@
+"""Admission: which caller a header names, and whom a method lets in."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from portcullis.domain.errors import RoleRequired, Unauthenticated
+from portcullis.domain.roles import Role, roles_of
+from portcullis.gateway.admission import Caller, Callers
+from portcullis.gateway.front import Front
+from portcullis.metrics import CheckTally
+from portcullis.v1 import registry_service_pb2 as pb
+from tests.support.gateways import credential
+
+SESSION = "pcs_a-session-of-a-test"
+ASKING = roles_of("portcullis.v1.CheckService/Check")
+READING = roles_of("portcullis.v1.RegistryService/GetEntry")
+OBJECTING = roles_of("portcullis.v1.RedressService/OpenDispute")
+
+
+@pytest.fixture
+def callers() -> Callers:
+    return Callers([credential("lender-key", "lender"), credential("rita-key", "rita", "reviewer")])
+
+
+def header(key: str) -> list[tuple[str, str | bytes]]:
+    return [("user-agent", "test"), ("authorization", f"Bearer {key}")]
+
+
+def test_a_key_names_its_holder_role_and_id(callers: Callers) -> None:
+    assert Caller("lender", "partner", "id-lender-key") == callers.admit(header("lender-key"), ASKING)
+    assert "rita" == callers.admit(header("rita-key"), READING).holder
+
+
+def test_a_good_key_of_another_role_is_told_which_roles_may(callers: Callers) -> None:
+    with pytest.raises(RoleRequired) as caught:
+        callers.admit(header("lender-key"), READING)
+    assert {"role": "auditor, authority-approver, authority-editor, operator, reviewer"} == caught.value.metadata
+    assert "lender" not in caught.value.message
+
+
+@pytest.mark.parametrize("given", ["Basic lender-key", "Bearer", "Bearer ", "Bearer other-key", "lender-key"])
+def test_what_is_no_key_in_force_has_one_answer(callers: Callers, given: str) -> None:
+    for metadata in ([("authorization", given)], []):
+        with pytest.raises(Unauthenticated):
+            callers.admit(metadata, ASKING)
+
+
+def test_a_role_that_this_release_does_not_know_opens_nothing() -> None:
+    later = Callers([credential("key", "someone", "role-of-a-later-release")])
+    for roles in (ASKING, READING, OBJECTING):
+        with pytest.raises(RoleRequired):
+            later.admit(header("key"), roles)
+
+
+def test_a_subjects_session_opens_what_subjects_may_and_nothing_else(callers: Callers) -> None:
+    assert (Role.SUBJECT, SESSION) == callers.admit(header(SESSION), OBJECTING)[1::2]
+    for roles in (ASKING, READING):
+        with pytest.raises(RoleRequired):
+            callers.admit(header(SESSION), roles)
+
+
+def test_a_session_is_neither_shown_nor_kept_nor_longer_than_one_can_be(callers: Callers) -> None:
+    for number in range(100):
+        caller = callers.admit(header(f"{SESSION}{number}"), OBJECTING)
+        assert SESSION not in repr(caller)
+    assert {} == callers._by_header
+    with pytest.raises(Unauthenticated):
+        callers.admit(header(SESSION + "x" * 256), OBJECTING)
+
+
+async def nothing(caller: Caller, request: pb.GetListRequest) -> pb.GetListResponse:
+    raise NotImplementedError
+
+
+def test_no_handler_is_made_for_a_method_without_a_row(callers: Callers) -> None:
+    front = Front(lambda: callers, CheckTally(CollectorRegistry()))
+    assert front.unary("portcullis.v1.RegistryService/GetList", pb.GetListRequest, nothing)
+    with pytest.raises(LookupError, match="GetEverything has no row"):
+        front.unary("portcullis.v1.RegistryService/GetEverything", pb.GetListRequest, nothing)
+    for make in (front.raw_unary, front.raw_stream, front.raw_client_stream, front.raw_server_stream):
+        with pytest.raises(LookupError, match="GetEverything has no row"):
+            make("portcullis.v1.RegistryService/GetEverything", nothing)  # type: ignore[operator]
