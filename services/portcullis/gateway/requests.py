@@ -24,7 +24,7 @@ MAX_IDENTIFIERS = 8
 MAX_ATTRIBUTES = 16
 MAX_NAME = 64
 MAX_REFERENCE = 128
-# Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID that was put in the wrong field, which the
+# Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID put in the wrong field, which the
 # answer that no such version is here would otherwise tell.
 MAX_VERSION_DIGITS = 15
 
