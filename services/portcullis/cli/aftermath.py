@@ -31,8 +31,9 @@ def impact(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpose: 
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - would slow `--help` down
 
     list_name, key = entry_of(entry)
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.GetImpact, pb.GetImpactRequest(list=list_name, key=key, purpose=purpose))
+    answer = staff.ask(
+        ctx, whom, lambda client: client.registry.GetImpact, pb.GetImpactRequest(list=list_name, key=key, purpose=purpose)
+    )
     show(answer, as_json=whom.as_json, text=lambda: _show_impact(answer))
 
 
@@ -43,8 +44,7 @@ def certificate(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName) -> N
 
     list_name, key = entry_of(entry)
     request = pb.GetReleaseCertificateRequest(list=list_name, key=key)
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.GetReleaseCertificate, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.GetReleaseCertificate, request)
 
     def text() -> None:
         if answer.certificate:
@@ -91,8 +91,9 @@ def settlements(
     """List the releases that take place by themselves unless the authority objects."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.ListSettlements, pb.ListSettlementsRequest(list=list_name))
+    answer = staff.ask(
+        ctx, whom, lambda client: client.registry.ListSettlements, pb.ListSettlementsRequest(list=list_name), usual=EDITOR
+    )
 
     def text() -> None:
         rows = [
@@ -113,8 +114,7 @@ def object_to(
 
     list_name, key = entry_of(entry)
     request = pb.ObjectToReleaseRequest(list=list_name, key=key, why=why, document=document)
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.ObjectToRelease, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.ObjectToRelease, request, usual=EDITOR)
     show(answer, as_json=whom.as_json, text=lambda: print_line(f"{entry} stays"))
 
 
@@ -128,8 +128,9 @@ def retain(
     """Remove what is no longer kept, and report what that was. It runs once a day by itself."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.RunRetention, pb.RunRetentionRequest(dry_run=dry_run), timeout_s=600.0)
+    answer = staff.ask(
+        ctx, whom, lambda client: client.registry.RunRetention, pb.RunRetentionRequest(dry_run=dry_run), timeout_s=600.0
+    )
 
     def text() -> None:
         rows = [(each.list or "-", each.kind, f"{each.count:,}") for each in answer.removed]

@@ -67,8 +67,7 @@ def plan(
 
     query = _query(list_name, key_prefix, case_prefix, from_before, until_before)
     request = pb.PlanBulkRequest(step=_step(step), query=query, ground=_ground(ground))
-    with staff.staff(ctx, whom, usual=APPROVER) as client:
-        answer = client.call(client.registry.PlanBulk, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.PlanBulk, request, usual=APPROVER)
 
     def text() -> None:
         skipped = f"; {answer.skipped:,} that you have proposed are left out" if answer.skipped else ""
@@ -104,8 +103,7 @@ def run(
     request = pb.RunBulkRequest(
         step=_step(step), query=query, ground=_ground(ground), plan=planned, why=why, document=document
     )
-    with staff.staff(ctx, whom, usual=APPROVER) as client:
-        answer = client.call(client.registry.RunBulk, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.RunBulk, request, usual=APPROVER)
     show(answer, as_json=whom.as_json, text=lambda: print_line(f"{answer.entries:,} entries have changed"))
 
 

@@ -68,8 +68,7 @@ def open_case(
 
     list_name, key = entry_of(entry)
     request = pb.OpenDisputeRequest(list=list_name, key=key, ground=ground_number(ground), evidence=evidence or ())
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.OpenDispute, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.OpenDispute, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -90,8 +89,7 @@ def list_cases(
 
     wanted = pb.CaseState.Value(f"CASE_STATE_{state.name}")
     request = pb.ListCasesRequest(list=list_name, state=wanted, page_size=most, page_token=page)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.ListCases, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.ListCases, request, usual=REVIEWER)
 
     def text() -> None:
         rows = [
@@ -110,8 +108,7 @@ def show_one(ctx: typer.Context, whom: Asked, *, case_id: staff.CaseId) -> None:
     """Show a case: its clocks, evidence and steps."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.GetCase, pb.GetCaseRequest(case_id=case_id))
+    answer = staff.ask(ctx, whom, lambda client: client.redress.GetCase, pb.GetCaseRequest(case_id=case_id), usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -126,8 +123,13 @@ def add_evidence(
     """Add the reference of a document."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.AddEvidence, pb.AddEvidenceRequest(case_id=case_id, reference=reference))
+    answer = staff.ask(
+        ctx,
+        whom,
+        lambda client: client.redress.AddEvidence,
+        pb.AddEvidenceRequest(case_id=case_id, reference=reference),
+        usual=REVIEWER,
+    )
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -144,8 +146,7 @@ def assign(
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.AssignReviewerRequest(case_id=case_id, reviewer=reviewer, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.AssignReviewer, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.AssignReviewer, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -154,8 +155,13 @@ def tell_source(ctx: typer.Context, whom: Asked, *, case_id: staff.CaseId, docum
     """Note that the authority was told of the dispute."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.TellSource, pb.TellSourceRequest(case_id=case_id, document=document))
+    answer = staff.ask(
+        ctx,
+        whom,
+        lambda client: client.redress.TellSource,
+        pb.TellSourceRequest(case_id=case_id, document=document),
+        usual=REVIEWER,
+    )
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -172,8 +178,7 @@ def stay(
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.StayRequest(case_id=case_id, why=why, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.Stay, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.Stay, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -190,8 +195,7 @@ def lift(
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.LiftStayRequest(case_id=case_id, why=why, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.LiftStay, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.LiftStay, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -208,8 +212,7 @@ def extend(
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.ExtendDisputeRequest(case_id=case_id, why=why, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.ExtendDispute, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.ExtendDispute, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -236,8 +239,7 @@ def resolve(
         document=document,
         expected_version=expected_version,
     )
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.Resolve, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.Resolve, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 

@@ -52,8 +52,7 @@ def put(
 
     entry = entry_message(wiring_of(ctx).read_row(_one_row(file)), list_name)
     request = pb.PutEntryRequest(entry=entry, why=why, document=document, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.PutEntry, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.PutEntry, request, usual=EDITOR)
     show(answer, as_json=whom.as_json, text=lambda: _show_put(answer.entry, changed=answer.changed, pending=answer.pending))
 
 
@@ -81,8 +80,7 @@ def add_identifiers(
     request = pb.AddIdentifiersRequest(
         list=list_name, key=key, identifiers=given, why=why, document=document, expected_version=expected_version
     )
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.AddIdentifiers, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.AddIdentifiers, request, usual=EDITOR)
     show(answer, as_json=whom.as_json, text=lambda: _show_put(answer.entry, changed=answer.changed, pending=answer.pending))
 
 
@@ -96,8 +94,9 @@ def proposals(
     """List what waits for a second person."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual=APPROVER) as client:
-        answer = client.call(client.registry.ListProposals, pb.ListProposalsRequest(list=list_name))
+    answer = staff.ask(
+        ctx, whom, lambda client: client.registry.ListProposals, pb.ListProposalsRequest(list=list_name), usual=APPROVER
+    )
 
     def text() -> None:
         rows = [
@@ -129,8 +128,7 @@ def approve(
 
     list_name, key = entry_of(entry)
     request = pb.ApproveEntryRequest(list=list_name, key=key, why=why, document=document, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=APPROVER) as client:
-        answer = client.call(client.registry.ApproveEntry, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.ApproveEntry, request, usual=APPROVER)
     show(answer, as_json=whom.as_json)
 
 
@@ -149,8 +147,7 @@ def reject(
 
     list_name, key = entry_of(entry)
     request = pb.RejectEntryRequest(list=list_name, key=key, why=why, document=document, expected_version=expected_version)
-    with staff.staff(ctx, whom, usual=APPROVER) as client:
-        answer = client.call(client.registry.RejectEntry, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.RejectEntry, request, usual=APPROVER)
     show(answer, as_json=whom.as_json)
 
 
@@ -177,8 +174,7 @@ def release(
         document=document,
         expected_version=expected_version,
     )
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.ReleaseEntry, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.ReleaseEntry, request, usual=EDITOR)
     show(answer, as_json=whom.as_json)
 
 
@@ -207,8 +203,7 @@ def withdraw(
         in_error=in_error,
         expected_version=expected_version,
     )
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.WithdrawEntry, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.WithdrawEntry, request, usual=EDITOR)
     show(answer, as_json=whom.as_json)
 
 
@@ -218,8 +213,9 @@ def show_entry(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpo
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
     list_name, key = entry_of(entry)
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.GetEntry, pb.GetEntryRequest(list=list_name, key=key, purpose=purpose))
+    answer = staff.ask(
+        ctx, whom, lambda client: client.registry.GetEntry, pb.GetEntryRequest(list=list_name, key=key, purpose=purpose)
+    )
     show(answer, as_json=whom.as_json)
 
 
@@ -229,8 +225,13 @@ def reveal(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpose: 
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
     list_name, key = entry_of(entry)
-    with staff.staff(ctx, whom, usual=EDITOR) as client:
-        answer = client.call(client.registry.RevealEntry, pb.RevealEntryRequest(list=list_name, key=key, purpose=purpose))
+    answer = staff.ask(
+        ctx,
+        whom,
+        lambda client: client.registry.RevealEntry,
+        pb.RevealEntryRequest(list=list_name, key=key, purpose=purpose),
+        usual=EDITOR,
+    )
     show(answer, as_json=whom.as_json)
 
 
@@ -241,8 +242,7 @@ def history(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpose:
 
     list_name, key = entry_of(entry)
     request = pb.GetEntryHistoryRequest(list=list_name, key=key, purpose=purpose)
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.GetEntryHistory, request)
+    answer = staff.ask(ctx, whom, lambda client: client.registry.GetEntryHistory, request)
 
     def text() -> None:
         rows = [

@@ -179,7 +179,7 @@ def reject_import(
 
 def _operator(wiring: Wiring, registry: RegistryStore, key: str | None) -> str:
     """Name who decides: the operator whose key it is, or else the user of this machine."""
-    return wiring.api_keys(registry).operator(key) if key else wiring.actor()
+    return wiring.api_keys(registry).approver(key) if key else wiring.actor()
 
 
 _HELD_HEAD = ("import", "list", "mode", "importer", "held", "added", "amended", "withdrawn", "lost", "of", "guard")

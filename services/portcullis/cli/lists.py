@@ -20,8 +20,7 @@ def all_lists(ctx: typer.Context, whom: Asked) -> None:
     """List the lists: who keeps them, and how many entries are in force."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - would slow `--help` down
 
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.ListLists, pb.ListListsRequest())
+    answer = staff.ask(ctx, whom, lambda client: client.registry.ListLists, pb.ListListsRequest())
 
     def text() -> None:
         rows = [
@@ -38,8 +37,7 @@ def show_list(ctx: typer.Context, whom: Asked, *, list_name: ListName) -> None:
     """Show a list with its measures."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.registry.GetList, pb.GetListRequest(name=list_name))
+    answer = staff.ask(ctx, whom, lambda client: client.registry.GetList, pb.GetListRequest(name=list_name))
     show(answer, as_json=whom.as_json)
 
 
@@ -54,8 +52,13 @@ def suspend(
     """Take a whole list out of force. The first person asks for it; a second one who asks the same does it."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual="approver") as client:
-        answer = client.call(client.registry.SuspendList, pb.SuspendListRequest(list=list_name, reason=why))
+    answer = staff.ask(
+        ctx,
+        whom,
+        lambda client: client.registry.SuspendList,
+        pb.SuspendListRequest(list=list_name, reason=why),
+        usual="approver",
+    )
     state = answer.list_switch
     show(
         answer,
@@ -75,8 +78,13 @@ def resume(
     """Put a suspended list back in force; it takes two people too."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.staff(ctx, whom, usual="approver") as client:
-        answer = client.call(client.registry.ResumeList, pb.ResumeListRequest(list=list_name, reason=why))
+    answer = staff.ask(
+        ctx,
+        whom,
+        lambda client: client.registry.ResumeList,
+        pb.ResumeListRequest(list=list_name, reason=why),
+        usual="approver",
+    )
     state = answer.list_switch
     show(
         answer,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 
@@ -23,8 +23,12 @@ from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from grpc import UnaryUnaryMultiCallable
 
     from portcullis.client.operating import StaffClient
+
+Request = TypeVar("Request", bound="Message")
+Response = TypeVar("Response", bound="Message")
 
 OPERATOR_KEY = "operator-key"
 PEOPLE_KEYS = "demo-people-keys.json"
@@ -158,6 +162,20 @@ def staff(ctx: typer.Context, whom: Asked, *, usual: str = "") -> Iterator[Staff
     key = whom.key if whom.key and not whom.name else _own_key(settings.home, whom.name or usual)
     with connected(wiring, whom, key) as client:
         yield client
+
+
+def ask(
+    ctx: typer.Context,
+    whom: Asked,
+    method: Callable[[StaffClient], UnaryUnaryMultiCallable[Request, Response]],
+    request: Request,
+    *,
+    usual: str = "",
+    timeout_s: float | None = None,
+) -> Response:
+    """Call one method with the key of whoever acts; the rest is as in `staff`."""
+    with staff(ctx, whom, usual=usual) as client:
+        return client.call(method(client), request, timeout_s=timeout_s)
 
 
 @contextmanager

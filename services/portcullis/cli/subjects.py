@@ -56,8 +56,9 @@ def code(ctx: typer.Context, whom: Asked, *, shown: Shown) -> None:
     """Make a code for somebody who has shown a document: with it they see their own record, once."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - would slow `--help` down
 
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.redress.IssueSubjectCode, pb.IssueSubjectCodeRequest(identifier=_identifier(shown)))
+    answer = staff.ask(
+        ctx, whom, lambda client: client.redress.IssueSubjectCode, pb.IssueSubjectCodeRequest(identifier=_identifier(shown))
+    )
 
     def text() -> None:
         typer.echo(answer.code)
@@ -147,8 +148,7 @@ def erase(ctx: typer.Context, whom: Asked, *, shown: Shown, why: staff.Why) -> N
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.EraseSubjectRequest(identifier=_identifier(shown), why=why)
-    with staff.staff(ctx, whom) as client:
-        answer = client.call(client.redress.EraseSubject, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.EraseSubject, request)
 
     def text() -> None:
         print_fields(
@@ -182,8 +182,7 @@ def issue(
     request = pb.IssueRedressNumberRequest(
         list=list_name, key=key, mistaken=_identifier(mistaken), own=_identifier(own), case_id=case_id, why=why
     )
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.IssueRedressNumber, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.IssueRedressNumber, request, usual=REVIEWER)
 
     def text() -> None:
         typer.echo(answer.redress_number)
@@ -204,8 +203,7 @@ def revoke(
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.RevokeRedressNumberRequest(number_id=number_id, why=why)
-    with staff.staff(ctx, whom, usual=REVIEWER) as client:
-        answer = client.call(client.redress.RevokeRedressNumber, request)
+    answer = staff.ask(ctx, whom, lambda client: client.redress.RevokeRedressNumber, request, usual=REVIEWER)
     show(answer, as_json=whom.as_json, text=lambda: typer.echo(f"{number_id} counts no more"))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, cast
 import grpc
 from grpc_health.v1 import health_pb2
 
-from portcullis.client.channels import HEALTH_CHECK, ChannelGuard, call_metadata, channel_options
+from portcullis.client.channels import HEALTH_CHECK, ChannelGuard, call_metadata, open_channel
 from portcullis.client.errors import ClientError, DeadlineExceeded, FailedCall, Unavailable, error_of_call
 from portcullis.client.event_messages import (
     EVENT_BATCH,
@@ -62,12 +62,7 @@ class Client:
     ) -> None:
         self._metadata = call_metadata(api_key)
         self._timeout_s = timeout_s
-        options = channel_options(target)
-        self._channel = (
-            grpc.insecure_channel(target, options)
-            if credentials is None
-            else grpc.secure_channel(target, credentials, options)
-        )
+        self._channel = open_channel(target, credentials)
         self._guard = ChannelGuard()
         self._checks = check_service_pb2_grpc.CheckServiceStub(self._channel)
         self._callers = caller_service_pb2_grpc.CallerServiceStub(self._channel)

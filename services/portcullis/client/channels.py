@@ -12,6 +12,8 @@ import json
 import os
 from importlib.metadata import PackageNotFoundError, version
 
+import grpc
+
 ChannelOptions = tuple[tuple[str, str | int], ...]
 
 _RETRIED = (
@@ -70,6 +72,14 @@ def channel_options(target: str) -> ChannelOptions:
         ("grpc.enable_http_proxy", int(not target.startswith(_LOOPBACK))),
         ("grpc.primary_user_agent", f"portcullis-python/{_version()}"),
     )
+
+
+def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
+    """Open a blocking channel; without credentials in plain text, which is for loopback and private networks."""
+    options = channel_options(target)
+    if credentials is None:
+        return grpc.insecure_channel(target, options)
+    return grpc.secure_channel(target, credentials, options)
 
 
 def call_metadata(api_key: str | None) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 
-from portcullis.client.channels import ChannelGuard, call_metadata, channel_options
+from portcullis.client.channels import ChannelGuard, call_metadata, open_channel
 from portcullis.client.errors import FailedCall, error_of_call
 from portcullis.v1 import admin_service_pb2_grpc, redress_service_pb2_grpc, registry_service_pb2_grpc
 
@@ -53,12 +53,7 @@ class StaffClient:
     ) -> None:
         self._metadata = call_metadata(api_key)
         self._timeout_s = timeout_s
-        options = channel_options(target)
-        self._channel = (
-            grpc.insecure_channel(target, options)
-            if credentials is None
-            else grpc.secure_channel(target, credentials, options)
-        )
+        self._channel = open_channel(target, credentials)
         self._guard = ChannelGuard()
         self.registry = registry_service_pb2_grpc.RegistryServiceStub(self._channel)
         self.redress = redress_service_pb2_grpc.RedressServiceStub(self._channel)

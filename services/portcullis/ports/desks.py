@@ -182,11 +182,11 @@ class ApiKeyDesk(Protocol):
         """
         ...
 
-    def operator(self, key: str) -> str:
-        """Name the operator whose key this is.
+    def approver(self, key: str) -> str:
+        """Name the person whose key this is, where it may approve imports.
 
         Raises:
-            InvalidRequest: it is no operator's key that is in force.
+            InvalidRequest: it is no key in force of a role that may.
         """
         ...
 

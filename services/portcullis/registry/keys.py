@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from portcullis.domain.entry_rules import is_plain_text
 from portcullis.domain.errors import InvalidRequest, Unauthenticated
-from portcullis.domain.roles import KEY_ROLES, Role
+from portcullis.domain.roles import KEY_ROLES, MATRIX, Role
 from portcullis.ports import ApiKey, Clock, RegistryStore
 
 PREFIX = "pcl"
@@ -23,6 +23,7 @@ PREFIX = "pcl"
 MAX_NOTE = 128
 """The most characters of a note."""
 
+_DECIDES_IMPORTS = MATRIX["portcullis.v1.RegistryService/ApproveImport"]
 _ID_BYTES = 5
 _SECRET_BYTES = 32
 _PERSONS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", re.ASCII)
@@ -80,20 +81,21 @@ class KeyDesk:
         """
         self._store.revoke_key(key_id, at=self._clock.now(), actor=actor)
 
-    def operator(self, key: str) -> str:
-        """Name the operator whose key this is.
+    def approver(self, key: str) -> str:
+        """Name the person whose key this is, where it may approve imports.
 
         Raises:
-            InvalidRequest: it is no operator's key that is in force.
+            InvalidRequest: it is no key in force of a role that may.
             RegistryUnavailable: the database can't be used.
         """
         digest = key_digest(key.strip())
         with self._store.view() as view:
             for each in view.credentials:
-                if each.digest == digest and each.role == Role.OPERATOR:
+                if each.digest == digest and each.role in _DECIDES_IMPORTS:
                     return each.holder
+        roles = " or ".join(sorted(_DECIDES_IMPORTS))
         raise InvalidRequest.at(
-            "key", "no operator's key that is in force; make one with `portcullis partner key new NAME --role operator`"
+            "key", f"no key in force of the role {roles}; make one with `portcullis partner key new NAME --role operator`"
         )
 
     def lists_of(self, holder: str, key_id: str) -> Sequence[str]:
@@ -124,6 +126,9 @@ class KeyDesk:
         if role != Role.PARTNER:
             if not _PERSONS_NAME.fullmatch(holder):
                 raise InvalidRequest.at("holder", "must be a person's name: 1 to 64 letters, digits, '.', '_', '@', '-'")
+            if holder.casefold() == Role.SUBJECT:
+                # Whatever they did would be told as the listed person's own doing.
+                raise InvalidRequest.at("holder", "stands for whoever an entry is about; give the person's own name")
             return
         partners = [partner.name for partner in self._store.policy().partners]
         if holder not in partners:

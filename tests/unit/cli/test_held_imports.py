@@ -182,7 +182,7 @@ def test_a_key_that_is_no_operators_decides_nothing(
     for key in (partners, "nonsense"):
         assert 2 == portcullis("import", decision, str(held), "--home", str(home), "--key", key)
         told = capsys.readouterr().err
-        assert "key: no operator's key that is in force" in told
+        assert "key: no key in force of the role" in told
         assert key not in told
     assert 5 == in_force(home)
 

@@ -129,6 +129,8 @@ def test_lists_that_a_key_cant_have_are_refused(desk: ApiKeyDesk, role: str, hol
         ("", "operator", "", "holder"),
         ("two words", "reviewer", "", "holder"),
         ("two words", "operator", "", "holder"),
+        ("subject", "operator", "", "holder"),
+        ("Subject", "reviewer", "", "holder"),
         ("lending", "partner", "x" * 129, "note"),
         ("lending", "partner", "two\nlines", "note"),
     ],
@@ -139,9 +141,10 @@ def test_what_a_key_cant_have_is_refused_by_field(desk: ApiKeyDesk, holder: str,
     assert [field] == [violation.field for violation in caught.value.violations]
 
 
-def test_an_operators_key_names_the_operator(desk: ApiKeyDesk) -> None:
-    _, text = desk.create("olga", "operator", "", actor="op")
-    assert ["olga", "olga"] == [desk.operator(given) for given in (text, f" {text}\n")]
+@pytest.mark.parametrize("role", ["operator", "authority-approver"])
+def test_a_key_that_may_approve_imports_names_its_holder(desk: ApiKeyDesk, role: str) -> None:
+    _, text = desk.create("olga", role, "", actor="op")
+    assert ["olga", "olga"] == [desk.approver(given) for given in (text, f" {text}\n")]
 
 
 def test_a_key_that_is_no_operators_in_force_names_nobody(desk: ApiKeyDesk) -> None:
@@ -149,6 +152,6 @@ def test_a_key_that_is_no_operators_in_force_names_nobody(desk: ApiKeyDesk) -> N
     desk.revoke(revoked.key_id, actor="op")
     _, partners = desk.create("lending", "partner", "", actor="op")
     for given in (text, partners, "pcl_aaaaaaaa_nonsense", "nonsense", "", "\udce4"):
-        with pytest.raises(InvalidRequest, match="no operator's key that is in force") as caught:
-            desk.operator(given)
+        with pytest.raises(InvalidRequest, match="no key in force of the role") as caught:
+            desk.approver(given)
         assert not given or given not in str(caught.value)
