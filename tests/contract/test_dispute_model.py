@@ -73,6 +73,7 @@ class ModelEntry:
     status: EntryStatus = EntryStatus.IN_FORCE
     approvers: set[str] = field(default_factory=set)
     cases: list[ModelCase] = field(default_factory=list)
+    was_upheld: bool = False
 
     def open_cases(self) -> list[ModelCase]:
         """The cases that nobody has closed."""
@@ -190,7 +191,8 @@ class DisputeMachine(RuleBasedStateMachine):
         if self.tried(entry.status in LISTED and free, call):
             on = LISTS[list_name]
             decide_by = int(self.home.clock.now()) + on.decided_days * DAY_S
-            entry.cases.append(ModelCase(opened[0], CaseKind.DISPUTE, decide_by, on.stays_on_dispute))
+            stays = on.stays_on_dispute and not entry.was_upheld
+            entry.cases.append(ModelCase(opened[0], CaseKind.DISPUTE, decide_by, stays))
             entry.settle_stay()
 
     @precondition(lambda self: any(entry.status in LISTED and not entry.open_cases() for entry in self.model.values()))
@@ -285,6 +287,7 @@ class DisputeMachine(RuleBasedStateMachine):
             )
             if self.tried(allowed, call, second_person=second):
                 self.close(entry, case, CaseState.RESOLVED)
+                entry.was_upheld |= resolution is Resolution.UPHELD
                 if resolution is Resolution.RELEASED:
                     entry.leave(EntryStatus.RELEASED)
                 elif resolution is Resolution.WITHDRAWN:

@@ -50,8 +50,8 @@ async def refused(staff: Staff, key: str, method: str, /, **fields: Any) -> tupl
 
 async def stand(staff: Staff, number: int = 1, **changes: Any) -> pb.Entry:
     """Have an entry of the court's proposed and approved."""
-    await staff.put(an_entry(number, **changes))
-    where = {"list": changes.get("list", "court"), "key": f"key-{number}"}
+    put = await staff.put(an_entry(number, **changes))
+    where = {"list": changes.get("list", "court"), "key": f"key-{number}", "expected_version": put.entry.version}
     return (await ask(staff, "approver-key", "ApproveEntry", **where)).entry
 
 
@@ -74,7 +74,7 @@ async def test_an_entry_of_a_list_of_four_eyes_is_proposed_by_one_and_approved_b
 
 async def test_who_has_proposed_an_entry_does_not_approve_it(staff: Staff) -> None:
     await staff.put(an_entry(), key="operator-key")
-    code, reason, _, text = await refused(staff, "operator-key", "ApproveEntry", **KEY)
+    code, reason, _, text = await refused(staff, "operator-key", "ApproveEntry", **KEY, expected_version=1)
     assert (grpc.StatusCode.PERMISSION_DENIED, "SECOND_PERSON_REQUIRED") == (code, reason)
     assert "olga has proposed it" in text
     rejected = await ask(staff, "other-operator-key", "RejectEntry", **KEY, why="not theirs")
@@ -85,8 +85,47 @@ async def test_an_amendment_waits_beside_the_entry_that_stands(staff: Staff) -> 
     await stand(staff)
     amended = await staff.put(an_entry(case_reference="case-1b"))
     assert (True, True, "case-1") == (amended.pending, amended.entry.pending_amendment, amended.entry.case_reference)
-    approved = await ask(staff, "approver-key", "ApproveEntry", **KEY)
+    (waits,) = (await ask(staff, "approver-key", "ListProposals")).proposals
+    assert amended.entry.version == waits.version
+    approved = await ask(staff, "approver-key", "ApproveEntry", **KEY, expected_version=waits.version)
     assert ("case-1b", False) == (approved.entry.case_reference, approved.entry.pending_amendment)
+
+
+async def test_nothing_is_approved_that_was_not_looked_at(staff: Staff) -> None:
+    await staff.put(an_entry())
+    code, _, fields, text = await refused(staff, "approver-key", "ApproveEntry", **KEY)
+    assert (grpc.StatusCode.INVALID_ARGUMENT, ["expected_version"]) == (code, fields)
+    assert "give the version that you have looked at, as ListProposals gives it" in text
+    (seen,) = (await ask(staff, "approver-key", "ListProposals")).proposals
+    await staff.put(an_entry(case_reference="case-1b"))
+    code, reason, _, _ = await refused(staff, "approver-key", "ApproveEntry", **KEY, expected_version=seen.version)
+    assert (grpc.StatusCode.ABORTED, "VERSION_MISSED") == (code, reason)
+    assert pb.ENTRY_STATUS_PROPOSED == (await ask(staff, "auditor-key", "GetEntry", **KEY)).entry.status
+
+
+async def test_what_an_amendment_would_bring_is_shown_before_it_is_approved(staff: Staff) -> None:
+    await stand(staff)
+    found = types_pb2.Identifier(kind="passport", value="N00000007", country="XA")
+    await staff.put(an_entry(case_reference="case-1b", identifiers=[found]))
+    (waits,) = (await ask(staff, "approver-key", "ListProposals")).proposals
+    assert ("case-1b", 3, 3, pb.ENTRY_STATUS_IN_FORCE, UNTIL) == (
+        *(waits.proposed.case_reference, waits.proposed.version, waits.version),
+        *(waits.proposed.status, waits.proposed.effective_until.seconds),
+    )
+    assert (1, 1, False) == (waits.identifiers_added, waits.identifiers_removed, waits.proposed.pending_amendment)
+    assert ([], []) == (list(waits.proposed.identifiers), list(waits.proposed.names))
+    stands, proposed = [
+        (await ask(staff, "approver-key", "RevealEntry", **KEY, purpose="four eyes", proposed=asked)).entry
+        for asked in (False, True)
+    ]
+    assert ("case-1", resident_id(1).value) == (stands.case_reference, stands.identifiers[0].value)
+    assert ("case-1b", "N00000007") == (proposed.case_reference, proposed.identifiers[0].value)
+    assert [("abel", "reading proposals"), ("abel", "four eyes"), ("abel", "four eyes")] == [
+        (look.actor, look.purpose) for look in staff.home.registry.looks("court", "key-1")
+    ]
+    await ask(staff, "approver-key", "ApproveEntry", **KEY, expected_version=waits.version)
+    code, _, _, _ = await refused(staff, "approver-key", "RevealEntry", **KEY, purpose="four eyes", proposed=True)
+    assert grpc.StatusCode.NOT_FOUND == code
 
 
 async def test_who_has_missed_a_version_is_told_which(staff: Staff) -> None:
@@ -101,7 +140,7 @@ async def test_who_has_missed_a_version_is_told_which(staff: Staff) -> None:
 async def test_an_illegal_step_names_the_legal_ones(staff: Staff) -> None:
     await stand(staff)
     await ask(staff, "editor-key", "ReleaseEntry", **KEY, ground=pb.RELEASE_GROUND_PERFORMED, why="done")
-    code, reason, _, text = await refused(staff, "approver-key", "ApproveEntry", **KEY)
+    code, reason, _, text = await refused(staff, "approver-key", "ApproveEntry", **KEY, expected_version=3)
     assert (grpc.StatusCode.FAILED_PRECONDITION, "STEP_NOT_ALLOWED") == (code, reason)
     assert "put, retract" in text
 
@@ -156,7 +195,7 @@ async def test_a_number_found_later_is_an_amendment(staff: Staff) -> None:
     found = types_pb2.Identifier(kind="passport", value="N00000007", country="XA")
     added = await ask(staff, "editor-key", "AddIdentifiers", **KEY, identifiers=[found], document="letter/4")
     assert (True, True, 0) == (added.changed, added.pending, len(added.entry.identifiers))
-    await ask(staff, "approver-key", "ApproveEntry", **KEY)
+    await ask(staff, "approver-key", "ApproveEntry", **KEY, expected_version=added.entry.version)
     revealed = await ask(staff, "reviewer-key", "RevealEntry", **KEY, purpose="check")
     assert {resident_id(1).value, "N00000007"} == {each.value for each in revealed.entry.identifiers}
     code, _, fields, text = await refused(staff, "editor-key", "AddIdentifiers", **KEY)
@@ -173,6 +212,8 @@ async def test_what_should_never_have_been_there_is_withdrawn_in_error(staff: St
 
 
 FAULTY: list[tuple[str, dict[str, Any], str]] = [
+    ("ApproveEntry", {**KEY}, "expected_version"),
+    ("ApproveEntry", {**KEY, "expected_version": -1}, "expected_version"),
     ("WithdrawEntry", {**KEY, "reason": ""}, "reason"),
     ("WithdrawEntry", {**KEY, "reason": "two\nlines"}, "reason"),
     ("WithdrawEntry", {**KEY, "reason": "x", "expected_version": -1}, "expected_version"),
@@ -219,7 +260,7 @@ async def test_many_entries_are_approved_as_they_were_planned(staff: Staff) -> N
     step = {"step": pb.BULK_STEP_APPROVE, "query": pb.EntryQuery(list="court", key_prefix="key-")}
     plan = await ask(staff, "operator-key", "PlanBulk", **step)
     assert (3, 1, 3) == (plan.entries, plan.skipped, len(plan.samples))
-    await ask(staff, "approver-key", "ApproveEntry", list="court", key="key-2")
+    await ask(staff, "approver-key", "ApproveEntry", list="court", key="key-2", expected_version=1)
     code, reason, _, _ = await refused(staff, "operator-key", "RunBulk", **step, plan=plan.plan, why="checked")
     assert (grpc.StatusCode.ABORTED, "PLAN_CHANGED") == (code, reason)
     again = await ask(staff, "operator-key", "PlanBulk", **step)
@@ -263,7 +304,7 @@ async def test_releases_that_wait_are_given_the_soonest_first_and_the_authority_
     for number, name in enumerate(("court", "bikes", "court")):
         await staff.put(an_entry(number, list=name))
         if name == "court":
-            await ask(staff, "approver-key", "ApproveEntry", list=name, key=f"key-{number}")
+            await ask(staff, "approver-key", "ApproveEntry", list=name, key=f"key-{number}", expected_version=1)
         staff.home.rights.note_settlement(
             name,
             f"case-{number}",

@@ -176,6 +176,7 @@ async def test_a_subject_reads_who_decides_and_the_names_of_nobody_else(staff: S
         (step.step, step.actor) for step in own.steps
     ]
     assert [("order/7", "")] == [(each.reference, each.added_by) for each in own.evidence]
+    assert ["rita"] == [step.why for step in own.steps if step.step == "assign"]
     known = (await ask(staff, "auditor-key", "GetCase", case_id=case.case_id)).case
     assert ["olga", "olga", "edith", "olga", "rita"] == [step.actor for step in known.steps]
     assert known.HasField("source_told_at")

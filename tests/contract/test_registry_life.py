@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from portcullis.domain.entries import Entry, EntryStatus
@@ -95,6 +96,7 @@ def test_a_step_on_what_is_not_there_is_not_found(registry: EntryStore) -> None:
         lambda: take(registry, Step.STAY),
         lambda: registry.history("court", "k1"),
         lambda: registry.identity("court", "k1"),
+        lambda: registry.identity("court", "k1", proposed=True),
     ):
         with pytest.raises(NotFound):
             look()
@@ -385,7 +387,67 @@ def test_proposals_are_given_oldest_first_of_one_list_or_of_all(registry: EntryS
     ] == told
     assert ["k2", "k1"] == [each.key for each in registry.proposals("court")]
     assert ["k2"] == [each.key for each in registry.proposals(limit=1)]
+    assert ["k1"] == [each.key for each in registry.proposals("court", key="k1")]
+    assert [] == list(registry.proposals("court", key="k3"))
     assert [] == list(registry.proposals("none"))
+
+
+def test_a_proposal_shows_the_entry_as_its_approval_leaves_it(registry: EntryStore) -> None:
+    put(registry, an_entry("k1", document(1), document(2)), four_eyes=True)
+    put(registry, an_entry("k2", document(3), document(4)))
+    amended = an_entry(
+        "k2",
+        document(4),
+        document(5),
+        document(6),
+        case_reference="amended",
+        legal_basis="another law",
+        measures=("no-air",),
+    )
+    put(registry, amended, four_eyes=True)
+    take(registry, Step.STAY, "k2")
+    brought_to(registry, EntryStatus.RELEASED, "k3")
+    put(registry, an_entry("k3", document(7)), four_eyes=True)
+    shown = {each.key: each for each in registry.proposals()}
+    assert {"k1": (2, 0), "k2": (2, 1), "k3": (1, 0)} == {
+        key: (each.identifiers_added, each.identifiers_removed) for key, each in shown.items()
+    }
+    for key, each in shown.items():
+        assert registry.entry("court", key).version == each.version == each.proposed.version
+        approved = take(registry, Step.APPROVE, key, expected_version=each.version)
+        assert msgspec.structs.replace(approved, version=each.version) == each.proposed
+    assert ("amended", "another law", ("no-air",), EntryStatus.STAYED) == (
+        *(shown["k2"].proposed.case_reference, shown["k2"].proposed.legal_basis),
+        *(shown["k2"].proposed.measures, shown["k2"].proposed.status),
+    )
+
+
+def test_an_amendment_of_what_was_reaffirmed_since_shows_the_later_lapse(registry: EntryStore) -> None:
+    put(registry, an_entry("k1", lapses_at=int(NOW) + DAY_S))
+    put(registry, an_entry("k1", case_reference="amended", lapses_at=int(NOW) + DAY_S), four_eyes=True)
+    digest = registry.matching(Step.RENEW, COURT, actor="ann").digest
+    registry.bulk(Step.RENEW, COURT, digest=digest, note=StepNote(actor="ann"), lapses_at=int(NOW) + 2 * DAY_S)
+    (waits,) = registry.proposals()
+    assert (NOW + 2 * DAY_S,) * 2 == (waits.proposed.lapses_at, waits.proposed.effective_until)
+    approved = take(registry, Step.APPROVE, expected_version=waits.version)
+    assert msgspec.structs.replace(approved, version=waits.version) == waits.proposed
+
+
+def test_who_a_proposal_is_about_is_given_beside_who_the_entry_is_about(registry: EntryStore) -> None:
+    new = an_entry("k1", document(1), names=("Nobody Atall",))
+    put(registry, new, four_eyes=True)
+    first = KnownIdentity(identifiers=new.identifiers, names=new.names)
+    assert [first, first] == [registry.identity("court", "k1", proposed=asked) for asked in (False, True)]
+    take(registry, Step.APPROVE)
+    with pytest.raises(NotFound, match="waits"):
+        registry.identity("court", "k1", proposed=True)
+    amended = an_entry("k1", document(2), names=("Nobody Else",))
+    put(registry, amended, four_eyes=True)
+    second = KnownIdentity(identifiers=amended.identifiers, names=amended.names)
+    assert [first, second] == [registry.identity("court", "k1", proposed=asked) for asked in (False, True)]
+    take(registry, Step.REJECT)
+    with pytest.raises(NotFound, match="waits"):
+        registry.identity("court", "k1", proposed=True)
 
 
 # --- imports ------------------------------------------------------------
@@ -402,6 +464,16 @@ def test_no_import_brings_back_what_a_person_took_off(registry: EntryStore, stat
         ImportCounts(amended=1, unchanged=1)
         == import_rows(registry, [an_entry("k1", case_reference="newer"), an_entry("k2")]).counts
     )
+
+
+def test_what_an_import_has_withdrawn_stays_away_once_a_person_withdraws_it_too(registry: EntryStore) -> None:
+    put(registry, an_entry("k1"))
+    import_rows(registry, [an_entry("k2")], full=True)
+    withdrawn = take(registry, Step.WITHDRAW)
+    assert (EntryStatus.WITHDRAWN, 3) == (withdrawn.status, withdrawn.version)
+    assert ImportCounts(unchanged=1, superseded=1) == import_rows(registry, [an_entry("k1"), an_entry("k2")]).counts
+    with pytest.raises(StepNotAllowed):
+        take(registry, Step.WITHDRAW)
 
 
 def test_what_was_taken_off_is_left_alone_while_its_listing_again_is_proposed_and_rejected(registry: EntryStore) -> None:
@@ -462,6 +534,34 @@ def test_an_import_of_a_list_of_four_eyes_waits_when_it_adds_or_amends(registry:
     assert ImportCounts(added=2) == registry.approve_import(outcome.import_id, actor="bob", purpose="").counts
     assert import_rows(registry, [careful("k1", case_reference="other")], list_name="careful", full=False).held
     assert {"(2090) Demo k1": False, "(2090) Demo k2": False} == indexed(registry)
+
+
+def test_a_file_that_only_reaffirms_what_binds_needs_no_second_person(registry: EntryStore, clock: StillClock) -> None:
+    def due(key: str, lapses_at: int, **changes: Any) -> Entry:
+        return an_entry(key, list="careful", lapses_at=lapses_at, **changes)
+
+    keys = ["k1", "q2"]
+    first = import_rows(registry, [due(key, NOW + DAY_S) for key in keys], list_name="careful")
+    registry.approve_import(first.import_id, actor="bob", purpose="")
+    renewed = import_rows(registry, [due(key, NOW + 2 * DAY_S) for key in keys], list_name="careful")
+    assert (None, 2) == (renewed.held, renewed.counts.amended)
+    assert [NOW + 2 * DAY_S] * 2 == [registry.entry("careful", key).lapses_at for key in keys]
+    amended = [due("k1", NOW + 3 * DAY_S, case_reference="other"), due("q2", NOW + 3 * DAY_S)]
+    assert import_rows(registry, amended, list_name="careful").held is not None
+    # What has lapsed binds nobody, and to have it bind again takes two.
+    clock.time = NOW + 2 * DAY_S
+    assert import_rows(registry, [due(key, NOW + 4 * DAY_S) for key in keys], list_name="careful").held is not None
+    assert [NOW + 2 * DAY_S] * 2 == [registry.entry("careful", key).lapses_at for key in keys]
+
+
+def test_an_amendment_that_waits_takes_nothing_from_a_renewal(registry: EntryStore) -> None:
+    put(registry, an_entry("k1", lapses_at=NOW + DAY_S))
+    put(registry, an_entry("k1", lapses_at=NOW + DAY_S, case_reference="other"), four_eyes=True)
+    planned = registry.matching(Step.RENEW, COURT, actor="ann")
+    note = StepNote(actor="ann")
+    registry.bulk(Step.RENEW, COURT, digest=planned.digest, note=note, lapses_at=NOW + 9 * DAY_S)
+    approved = take(registry, Step.APPROVE)
+    assert ("other", NOW + 9 * DAY_S) == (approved.case_reference, approved.lapses_at)
 
 
 def test_an_import_of_a_list_of_four_eyes_that_only_takes_entries_away_is_left_to_the_guard(registry: EntryStore) -> None:

@@ -16,6 +16,7 @@ from portcullis.domain.entry_life import ReleaseGround, Step
 from portcullis.domain.errors import NotFound, StepNotAllowed, VersionMissed
 from portcullis.ports import CaseCount
 from tests.support.policies import NOW, YEAR_S
+from tests.support.registries import import_rows
 from tests.support.registry_entries import an_entry, document
 from tests.support.rights import (
     DAY_S,
@@ -342,3 +343,18 @@ def test_a_lapsed_dispute_releases_its_entry_long_after_it_has_ended(office: Off
     office.rights.keep_case(lapsed, effect, note=NOTE)
     last = office.registry.history("court", "k1")[-1]
     assert (EntryStatus.RELEASED, ReleaseGround.DISPUTE_LAPSED) == (last.status, last.ground)
+
+
+# --- a file that leaves a disputed entry out ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_a_stay_outlasts_a_file_without_its_entry_until_its_case_is_decided(office: Office, *, decided: bool) -> None:
+    case = office.open(a_case(office.entry(), stayed=True), Step.STAY)
+    assert EntryStatus.STAYED == office.entry().status
+    import_rows(office.registry, [an_entry("k2", document(2))])
+    assert EntryStatus.WITHDRAWN == office.entry().status
+    if decided:
+        office.rights.keep_case(resolved(case), LIFTED, note=NOTE)
+    import_rows(office.registry, [an_entry("k1", document(1))], full=False)
+    assert (EntryStatus.IN_FORCE if decided else EntryStatus.STAYED) == office.entry().status

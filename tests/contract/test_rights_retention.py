@@ -16,7 +16,7 @@ from portcullis.domain.entries import EntryStatus
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import NotFound
 from portcullis.domain.policies import Policy
-from portcullis.ports import SubjectSession
+from portcullis.ports import EntryQuery, SubjectSession
 from tests.support.databases import PostgresServer
 from tests.support.policies import NOW, YEAR_S, a_list
 from tests.support.registries import import_rows
@@ -144,6 +144,41 @@ def test_sqlite_overwrites_what_was_forgotten(tmp_path: Path) -> None:
         forget(office, NOW + 1.0)
         _checkpoint(office)
         assert sealed not in database.read_bytes()
+
+
+def test_no_log_of_sqlite_holds_what_was_forgotten(tmp_path: Path) -> None:
+    with opened_office("sqlite", tmp_path, _no_server) as office:
+        office.stock()
+        sealed = [_sealed(office, key)[0] for key in ("k1", "k2")]
+        assert [True, True] == [_stands_in_a_file(tmp_path, one) for one in sealed]
+        for key in ("k1", "k2"):
+            office.step(Step.RELEASE, key)
+        office.rights.erase_of(tokens(2), note=NOTE)
+        assert [True, False] == [_stands_in_a_file(tmp_path, one) for one in sealed]
+        forget(office, NOW + 1.0)
+        assert [False, False] == [_stands_in_a_file(tmp_path, one) for one in sealed]
+
+
+def _stands_in_a_file(folder: Path, value: bytes) -> bool:
+    return any(value in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_many_identities_are_forgotten_some_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portcullis.adapters.sql.rights._FORGOTTEN_AT_ONCE", 1)
+    for key in ("k1", "k2"):
+        office.step(Step.RELEASE, key)
+    head = office.registry.head()
+    assert forget(office, NOW + 1.0) == 2
+    assert head + 2 == office.registry.head()
+    assert [False, False] == [known(office, key) for key in ("k1", "k2")]
+
+
+def test_an_entry_whose_subject_was_erased_is_not_renewed(office: Office) -> None:
+    office.put(an_entry("k1", document(1), lapses_at=NOW + 5))
+    office.put(an_entry("k2", document(2), lapses_at=NOW + 9))
+    assert forget(office, NOW + 5.5) == 1
+    planned = office.registry.matching(Step.RENEW, EntryQuery(list="court"), actor="bob")
+    assert ["k2"] == [each.key for each in planned.samples]
 
 
 def _sealed(office: Office, key: str) -> list[bytes]:

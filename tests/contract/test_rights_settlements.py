@@ -183,6 +183,15 @@ def test_where_no_release_waits_there_is_nothing_to_object_to(office: Office) ->
         office.rights.object_to("court", "k1", note=NOTE)
 
 
+def test_an_objection_that_comes_too_late_stops_nothing_even_while_the_keeper_is_late_too(office: Office) -> None:
+    settle(office)
+    settle(office, "e2", release_at=NOW + 200.0)
+    office.clock.time = NOW + 100
+    with pytest.raises(NotFound, match="any more"):
+        office.rights.object_to("court", "k1", note=NOTE)
+    assert office.rights.release_due(NOW + 100.0, note=KEEPER) == 1
+
+
 def test_how_far_a_journal_was_read_only_grows(office: Office) -> None:
     assert office.rights.read_up_to("journal-a") == 0
     for sequence, expected in ((7, 7), (3, 7), (9, 9)):

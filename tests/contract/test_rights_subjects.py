@@ -147,6 +147,14 @@ def test_a_clearance_finds_nothing_and_is_no_token_of_the_subject(office: Office
         office.rights.tokens_of("court", "k9")
 
 
+def test_what_an_entry_was_ever_found_by_is_told_without_clearances(office: Office) -> None:
+    office.rights.issue_number(a_number(), note=NOTE)
+    office.put(an_entry("k1", document(4)))
+    assert {*tokens(1), *tokens(4)} == set(office.rights.ever_tokens_of("court", "k1"))
+    with pytest.raises(NotFound):
+        office.rights.ever_tokens_of("court", "k9")
+
+
 def test_the_looks_at_each_entry_are_given_in_their_order(office: Office) -> None:
     office.registry.note_looks("court", ["k1", "k2"], actor="ann", purpose="first")
     office.registry.note_looks("court", ["k1"], actor="bob", purpose="second")
@@ -180,6 +188,14 @@ def test_a_listed_entry_is_kept_whole(office: Office) -> None:
     assert (document(1),) == office.registry.identity("court", "k1").identifiers
     office.step(Step.STAY)
     assert office.rights.erase_of(tokens(1), note=NOTE) == (0, 2)
+
+
+def test_who_an_entry_was_about_that_has_ended_by_the_clock_is_gone_too(office: Office) -> None:
+    office.clock.time = office.entry().effective_until - 1
+    assert office.rights.erase_of(tokens(1), note=NOTE) == (0, 2)
+    office.clock.time += 1
+    assert office.rights.erase_of(tokens(1), note=NOTE) == (2, 0)
+    assert list(office.rights.entries_of(tokens(1))) == []
 
 
 def test_an_entry_that_may_still_be_approved_is_kept(office: Office) -> None:

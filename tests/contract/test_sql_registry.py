@@ -444,3 +444,12 @@ def test_the_migrations_lead_to_the_tables_of_this_release(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"version_table": version_table("registry")})
         assert compare_metadata(context, registry_metadata) == []
     engine.dispose()
+
+
+def test_to_ask_for_the_newest_change_is_one_statement(registry: SqlRegistry) -> None:
+    registry.apply_policy(POLICY, actor="ann")
+    asked: list[str] = []
+    event.listen(
+        registry._database._engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement)
+    )
+    assert (1, 1) == (registry.head(), len(asked))

@@ -259,6 +259,20 @@ def test_a_dispute_of_before_does_not_end_what_a_person_lists_again(registry: Sq
     assert (0, NOW + YEAR_S) == (stored.decide_by, stored.effective_until)
 
 
+def test_a_proposal_ends_as_a_dispute_of_its_entry_has_it(registry: SqlRegistry) -> None:
+    def shown_and_approved() -> tuple[tuple[int, int], ...]:
+        put(registry, an_entry("k1", case_reference="another"), four_eyes=True)
+        shown = registry.proposals()[0].proposed
+        take(registry, Step.APPROVE)
+        return tuple((each.decide_by, each.effective_until) for each in (shown, registry.entry("court", "k1")))
+
+    put(registry, an_entry("k1"))
+    decide_by(registry, NOW + DAY_S)
+    assert ((NOW + DAY_S, NOW + DAY_S),) * 2 == shown_and_approved()
+    take(registry, Step.RELEASE)
+    assert ((0, NOW + YEAR_S),) * 2 == shown_and_approved()
+
+
 def test_clearances_stand_in_the_index_beside_the_tokens_of_identifiers(registry: SqlRegistry) -> None:
     entry = an_entry("k1", document(1))
     put(registry, entry)

@@ -155,7 +155,7 @@ def _live(caller: Caller, key: str) -> None:
     assert caller.call(editor, "RegistryService/AddIdentifiers", found)["changed"]
     assert {} == caller.call(approver, "RegistryService/ListProposals", {"list": LIST})
     for method in ("ApproveEntry", "RejectEntry"):
-        told = caller.refused(approver, f"RegistryService/{method}", FIRST | {"why": "of a test"})
+        told = caller.refused(approver, f"RegistryService/{method}", FIRST | {"why": "of a test", "expected_version": 2})
         assert "can't be done while it is in-force" in told
     shown = caller.call(caller.key_of("reviewer"), "RegistryService/RevealEntry", FIRST | {"purpose": "of a test"})
     assert 2 == len(shown["entry"]["identifiers"])

@@ -92,7 +92,9 @@ def put(stack: RunningStack, key: str, identifier: Identifier) -> registry.PutEn
 
 def approve(stack: RunningStack, key: str) -> None:
     with staff(stack, "approver") as approver:
-        request = registry.ApproveEntryRequest(list=LIST, key=key, document=f"minutes/{key}")
+        waiting = approver.call(approver.registry.ListProposals, registry.ListProposalsRequest(list=LIST)).proposals
+        (version,) = (each.version for each in waiting if each.key == key)
+        request = registry.ApproveEntryRequest(list=LIST, key=key, document=f"minutes/{key}", expected_version=version)
         approver.call(approver.registry.ApproveEntry, request)
 
 
@@ -178,10 +180,13 @@ def test_a_proposal_binds_nobody_until_another_person_approves_it(stack, tmp_pat
     file = tmp_path / "entry.json"
     file.write_text(json.dumps(row("four-eyes", identifier), indent=2))
     assert command(stack, "entry", "put", LIST, file, "--as", "editor", "--why", "reported by the crew")["pending"]
-    alone = portcullis("entry", "approve", f"{LIST}/four-eyes", "--home", stack.home, "--as", "editor")
+    (waits,) = command(stack, "entry", "proposals", "--list", LIST, "--as", "approver")["proposals"]
+    assert ("Flight report four-eyes", 1) == (waits["proposed"]["case_reference"], waits["identifiers_added"])
+    approve_it = ("entry", "approve", f"{LIST}/four-eyes", "--expected-version", waits["version"])
+    alone = portcullis(*approve_it, "--home", stack.home, "--as", "editor")
     assert 0 != alone.returncode
     assert "ALLOW" == outcome(stack, identifier)
-    command(stack, "entry", "approve", f"{LIST}/four-eyes", "--as", "approver")
+    command(stack, *approve_it, "--as", "approver")
     assert_everywhere(stack, identifier, "RESTRICT", within_s=10.0)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from portcullis.domain.disputes import Case, EntryEffect
 from portcullis.domain.entries import Entry
 from portcullis.ports import ImportCounts
@@ -62,6 +64,10 @@ class Known:
     def legal(self) -> list[str]:
         """The steps that can be taken, in the order of their names."""
         return sorted({*LEADS[self.status], *(("approve", "reject") if self.waiting else ())})
+
+    def may(self, step: str) -> bool:
+        """Whether a step can be taken; what an import has withdrawn a person may withdraw too, so that it stays away."""
+        return step in self.legal or (step, self.status, self.barred) == ("withdraw", "withdrawn", False)
 
     def binds(self, now: float) -> bool:
         """Whether it refuses anyone."""
@@ -128,7 +134,8 @@ class LifeModel:
     def approve(self, known: Known, actor: str) -> None:
         """Put what waits in force, without a line of the log of its own."""
         if known.waiting is not None:
-            known.entry, known.lapses_at = known.waiting, known.waiting.lapses_at
+            lapses_at = max(known.lapses_at, known.waiting.lapses_at) if known.waiting.lapses_at else 0
+            known.entry, known.lapses_at = msgspec.structs.replace(known.waiting, lapses_at=lapses_at), lapses_at
         known.waiting, known.barred = None, False
         self.write(known, "approve", self.listed(known), actor)
 
@@ -143,7 +150,7 @@ class LifeModel:
                 self.write(known, each, known.status, actor)
             else:
                 known.barred = known.barred or each in {"release", "withdraw", "retract"}
-                self.write(known, each, LEADS[known.status][each], actor)
+                self.write(known, each, LEADS[known.status].get(each, known.status), actor)
 
     def compare(self, rows: Sequence[Entry], list_name: str, *, full: bool) -> tuple[list[Entry], list[Name], ImportCounts]:
         """Say what an import would put and withdraw, and count it."""
@@ -170,7 +177,7 @@ class LifeModel:
         for entry in put:
             known = self.entries.setdefault((entry.list, entry.key), Known(entry, "new", 0))
             known.entry, known.lapses_at = entry, entry.lapses_at
-            left_out_stayed = known.status == "withdrawn" and known.steps[-2][1] == "stayed"
+            left_out_stayed = known.case is None and known.status == "withdrawn" and known.steps[-2][1] == "stayed"
             status = self.listed(known)
             self.write(known, "import", "stayed" if left_out_stayed else status, actor)
         for name in gone:
@@ -217,6 +224,10 @@ class LifeModel:
         for step in effect.steps if effect is not None else ():
             if step in LEADS[known.status]:
                 self.step(known, step, actor)
+            elif step in {"release", "withdraw"} and known.status not in LISTED and not known.barred:
+                known.barred = True
+                self.change()
+                self.write(known, step, known.status, actor)
         if effect is not None and known.status in LISTED and known.decide_by != effect.decide_by:
             known.decide_by = effect.decide_by
             self.change()

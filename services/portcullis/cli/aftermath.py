@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from portcullis.cli import options, staff
 from portcullis.cli.messages import enum_text, stamp_text
-from portcullis.cli.output import print_error, print_fields, print_json, print_line, print_table
+from portcullis.cli.output import print_error, print_fields, print_json, print_line, print_table, time_text
 from portcullis.cli.staff import Asked, entry_of, show, staff_command, with_options
 from portcullis.cli.wiring import wiring_of
 
@@ -78,7 +79,7 @@ def verify(
         print_json(found)
         return
     print_line(("good", "bold green"), ": the certificate is signed by the journal's key")
-    print_fields([(name.replace("_", " "), _told(value)) for name, value in found.items()])
+    _show_certificate(found)
 
 
 @staff_command(settlement_app, "list")
@@ -141,9 +142,9 @@ def retain(
 
 def _show_impact(answer: pb.GetImpactResponse) -> None:
     if not answer.partners:
-        print_line("it had a part in no decision")
+        print_line("no decision that is kept names it")
     for partner in answer.partners:
-        print_line((partner.partner, "bold"), f"  {partner.total:,} decisions")
+        print_line((partner.partner, "bold"), f"  {partner.total:,} decision{'s' * (partner.total != 1)}")
         rows = [
             (
                 each.decision_id,
@@ -157,5 +158,11 @@ def _show_impact(answer: pb.GetImpactResponse) -> None:
         print_table(("DECISION", "AT", "ACTION", "OUTCOME", "THEIR REFERENCE"), rows)
 
 
-def _told(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _show_certificate(found: Mapping[str, Any]) -> None:
+    hosts: Sequence[Mapping[str, Any]] = found["hosts"]
+    plain = {name: value for name, value in found.items() if name != "hosts"}
+    print_fields(
+        [(name.replace("_", " "), time_text(value) if name.endswith("_at") else str(value)) for name, value in plain.items()]
+    )
+    rows = [(each["host"], str(each["version"]), str(each["registry_seq"]), time_text(each["at"])) for each in hosts]
+    print_table(("HOST WITHOUT THE ENTRY", "SNAPSHOT", "UP TO CHANGE", "SAID AT"), rows)

@@ -96,7 +96,9 @@ def list_cases(
             (each.case_id, f"{each.list}/{each.key}", _kind_text(each), stamp_text(each.decide_by), each.reviewer)
             for each in answer.cases
         ]
-        print_table(("CASE", "ENTRY", "WHAT", "DECIDE BY", "REVIEWER"), rows) if rows else print_line("no cases")
+        print_table(("CASE", "ENTRY", "WHAT", "DECIDE BY", "REVIEWER"), rows) if rows else print_line(
+            f"no {state.value} cases"
+        )
         if answer.next_page_token:
             print_line(f"more with --page {answer.next_page_token}")
 

@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 EDITOR, APPROVER = "editor", "approver"
+_PROPOSAL_HEADS = ("ENTRY", "WHAT", "VERSION", "PROPOSED BY", "AT", "CASE", "FROM", "UNTIL", "MEASURES", "NUMBERS")
 
 
 class Ground(StrEnum):
@@ -91,7 +92,10 @@ def proposals(
     *,
     list_name: Annotated[str, typer.Option("--list", metavar="LIST", help="Only of this list.", show_default=False)] = "",
 ) -> None:
-    """List what waits for a second person."""
+    """List what waits for a second person, and what it would bring. Each look is noted.
+
+    NUMBERS are those of the subject that it adds and removes; `entry reveal --proposed` shows them.
+    """
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
     answer = staff.ask(
@@ -103,12 +107,18 @@ def proposals(
             (
                 f"{each.list}/{each.key}",
                 "amendment" if each.amendment else "new",
+                str(each.version),
                 each.proposer,
                 stamp_text(each.proposed_at),
+                each.proposed.case_reference,
+                stamp_text(each.proposed.valid_from),
+                stamp_text(each.proposed.until),
+                ", ".join(each.proposed.measures) or "all",
+                f"+{each.identifiers_added} -{each.identifiers_removed}",
             )
             for each in answer.proposals
         ]
-        print_table(("ENTRY", "WHAT", "PROPOSED BY", "AT"), rows) if rows else print_line("nothing waits")
+        print_table(_PROPOSAL_HEADS, rows) if rows else print_line("nothing waits")
 
     show(answer, as_json=whom.as_json, text=text)
 
@@ -119,9 +129,9 @@ def approve(
     whom: Asked,
     *,
     entry: staff.EntryName,
+    expected_version: staff.LookedAt,
     why: staff.Why = "",
     document: staff.Document = "",
-    expected_version: staff.Expected = 0,
 ) -> None:
     """Put a proposed entry or amendment in force. It takes another person than who proposed it."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
@@ -220,7 +230,16 @@ def show_entry(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpo
 
 
 @staff_command(app, "reveal")
-def reveal(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpose: staff.Purpose) -> None:
+def reveal(
+    ctx: typer.Context,
+    whom: Asked,
+    *,
+    entry: staff.EntryName,
+    purpose: staff.Purpose,
+    proposed: Annotated[
+        bool, typer.Option("--proposed", help="What waits for a second person, instead of what stands.")
+    ] = False,
+) -> None:
     """Show an entry with its identifiers and names. The look is noted; the subject may read who looked and why."""
     from portcullis.v1 import registry_service_pb2 as pb  # noqa: PLC0415 - as above
 
@@ -229,8 +248,8 @@ def reveal(ctx: typer.Context, whom: Asked, *, entry: staff.EntryName, purpose: 
         ctx,
         whom,
         lambda client: client.registry.RevealEntry,
-        pb.RevealEntryRequest(list=list_name, key=key, purpose=purpose),
-        usual=EDITOR,
+        pb.RevealEntryRequest(list=list_name, key=key, purpose=purpose, proposed=proposed),
+        usual=APPROVER if proposed else EDITOR,
     )
     show(answer, as_json=whom.as_json)
 

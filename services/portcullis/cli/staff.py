@@ -73,6 +73,15 @@ Expected = Annotated[
         show_default=False,
     ),
 ]
+LookedAt = Annotated[
+    int,
+    typer.Option(
+        "--expected-version",
+        metavar="NUMBER",
+        min=1,
+        help="The version that you have looked at, as `entry proposals` shows it; another one present is refused.",
+    ),
+]
 Purpose = Annotated[
     str,
     typer.Option("--purpose", metavar="TEXT", help="Why you look; the subject may read it.", show_default=False),

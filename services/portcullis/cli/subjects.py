@@ -72,8 +72,8 @@ def begin(ctx: typer.Context, whom: Asked, *, own: Own, given: Code) -> None:
     """Exchange a code for a session of an hour, to be set as PORTCULLIS_SUBJECT_SESSION."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    with staff.connected(wiring_of(ctx), whom, None) as client:
-        request = pb.BeginSessionRequest(identifier=_identifier(own), proof=given)
+    request = pb.BeginSessionRequest(identifier=_identifier(own), proof=given)
+    with _proof_of("--code"), staff.connected(wiring_of(ctx), whom, None) as client:
         answer = client.call(client.redress.BeginSession, request)
 
     def text() -> None:
@@ -114,7 +114,12 @@ def dispute(
     ctx: typer.Context,
     whom: Asked,
     *,
-    list_name: Annotated[str, typer.Option("--list", metavar="LIST", help="The list, as the notice names it.")],
+    list_name: Annotated[
+        str,
+        typer.Option(
+            "--list", metavar="LIST", help="The list, by its name or its title, as the notice or the record has it."
+        ),
+    ],
     case_reference: Annotated[str, typer.Option("--case", metavar="REFERENCE", help="The entry's case reference.")],
     ground: WithGround = Ground.WRONG_FACTS,
     evidence: Evidences = None,
@@ -139,6 +144,24 @@ def own_case(ctx: typer.Context, whom: Asked, *, case_id: staff.CaseId, own: Own
 
     with _session(ctx, whom, own, given) as client:
         answer = client.call(client.redress.GetCase, pb.GetCaseRequest(case_id=case_id))
+    show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
+
+
+@staff_command(app, "evidence")
+def add_own_evidence(
+    ctx: typer.Context,
+    whom: Asked,
+    *,
+    case_id: staff.CaseId,
+    reference: Annotated[str, typer.Argument(metavar="REFERENCE", help="The document's reference.")],
+    own: Own = "",
+    given: Code = "",
+) -> None:
+    """Add the reference of a document to one's own case."""
+    from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
+
+    with _session(ctx, whom, own, given) as client:
+        answer = client.call(client.redress.AddEvidence, pb.AddEvidenceRequest(case_id=case_id, reference=reference))
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
@@ -216,13 +239,34 @@ def _session(ctx: typer.Context, whom: Asked, own: str, given: str) -> Iterator[
     if given:
         if not own:
             raise typer.BadParameter("with a code, give the number that it was issued for", param_hint="--id")
-        with staff.connected(wiring, whom, None) as stranger:
-            request = pb.BeginSessionRequest(identifier=_identifier(own), proof=given)
+        request = pb.BeginSessionRequest(identifier=_identifier(own), proof=given)
+        with _proof_of("--code"), staff.connected(wiring, whom, None) as stranger:
             credential = stranger.call(stranger.redress.BeginSession, request).session
     if not credential:
-        raise typer.BadParameter(f"give the code that an operator has issued, or set {SESSION}", param_hint="--code")
-    with staff.connected(wiring, whom, credential) as client:
+        raise typer.BadParameter(
+            f"set {CODE} to the code that an operator or reviewer has made, or {SESSION} to what `subject begin` gave",
+            param_hint="--code",
+        )
+    with _proof_of(SESSION), staff.connected(wiring, whom, credential) as client:
         yield client
+
+
+@contextmanager
+def _proof_of(given: str) -> Iterator[None]:
+    """Tell a person whose code or session does not hold what to do; the usual words are for those who have a key.
+
+    Raises:
+        typer.BadParameter: it does not hold.
+    """
+    from portcullis.client.errors import Unauthenticated  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except Unauthenticated:
+        what = "it has ended" if given == SESSION else "it is used up, over, or was made for another number"
+        raise typer.BadParameter(
+            f"{what}; ask an operator or reviewer for a new code (`portcullis subject code`)", param_hint=given
+        ) from None
 
 
 def _identifier(text: str) -> types_pb2.Identifier:

@@ -9,7 +9,8 @@ from DOMAIN.md, "The rights of a listed person, and the clocks".
    time has come. From ``decide_by`` on an undecided dispute has lapsed in the subject's favour: the entry binds no
    longer, whoever looks at it, and nothing but the lapse can be noted any more. Noting it releases the entry.
 3. While a case is open its entry may be stayed and put back in force, as often as its reviewer sees fit. A list that
-   ``stays_on_dispute`` stays its entries from the first minute.
+   ``stays_on_dispute`` stays its entries from the first minute, unless an earlier dispute of the entry was upheld: whoever
+   objects again waits for a reviewer, for else an entry would never bind who objects without end.
 4. Nobody reviews an entry that they have put, proposed, imported or approved. Once a reviewer is named, they alone stay,
    lift, extend and decide. Before that any reviewer may stay, and one who has not approved the entry may lift.
 5. A decision closes the case: UPHELD and CLEARED end a stay, RELEASED ends the entry as overturned, WITHDRAWN takes it
@@ -78,10 +79,14 @@ def open_case(
     evidence: Sequence[str],
     actor: str,
     now: float,
+    earlier: Iterable[Case] = (),
 ) -> tuple[Case, EntryEffect]:
-    """Open a case: its clocks run from ``now`` (Unix seconds) by the terms of its list, and a dispute may stay at once."""
+    """Open a case: its clocks run from ``now`` (Unix seconds) by the terms of its list, and a dispute may stay at once.
+
+    ``earlier`` are the cases that the entry had before.
+    """
     is_dispute = kind is CaseKind.DISPUTE
-    stays = is_dispute and on.stays_on_dispute
+    stays = is_dispute and on.stays_on_dispute and not any(each.resolution is Resolution.UPHELD for each in earlier)
     case = Case(
         case_id=case_id,
         list=on.name,

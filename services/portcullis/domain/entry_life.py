@@ -12,7 +12,8 @@ Every step makes a new version; nothing is overwritten. On a list of four eyes, 
 nothing of it: the amendment waits beside it until another person approves or rejects it, or the entry leaves its list. To
 retract a listed entry is to withdraw it first: two versions, one after the other.
 
-What a person took off its list, no import brings back: it is barred until a person has listed it again.
+What a person took off its list, no import brings back: it is barred until a person has listed it again. What an import
+has withdrawn a person may withdraw once more, which bars it.
 
 Example: an entry in force is stayed (version 2), then released as overturned (version 3). ``lift`` is refused now, and the
 error names ``put`` and ``retract``.
@@ -150,6 +151,14 @@ def is_barred(step: Step, after: EntryStatus, *, before: bool = False) -> bool:
     if step in _TAKEN_OFF:
         return True
     return before and after not in LISTED
+
+
+def only_bars(step: Step, status: EntryStatus, *, barred: bool) -> bool:
+    """Say whether a step changes nothing but that imports leave the entry alone from now on.
+
+    Example: a file has left an entry out. Somebody withdraws it all the same, so the next file does not bring it back.
+    """
+    return step is Step.WITHDRAW and status is EntryStatus.WITHDRAWN and not barred
 
 
 def check_version(expected: int, present: int) -> None:

@@ -100,12 +100,12 @@ class Unparsable(PortcullisError):
 
 
 class Unauthenticated(PortcullisError):
-    """No key, a wrong key or a revoked one; the caller is not told which."""
+    """No key, a wrong key or a revoked one, or a proof or session that does not hold; the caller is not told which."""
 
     reason = "ERROR_REASON_UNAUTHENTICATED"
 
-    def __init__(self) -> None:
-        super().__init__("a valid API key is needed: send it as metadata 'authorization: Bearer KEY'")
+    def __init__(self, message: str = "a valid API key is needed: send it as metadata 'authorization: Bearer KEY'") -> None:
+        super().__init__(message)
 
 
 class NotPermitted(PortcullisError):

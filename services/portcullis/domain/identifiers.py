@@ -17,7 +17,7 @@ Example: ``normalise("passport", " xa-12.345 678 ", "xb")`` is ``Identifier("pas
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 import msgspec
@@ -47,6 +47,12 @@ class Identifier(msgspec.Struct, frozen=True):
 
     def __rich_repr__(self) -> list[tuple[str, str]]:
         return [("kind", self.kind), ("country", self.country)]
+
+
+def count_changes(before: Iterable[Identifier], after: Iterable[Identifier]) -> tuple[int, int]:
+    """Count the identifiers that were added, and those that were removed."""
+    had, has = set(before), set(after)
+    return len(has - had), len(had - has)
 
 
 class Kind(msgspec.Struct, frozen=True):

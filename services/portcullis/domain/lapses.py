@@ -26,6 +26,11 @@ def lapses_at(on: RestrictedList, now: float) -> int:
     return (int(now + on.lapse_s) // cell + 1) * cell
 
 
+def later_lapse(proposed: int, present: int) -> int:
+    """Give when an amendment lapses whose entry lapses at ``present`` by now (both Unix seconds); 0 where it does not."""
+    return max(proposed, present) if proposed else 0
+
+
 def with_lapse(entry: Entry, on: RestrictedList, now: float) -> Entry:
     """Give an entry as its list's authority reaffirms it now (Unix seconds)."""
     return msgspec.structs.replace(entry, lapses_at=lapses_at(on, now))

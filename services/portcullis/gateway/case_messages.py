@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from portcullis.domain.disputes import Case, CaseKind, CaseState, CaseStep, DisputeGround, Evidence, Resolution
+import msgspec
+
+from portcullis.domain.disputes import (
+    Case,
+    CaseKind,
+    CaseState,
+    CaseStep,
+    CaseStepKind,
+    DisputeGround,
+    Evidence,
+    Resolution,
+)
 from portcullis.domain.errors import InvalidRequest
 from portcullis.domain.roles import Role
 from portcullis.gateway.entry_messages import instant
@@ -99,8 +110,13 @@ def write_own_case(view: CaseView) -> pb.Case:
     shown: _Shown = _who_is_told(case)
     written = _frame(view)
     written.evidence.extend(_evidence(each, shown) for each in case.evidence if not each.reference.startswith(_REPORTED))
-    written.steps.extend(_step(each, shown) for each in case.steps)
+    written.steps.extend(_step(_told(each, shown), shown) for each in case.steps)
     return written
+
+
+def _told(step: CaseStep, shown: _Shown) -> CaseStep:
+    """Give a step as its subject sees it: who was to decide once, before another was named, is not theirs to know."""
+    return msgspec.structs.replace(step, why=shown(step.why)) if step.step is CaseStepKind.ASSIGN else step
 
 
 def _who_is_told(case: Case) -> _Shown:

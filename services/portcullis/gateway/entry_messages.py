@@ -128,6 +128,9 @@ def write_proposal(proposal: Proposal) -> pb.Proposal:
         proposer=proposal.proposer,
         proposed_at=instant(proposal.proposed_at),
         version=proposal.version,
+        proposed=write_entry(proposal.proposed),
+        identifiers_added=proposal.identifiers_added,
+        identifiers_removed=proposal.identifiers_removed,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import InvalidRequest
 from portcullis.domain.roles import BULK
@@ -89,10 +91,10 @@ class LifeServicer:
         return pb.AddIdentifiersResponse(entry=write_entry(put.entry), changed=put.changed, pending=put.pending)
 
     async def list_proposals(self, caller: Caller, request: pb.ListProposalsRequest) -> pb.ListProposalsResponse:
-        """Give what waits for a second person."""
+        """Give what waits for a second person; the looks are noted before."""
 
         def waiting(scope: Scope) -> list[Proposal]:
-            found = scope.each(request.list, self._desk.proposals)
+            found = scope.each(request.list, partial(self._desk.proposals, actor=caller.holder))
             return sorted(found, key=lambda each: each.proposed_at)[:MAX_PROPOSALS]
 
         found = await self._scopes.across(caller, waiting)
@@ -146,7 +148,14 @@ class LifeServicer:
     async def reveal_entry(self, caller: Caller, request: pb.RevealEntryRequest) -> pb.RevealEntryResponse:
         """Give an entry with who it is about; the look is noted before."""
         stored, identity = await self._scopes.on(
-            caller, request.list, self._desk.reveal, request.list, request.key, actor=caller.holder, purpose=request.purpose
+            caller,
+            request.list,
+            self._desk.reveal,
+            request.list,
+            request.key,
+            actor=caller.holder,
+            purpose=request.purpose,
+            proposed=request.proposed,
         )
         return pb.RevealEntryResponse(entry=write_identity(stored, identity))
 

@@ -76,7 +76,7 @@ def read_expected(request: Versioned) -> int:
         InvalidRequest: it is below 0.
     """
     if request.expected_version < 0:
-        raise InvalidRequest.at("expected_version", "must be the version that you have seen, or 0 for whatever stands")
+        raise InvalidRequest.at("expected_version", "can't be below 0; give the version that you have seen")
     return request.expected_version
 
 

@@ -30,7 +30,11 @@ class PutOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proposal(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry or an amendment that waits for a second person; ``version`` is the entry's present one."""
+    """An entry or an amendment that waits for a second person; ``version`` is the entry's present one.
+
+    ``proposed`` is the entry as it would stand if it were approved now, but under its present version. The identifiers
+    are counted against those of what stands; a new entry adds all of its own.
+    """
 
     list: str
     key: str
@@ -38,6 +42,9 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
     proposer: str
     proposed_at: float
     version: int
+    proposed: StoredEntry
+    identifiers_added: int
+    identifiers_removed: int
 
 
 class PastStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,8 +148,8 @@ class LifeStore(Protocol):
         """
         ...
 
-    def proposals(self, list_name: str = "", *, limit: int = 1000) -> Sequence[Proposal]:
-        """Give what waits for a second person, oldest first, of one list or of all."""
+    def proposals(self, list_name: str = "", *, key: str = "", limit: int = 1000) -> Sequence[Proposal]:
+        """Give what waits for a second person, oldest first, of one list or of all; with ``key``, of such entries alone."""
         ...
 
     def history(self, list_name: str, key: str) -> Sequence[PastStep]:
@@ -153,11 +160,11 @@ class LifeStore(Protocol):
         """
         ...
 
-    def identity(self, list_name: str, key: str) -> KnownIdentity:
-        """Give who an entry is about; whoever asks has noted the look before.
+    def identity(self, list_name: str, key: str, *, proposed: bool = False) -> KnownIdentity:
+        """Give who an entry is about, or who what waits for a second person is about; the look has been noted before.
 
         Raises:
-            NotFound: no such entry, or its identity was erased.
+            NotFound: no such entry, or its identity was erased, or nothing of it waits.
         """
         ...
 

@@ -132,7 +132,7 @@ class SettlementStore(Protocol):
         """Stop the release of an entry.
 
         Raises:
-            NotFound: no release of this entry waits.
+            NotFound: no release of this entry waits, or its time has come.
         """
         ...
 
@@ -230,12 +230,20 @@ class SubjectStore(Protocol):
         """
         ...
 
+    def ever_tokens_of(self, list_name: str, key: str) -> Collection[bytes]:
+        """Give the tokens that an entry is or ever was found by, clearances left out.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        ...
+
     def looks_at(self, entry_ids: Collection[int]) -> Mapping[int, Sequence[Look]]:
         """Give the looks at each of these entries."""
         ...
 
     def erase_of(self, tokens: Collection[bytes], *, note: StepNote) -> tuple[int, int]:
-        """Destroy who the entries of these tokens are about, where they are not listed; gives (erased, kept).
+        """Destroy who the entries of these tokens are about, where they are not listed or have ended; gives (erased, kept).
 
         All versions, cases and sessions of the entry lose it; that there was an entry, its steps and counts stay.
         """

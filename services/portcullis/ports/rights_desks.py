@@ -43,7 +43,7 @@ class LifeDesk(Protocol):
         ...
 
     def step(self, list_name: str, key: str, step: Step, *, note: StepNote, expected_version: int) -> StoredEntry:
-        """Take a step that needs nothing else: approve, reject or release.
+        """Take a step that needs nothing else: approve, reject or release. An approval says which version was looked at.
 
         Raises:
             StepNotAllowed, SecondPersonRequired, VersionMissed: as `portcullis.ports.life.LifeStore.step` says.
@@ -54,12 +54,17 @@ class LifeDesk(Protocol):
         """Take an entry out of force, and say of one that should never have been there that it is so. Again is no fault."""
         ...
 
-    def proposals(self, list_name: str) -> Sequence[Proposal]:
-        """Give what waits for a second person, "" for every list."""
+    def proposals(self, list_name: str, *, actor: str) -> Sequence[Proposal]:
+        """Give what waits for a second person, "" for every list, once the looks are noted."""
         ...
 
-    def reveal(self, list_name: str, key: str, *, actor: str, purpose: str) -> tuple[StoredEntry, KnownIdentity]:
-        """Give an entry and who it is about, once the look is noted; ``purpose`` is required."""
+    def reveal(
+        self, list_name: str, key: str, *, actor: str, purpose: str, proposed: bool = False
+    ) -> tuple[StoredEntry, KnownIdentity]:
+        """Give an entry and who it is about, once the look is noted; ``purpose`` is required.
+
+        ``proposed`` asks for what waits for a second person, instead of what stands.
+        """
         ...
 
     def history(self, list_name: str, key: str, *, actor: str, purpose: str) -> Sequence[PastStep]:

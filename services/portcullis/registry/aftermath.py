@@ -1,7 +1,8 @@
 """What follows when an entry ends: the service behind releases that wait, impact, release certificates and retention.
 
 1. An entry has caused the decisions that it gave a reason in earnest: those of dry runs and of measures in shadow, on which
-   nobody acts, are left out. They are found by the identifiers that the entry names now.
+   nobody acts, are left out. They are found by every identifier that the entry names or ever named: whoever it named by
+   mistake, until it was amended, was wronged the most.
 2. A host has dropped an entry once it serves a snapshot that includes the change by which the entry left its list. A host
    that has said nothing for a day is not counted, and the certificate names those that are.
 3. Decisions are kept by their lists' terms; where several lists have given a subject's decisions reasons, the longest term
@@ -116,7 +117,7 @@ class Aftermath:
         told = read_purpose(purpose, default=DEFAULT_PURPOSE)
         self._registry.note_looks(list_name, [key], actor=actor, purpose=told)
         entry = self._registry.entry(list_name, key)
-        tokens = self._rights.tokens_of(list_name, key)
+        tokens = self._rights.ever_tokens_of(list_name, key)
         about = entry.list, entry.entry_id
         caused: defaultdict[str, list[StoredDecision]] = defaultdict(list)
         for each in self._journal.decisions_of(tokens, actor=actor, purpose=told, about=about):

@@ -2,9 +2,9 @@
 
 What may be done, when and by whom `portcullis.domain.dispute_rules` says; who holds a key of which role is judged before.
 
-1. A subject names an entry by its list and its case reference, as the notice gave it, and only an entry of theirs is found.
-   A case of somebody else's is to them as one that is not there. They see disputes, and no case that a partner's report has
-   opened: that is about another person.
+1. A subject names an entry by its list and its case reference, as the notice gave them, and only an entry of theirs is
+   found. A notice tells the list's title, so a title names a list as well. A case of somebody else's is to them as one that
+   is not there. They see disputes, and no case that a partner's report has opened: that is about another person.
 2. Whoever else looks at a case looks at its entry, and that is noted before the case is given.
 3. Of two who change a case at once, the second is refused with the version they missed; whoever expects none is tried again.
 """
@@ -98,7 +98,7 @@ class Disputes:
         actor = _actor(by)
         if isinstance(by, SubjectSession):
             entry = self._own_entry(by, list_name, case_reference)
-            on = known_list(self._registry, list_name)
+            on = known_list(self._registry, entry.list)
         else:
             on = known_list(self._registry, list_name)
             entry = self._registry.entry(list_name, key)
@@ -111,6 +111,7 @@ class Disputes:
             evidence=references,
             actor=actor,
             now=self._clock.now(),
+            earlier=self._rights.cases_of([entry.entry_id]),
         )
         kept = self._rights.open_case(case, effect, note=StepNote(actor=actor, why=f"dispute {case.case_id}"))
         return self._view(kept)
@@ -314,19 +315,22 @@ class Disputes:
         for name, seen in keys.items():
             self._registry.note_looks(name, sorted(seen), actor=actor, purpose=LOOK)
 
-    def _own_entry(self, session: SubjectSession, list_name: str, case_reference: str) -> StoredEntry:
-        """Find an entry of a subject's; of several, one that is listed."""
+    def _own_entry(self, session: SubjectSession, named: str, case_reference: str) -> StoredEntry:
+        """Find an entry of a subject's by the name or title of its list; of several, one listed and not disputed yet."""
+        lists = {named, *(each.name for each in self._registry.policy().lists if each.title == named)}
         own = [
             entry
             for entry in self._rights.entries_of(session.tokens)
-            if entry.list == list_name and entry.case_reference == case_reference
+            if entry.list in lists and entry.case_reference == case_reference
         ]
         if not own:
             raise NotFound(
                 "case_reference: no entry of yours on this list has it; give both as the notice or your record shows them",
                 metadata={"resource": "entry"},
             )
-        return min(own, key=lambda entry: (entry.status not in LISTED, entry.entry_id))
+        cases = self._rights.cases_of([entry.entry_id for entry in own]) if len(own) > 1 else ()
+        disputed = {each.entry_id for each in cases if each.kind is CaseKind.DISPUTE and each.state is CaseState.OPEN}
+        return min(own, key=lambda entry: (entry.status not in LISTED, entry.entry_id in disputed, entry.entry_id))
 
     def _own_case(self, session: SubjectSession, case_id: str) -> Case:
         try:

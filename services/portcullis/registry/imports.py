@@ -12,7 +12,8 @@ Rules:
 5. A full import of an empty file would withdraw the whole list, and is refused.
 6. The same file again changes nothing.
 7. An import that takes away more of the list than its guard is held for a second operator (`portcullis.domain.guards`),
-   and so is one that adds or amends anything on a list of four eyes; the report says so (`ImportReport.held`).
+   and so is one that adds or amends anything on a list of four eyes; the report says so (`ImportReport.held`). One that
+   only reaffirms entries that bind (rule 8) lists nobody, and needs no second person.
 8. On a list whose entries lapse every good row reaffirms its entry, as of its beginning (`portcullis.domain.lapses`):
    rule 6 holds for the same file again soon after, and a later one renews.
 9. What a person has taken off the list stays off (`portcullis.domain.entry_life`).

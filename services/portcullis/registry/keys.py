@@ -139,6 +139,6 @@ class KeyDesk:
         if lists and role == Role.PARTNER:
             raise InvalidRequest.at("lists", "leave them out: a partner's agreements say what its keys are good for")
         known = [each.name for each in self._store.policy().lists]
-        if unknown := sorted(set(lists) - set(known)):
+        if not set(lists) <= set(known):
             told = ", ".join(sorted(known)) or "none yet: apply a policy first"
-            raise InvalidRequest.at("lists", f"not in the policy in force: {', '.join(unknown)}; its lists are {told}")
+            raise InvalidRequest.at("lists", f"the policy in force has not all of them; its lists are {told}")

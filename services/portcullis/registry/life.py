@@ -21,7 +21,7 @@ from portcullis.domain.entry_life import (
     legal_steps,
 )
 from portcullis.domain.entry_rules import IndexTokens, admit_entry
-from portcullis.domain.errors import InvalidRequest, StepNotAllowed
+from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed
 from portcullis.domain.lapses import lapses_at, with_lapse
 from portcullis.domain.policies import RestrictedList
 from portcullis.ports import (
@@ -43,6 +43,8 @@ from portcullis.registry.purposes import read_purpose
 
 ADDING_PURPOSE = "adding identifiers"
 """What the look at an entry is for whose identifiers are compared with others."""
+PROPOSALS_PURPOSE = "reading proposals"
+"""What the looks at entries are for that wait for a second person."""
 PLAN_PURPOSE = "planning a step on many entries"
 """What the looks at a plan's samples are for."""
 RELEASE_GROUNDS = (ReleaseGround.PERFORMED, ReleaseGround.PAID, ReleaseGround.OVERTURNED, ReleaseGround.TERM_OVER)
@@ -50,7 +52,6 @@ RELEASE_GROUNDS = (ReleaseGround.PERFORMED, ReleaseGround.PAID, ReleaseGround.OV
 
 _SINGLE_STEPS = (Step.APPROVE, Step.REJECT, Step.RELEASE)
 _ADD = "add-identifiers"
-_WITHDRAWN = (EntryStatus.WITHDRAWN, EntryStatus.IN_ERROR)
 
 
 class EntryLife:
@@ -120,17 +121,24 @@ class EntryLife:
         Raises:
             NotFound: no such list or entry.
             InvalidRequest: another step, a release without a ground that a person may state, or what is said with it is
-                missing, too long or no plain text; an approval may say nothing.
+                missing, too long or no plain text; an approval may say nothing, but has to name the version that was
+                looked at, or another proposal could have taken its place meanwhile.
             StepNotAllowed, SecondPersonRequired, VersionMissed: as `portcullis.ports.life.LifeStore.step` says.
             RegistryUnavailable: the database can't be used.
         """
         known_list(self._store, list_name)
         _check_step(step, _SINGLE_STEPS)
         told = _read_step_note(step, note)
+        if step is Step.APPROVE and not expected_version:
+            raise InvalidRequest.at(
+                "expected_version", "give the version that you have looked at, as ListProposals gives it"
+            )
         return self._store.step(list_name, key, step, note=told, expected_version=expected_version)
 
     def withdraw(self, list_name: str, key: str, *, note: StepNote, expected_version: int, in_error: bool) -> StoredEntry:
         """Take an entry out of force, and say of one that should never have been there that it is so. Again is no fault.
+
+        Of one that an import has withdrawn it sees to it that no import brings it back.
 
         Raises:
             NotFound: no such list or entry.
@@ -142,27 +150,42 @@ class EntryLife:
         known_list(self._store, list_name)
         told = read_note(note, required=True, field="reason")
         stored = self._store.entry(list_name, key)
-        if stored.status in (_WITHDRAWN[1:] if in_error else _WITHDRAWN):
+        if stored.status is EntryStatus.IN_ERROR:
             return stored
+        if stored.status is EntryStatus.WITHDRAWN and not in_error:
+            return self._withdraw_again(stored, told)
         step = Step.RETRACT if in_error else Step.WITHDRAW
         return self._store.step(list_name, key, step, note=told, expected_version=expected_version)
 
-    def proposals(self, list_name: str) -> Sequence[Proposal]:
-        """Give what waits for a second person, "" for every list.
+    def _withdraw_again(self, stored: StoredEntry, note: StepNote) -> StoredEntry:
+        try:
+            return self._store.step(stored.list, stored.key, Step.WITHDRAW, note=note, expected_version=stored.version)
+        except StepNotAllowed:
+            # A person has withdrawn it already.
+            return stored
+
+    def proposals(self, list_name: str, *, actor: str) -> Sequence[Proposal]:
+        """Give what waits for a second person, "" for every list, once the looks are noted.
 
         Raises:
             NotFound: no such list.
-            RegistryUnavailable: the database can't be used.
+            RegistryUnavailable: the database can't be used, or the looks can't be noted.
         """
         if list_name:
             known_list(self._store, list_name)
-        return self._store.proposals(list_name)
+        found = self._store.proposals(list_name)
+        for name in dict.fromkeys(each.list for each in found):
+            keys = [each.key for each in found if each.list == name]
+            self._store.note_looks(name, keys, actor=actor, purpose=PROPOSALS_PURPOSE)
+        return found
 
-    def reveal(self, list_name: str, key: str, *, actor: str, purpose: str) -> tuple[StoredEntry, KnownIdentity]:
-        """Give an entry and who it is about, once the look is noted.
+    def reveal(
+        self, list_name: str, key: str, *, actor: str, purpose: str, proposed: bool = False
+    ) -> tuple[StoredEntry, KnownIdentity]:
+        """Give an entry and who it is about, once the look is noted; with ``proposed``, as what waits would have it.
 
         Raises:
-            NotFound: no such list or entry, or its identity was erased.
+            NotFound: no such list or entry, or its identity was erased, or nothing of it waits.
             InvalidRequest: the purpose is missing, too long or no plain text.
             RegistryUnavailable: the database can't be used, or the look can't be noted.
         """
@@ -170,9 +193,16 @@ class EntryLife:
         told = read_purpose(purpose)
         if not told:
             raise InvalidRequest.at("purpose", "missing; say why you look, as the subject may later read it")
-        stored = self._store.entry(list_name, key)
+        # The version is read before the identity: who approves that version has not been shown an older proposal's.
+        stored = self._proposed(list_name, key) if proposed else self._store.entry(list_name, key)
         self._store.note_looks(list_name, [key], actor=actor, purpose=told)
-        return stored, self._store.identity(list_name, key)
+        return stored, self._store.identity(list_name, key, proposed=proposed)
+
+    def _proposed(self, list_name: str, key: str) -> StoredEntry:
+        waiting = self._store.proposals(list_name, key=key) if key else ()
+        if not waiting:
+            raise NotFound("nothing waits for a second person under this key", metadata={"resource": "proposal"})
+        return waiting[0].proposed
 
     def history(self, list_name: str, key: str, *, actor: str, purpose: str) -> Sequence[PastStep]:
         """Give every version of an entry, once the look is noted; no purpose means operator inquiry.

@@ -38,6 +38,7 @@ _READ = str.maketrans("OIL", "011", "- ")
 _BITS = 5
 _BYTES = 7
 _MAX_TEXT = 32
+_FALSE = "proof: the code is used up, over, or was made for another number; ask for a new one"
 # 4 MiB and some 10 ms: beside 50 bits enough to make a search hopeless, and little enough for a method that anyone may call.
 _COST: Final = {"n": 4096, "r": 8, "p": 1}
 
@@ -91,7 +92,7 @@ class SubjectCodes:
         tokens = certain_tokens(self._tokeniser, identifier, "identifier")
         code = proof[:_MAX_TEXT].upper().translate(_READ)
         if not self._store.use_code(_digest(code, tokens), tokens, now=self._clock.now()):
-            raise Unauthenticated
+            raise Unauthenticated(_FALSE)
         return tokens
 
 

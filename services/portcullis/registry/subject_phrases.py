@@ -32,6 +32,8 @@ _EN: Final = {
     "told": "{at}: {what}, by {by}",
     "ground": "{step} ({ground})",
     "why": "; why: {why}",
+    "why disputed": "your objection {case}",
+    "why not decided": "your objection {case} was not decided",
     "document": "; document: {document}",
     "dispute": "Your objection {case} of {at}: {ground}.",
     "decide by": "It must be decided by {at}. If nobody decides, the entry ends then, in your favour.",
@@ -137,6 +139,9 @@ _EN_TERMS: Final[Mapping[str, Mapping[str, str]]] = {
     "look purpose": {
         "subject access": "to see what is recorded about you",
         "operator inquiry": "inquiry by an operator",
+        "adding identifiers": "to add a number of yours",
+        "planning a step on many entries": "to plan a step on many entries",
+        "reading proposals": "to look at what a second person must approve",
         "dispute": "to work on your objection",
     },
 }
@@ -164,6 +169,8 @@ _ZH: Final = {
     "told": "{at}：{what}，办理方：{by}",
     "ground": "{step}（{ground}）",
     "why": "；理由：{why}",
+    "why disputed": "您的异议{case}",
+    "why not decided": "您的异议{case}未按期裁决",
     "document": "；文书：{document}",
     "dispute": "您的异议{case}，{at}提出：{ground}。",
     "decide by": "须在{at}之前裁决。逾期未裁决的，该条目即告终止，以有利于您的方式处理。",
@@ -268,6 +275,9 @@ _ZH_TERMS: Final[Mapping[str, Mapping[str, str]]] = {
     "look purpose": {
         "subject access": "查看有关您的记录",
         "operator inquiry": "操作员查询",
+        "adding identifiers": "补充身份号码",
+        "planning a step on many entries": "准备批量办理",
+        "reading proposals": "查看待第二人审批的内容",
         "dispute": "办理您的异议",
     },
 }

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from portcullis.domain.disputes import Case, CaseKind, CaseStep, Evidence
+from portcullis.domain.disputes import Case, CaseKind, CaseStep, CaseStepKind, Evidence
 from portcullis.domain.entries import LISTED, EntryStatus
 from portcullis.domain.entry_life import Step
 from portcullis.domain.notices import negotiate
@@ -127,7 +127,9 @@ def _entry(entry: StoredEntry, policy: Policy, now: float) -> _Json:
         "purpose": entry.purpose,
         "case_reference": entry.case_reference,
         "status": entry.status.value,
-        "binds": entry.status is EntryStatus.IN_FORCE and entry.valid_from <= now < ends and not _suspended(policy, entry),
+        "binds": (
+            entry.status is EntryStatus.IN_FORCE and entry.valid_from <= now < ends and not _is_out_of_force(policy, entry)
+        ),
         "from": _instant(entry.valid_from),
         "until": _instant(entry.until),
         "ends_at": _instant(ends),
@@ -142,9 +144,10 @@ def _entry(entry: StoredEntry, policy: Policy, now: float) -> _Json:
     }
 
 
-def _suspended(policy: Policy, entry: StoredEntry) -> bool:
+def _is_out_of_force(policy: Policy, entry: StoredEntry) -> bool:
+    """Say whether an entry's whole list is suspended, or in the policy no more."""
     on = policy.list_named(entry.list)
-    return on is not None and on.suspended
+    return on is None or on.suspended
 
 
 def _ends_by(entry: StoredEntry, ends: int, now: float) -> str:
@@ -166,7 +169,8 @@ def _history(steps: Sequence[PastStep], cases: Sequence[Case]) -> list[_Json]:
             "status": each.status.value,
             "at": _instant(each.at),
             "by": _role(each.actor, reviewers, "authority"),
-            "why": each.why,
+            # What is said of a file that was held names who had imported it, and is about all of its rows.
+            "why": "" if each.importer else each.why,
             "document": each.document,
             "ground": each.ground or None,
             "ends_at": _instant(each.effective_until),
@@ -209,7 +213,8 @@ def _case_step(step: CaseStep, case: Case) -> _Json:
         "step": step.step.value,
         "at": _instant(step.at),
         "by": _role(step.actor, {case.reviewer}, "registry"),
-        "why": step.why,
+        # Here stands the reviewer's name.
+        "why": "" if step.step is CaseStepKind.ASSIGN else step.why,
         "document": step.document,
     }
 

@@ -7,6 +7,7 @@ of another release means, and has no words here, is told as it stands.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,6 +20,9 @@ LOCALES: Final = tuple(PHRASES)
 """The languages of the text; the first speaks where none is near."""
 
 _Json = Mapping[str, Any]
+
+_OF_DISPUTE: Final = re.compile(r"dispute (\S+)( was not decided)?")
+"""What the registry writes as the reason of a step that a dispute, or the end of its time, has taken by itself."""
 
 
 def write_record(record: _Json, locale: str) -> str:
@@ -86,8 +90,15 @@ class _Writer:
 
     def _told(self, step: _Json, what: str) -> str:
         told = self._say("told", at=self._time(step["at"]), what=what, by=self._term("role", step["by"]))
-        told += self._say("why", why=step["why"]) if step["why"] else ""
+        told += self._say("why", why=self._why(step)) if step["why"] else ""
         return told + (self._say("document", document=step["document"]) if step["document"] else "")
+
+    def _why(self, step: _Json) -> str:
+        """Say why: in the language where the registry has written it, and else as people wrote it."""
+        written = _OF_DISPUTE.fullmatch(step["why"]) if step["by"] in ("subject", "clock") else None
+        if written is None:
+            return str(step["why"])
+        return self._say("why not decided" if written[2] else "why disputed", case=written[1])
 
     def _dispute(self, dispute: _Json) -> Iterator[str]:
         ground = self._term("objection", dispute["ground"] or "")

@@ -5,8 +5,8 @@
 2. A redress number clears a person of one entry. It is issued for the identifier by which they are mistaken, which must find
    the entry, and a document of their own, which must not, and it counts only where a check carries number and document.
    Where the entry gets another identifier later that they have too, they need another number.
-3. Erasing destroys who the entries that have left their lists are about, and the keys of the decisions. As long as one entry
-   of the person is listed, the records of what it did stay, since the person has a right to see them.
+3. Erasing destroys who the entries that have left their lists or ended are about, and the keys of the decisions. As long as
+   one entry of the person still stands, the records of what it did stay, since the person has a right to see them.
 
 Example: an entry names the phone number that its subject once had. Its holder of today is refused a loan, shows a passport,
 and gets a number for (the phone, the passport). With it, and the passport in the check, the entry does not count for them.
@@ -47,6 +47,7 @@ SESSION_S: Final = 3600.0
 """How long a session lasts, in seconds."""
 
 _SECRET_BYTES = 32
+_OVER = "the session has ended, or is none; begin another one with a new code"
 _NAME_BYTES = 10
 
 RandomBytes = Callable[[int], bytes]
@@ -142,7 +143,7 @@ class Subjects:
             found = self._rights.session(session_digest(credential), now=self._clock.now())
             if found is not None:
                 return found
-        raise Unauthenticated
+        raise Unauthenticated(_OVER)
 
     def record(self, session: SubjectSession, *, locale: str) -> SubjectRecord:
         """Give everything about the subject of a session; that they looked is noted too.

@@ -492,7 +492,7 @@ class OpenDisputeRequest(_message.Message):
     GROUND_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     list: _builtins.str
-    """list is the list's name."""
+    """list is the list's name; a subject may give its title, which is what a notice says."""
     case_reference: _builtins.str
     """case_reference is the authority's reference of the entry, as the notice and the record give it. A subject gives this."""
     key: _builtins.str

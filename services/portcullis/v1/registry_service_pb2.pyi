@@ -1177,7 +1177,9 @@ class ApproveEntryRequest(_message.Message):
     document: _builtins.str
     """document is the reference of the document that the step rests on; at most 128 characters."""
     expected_version: _builtins.int
-    """expected_version is the version that the caller has seen; another one present is refused. 0: whatever stands."""
+    """expected_version is required: the version that the caller has looked at, as ListProposals gives it. Another one
+    present is refused, so nobody approves what has taken the place of what they have read.
+    """
     def __init__(
         self,
         *,
@@ -1457,6 +1459,9 @@ class Proposal(_message.Message):
     PROPOSER_FIELD_NUMBER: _builtins.int
     PROPOSED_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_ADDED_FIELD_NUMBER: _builtins.int
+    IDENTIFIERS_REMOVED_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     key: _builtins.str
@@ -1467,9 +1472,17 @@ class Proposal(_message.Message):
     """proposer can't approve it."""
     version: _builtins.int
     """version is what to give as expected_version."""
+    identifiers_added: _builtins.int
+    """identifiers_added counts those that the proposal has and the entry that stands has not; of a new entry, all."""
+    identifiers_removed: _builtins.int
+    """identifiers_removed counts those that the entry that stands has and the proposal has not."""
     @_builtins.property
     def proposed_at(self) -> _timestamp_pb2.Timestamp:
         """proposed_at is when."""
+
+    @_builtins.property
+    def proposed(self) -> Global___Entry:
+        """proposed is the entry as it would stand if approved, without identifiers and names; its version is the present one."""
 
     def __init__(
         self,
@@ -1480,10 +1493,13 @@ class Proposal(_message.Message):
         proposer: _builtins.str = ...,
         proposed_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        proposed: Global___Entry | None = ...,
+        identifiers_added: _builtins.int = ...,
+        identifiers_removed: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["proposed_at", b"proposed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["proposed", b"proposed", "proposed_at", b"proposed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "key", b"key", "list", b"list", "proposed_at", b"proposed_at", "proposer", b"proposer", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amendment", b"amendment", "identifiers_added", b"identifiers_added", "identifiers_removed", b"identifiers_removed", "key", b"key", "list", b"list", "proposed", b"proposed", "proposed_at", b"proposed_at", "proposer", b"proposer", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1522,22 +1538,28 @@ class RevealEntryRequest(_message.Message):
     LIST_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    PROPOSED_FIELD_NUMBER: _builtins.int
     list: _builtins.str
     """list is the list's name."""
     key: _builtins.str
     """key is the entry's name within its list."""
     purpose: _builtins.str
     """purpose is why the caller looks, as the subject may later read it; 1 to 128 characters, without personal data."""
+    proposed: _builtins.bool
+    """proposed asks for the entry as it would stand if what waits were approved, and who that is about, instead of what
+    stands; NOT_FOUND when nothing waits.
+    """
     def __init__(
         self,
         *,
         list: _builtins.str = ...,
         key: _builtins.str = ...,
         purpose: _builtins.str = ...,
+        proposed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "list", b"list", "proposed", b"proposed", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

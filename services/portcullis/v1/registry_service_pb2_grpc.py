@@ -218,7 +218,8 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProposals(self, request, context):
-        """ListProposals gives the entries and amendments that wait for a second person.
+        """ListProposals gives the entries and amendments that wait for a second person, and what they would bring. Each entry
+        is noted as looked at, before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

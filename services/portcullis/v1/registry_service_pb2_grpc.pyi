@@ -52,7 +52,9 @@ class RegistryServiceStub:
     AddIdentifiers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.AddIdentifiersRequest, _registry_service_pb2.AddIdentifiersResponse]
     """AddIdentifiers amends an entry by numbers of its subject that were found later."""
     ListProposals: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListProposalsRequest, _registry_service_pb2.ListProposalsResponse]
-    """ListProposals gives the entries and amendments that wait for a second person."""
+    """ListProposals gives the entries and amendments that wait for a second person, and what they would bring. Each entry
+    is noted as looked at, before.
+    """
     ApproveEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveEntryRequest, _registry_service_pb2.ApproveEntryResponse]
     """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it."""
     RejectEntry: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.RejectEntryRequest, _registry_service_pb2.RejectEntryResponse]
@@ -118,7 +120,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     AddIdentifiers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.AddIdentifiersRequest, _registry_service_pb2.AddIdentifiersResponse]  # type: ignore[assignment]
     """AddIdentifiers amends an entry by numbers of its subject that were found later."""
     ListProposals: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListProposalsRequest, _registry_service_pb2.ListProposalsResponse]  # type: ignore[assignment]
-    """ListProposals gives the entries and amendments that wait for a second person."""
+    """ListProposals gives the entries and amendments that wait for a second person, and what they would bring. Each entry
+    is noted as looked at, before.
+    """
     ApproveEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ApproveEntryRequest, _registry_service_pb2.ApproveEntryResponse]  # type: ignore[assignment]
     """ApproveEntry puts a proposed entry or amendment in force. The caller must be another person than who proposed it."""
     RejectEntry: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.RejectEntryRequest, _registry_service_pb2.RejectEntryResponse]  # type: ignore[assignment]
@@ -223,7 +227,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListProposalsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListProposalsResponse, _abc.Awaitable[_registry_service_pb2.ListProposalsResponse]]:
-        """ListProposals gives the entries and amendments that wait for a second person."""
+        """ListProposals gives the entries and amendments that wait for a second person, and what they would bring. Each entry
+        is noted as looked at, before.
+        """
 
     @_abc_1.abstractmethod
     def ApproveEntry(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from portcullis.domain.errors import RoleRequired, StepNotAllowed
+from portcullis.domain.errors import RoleRequired, StepNotAllowed, Unauthenticated
+from portcullis.domain.signed_notes import verifier_key
 from portcullis.v1 import redress_service_pb2 as redress
 from portcullis.v1 import registry_service_pb2 as registry
 from portcullis.v1 import types_pb2
 from tests.support.command_homes import portcullis
 from tests.support.scripted_staff import ScriptedStaff, serving_staff
 
+CERTIFICATE = Path(__file__).parents[1] / "domain" / "golden" / "release-certificate.txt"
 AT = Timestamp(seconds=4_102_444_800)
 ENTRY = registry.Entry(
     list="carriers", key="FM/17", case_reference="Report 17", status=registry.ENTRY_STATUS_STAYED, until=AT
@@ -74,6 +79,12 @@ ASKED: list[tuple[list[str], str, Message, Message]] = [
         ["entry", "reveal", "carriers/FM/17", "--purpose", "spelling"],
         "RevealEntry",
         registry.RevealEntryRequest(list="carriers", key="FM/17", purpose="spelling"),
+        registry.RevealEntryResponse(entry=ENTRY),
+    ),
+    (
+        ["entry", "reveal", "carriers/FM/17", "--purpose", "four eyes", "--proposed"],
+        "RevealEntry",
+        registry.RevealEntryRequest(list="carriers", key="FM/17", purpose="four eyes", proposed=True),
         registry.RevealEntryResponse(entry=ENTRY),
     ),
     (
@@ -268,9 +279,43 @@ def test_an_entry_that_is_not_named_by_list_and_key_is_told_how_to_write_it(staf
     assert [] == staff.scripted.asked
 
 
+def test_what_waits_is_shown_with_its_version_and_with_what_it_would_bring(staff, capsys):
+    proposed = registry.Entry(case_reference="Report 17b", valid_from=Timestamp(seconds=1), until=AT, measures=["no-air"])
+    waits = registry.Proposal(
+        list="carriers",
+        key="FM/17",
+        amendment=True,
+        proposer="ann",
+        proposed_at=AT,
+        version=5,
+        proposed=proposed,
+        identifiers_added=2,
+        identifiers_removed=1,
+    )
+    staff.scripted.answers["ListProposals"] = registry.ListProposalsResponse(proposals=[waits])
+    assert 0 == staff.run("entry", "proposals")
+    head, row = capsys.readouterr().out.splitlines()
+    assert [
+        *("ENTRY", "WHAT", "VERSION", "PROPOSED BY", "AT"),
+        *("CASE", "FROM", "UNTIL", "MEASURES", "NUMBERS"),
+    ] == re.split(r" {2,}", head)
+    until = "2100-01-01 00:00:00 UTC"
+    assert [
+        *("carriers/FM/17", "amendment", "5", "ann", until),
+        *("Report 17b", "1970-01-01 00:00:01 UTC", until, "no-air", "+2 -1"),
+    ] == re.split(r" {2,}", row)
+
+
+def test_nobody_approves_without_the_version_that_they_have_looked_at(staff, capsys):
+    for given in ([], ["--expected-version", "0"]):
+        assert 2 == staff.run("entry", "approve", "carriers/17", *given)
+        assert "--expected-version" in capsys.readouterr().err
+    assert [] == staff.scripted.asked
+
+
 def test_a_refused_step_tells_which_steps_are_possible(staff, capsys):
     staff.scripted.answers["ApproveEntry"] = StepNotAllowed("approve", "stayed", ("lift", "release"))
-    assert 1 == staff.run("entry", "approve", "carriers/17")
+    assert 1 == staff.run("entry", "approve", "carriers/17", "--expected-version", "3")
     assert "lift, release" in capsys.readouterr().err
 
 
@@ -291,11 +336,46 @@ def test_a_subject_exchanges_the_code_for_a_session_and_reads_with_that(staff, c
     assert "Nothing is kept.\n" == capsys.readouterr().out
 
 
+def test_a_subject_adds_a_document_to_their_own_case_with_their_session(staff, monkeypatch):
+    monkeypatch.delenv("PORTCULLIS_SUBJECT_CODE", raising=False)
+    monkeypatch.setenv("PORTCULLIS_SUBJECT_SESSION", "pcs_made-up")
+    staff.scripted.answers["AddEvidence"] = redress.AddEvidenceResponse(case=CASE)
+    assert 0 == staff.run("subject", "evidence", CASE.case_id, "letter/3")
+    ((_, asked),) = staff.scripted.asked
+    assert redress.AddEvidenceRequest(case_id=CASE.case_id, reference="letter/3") == redress.AddEvidenceRequest.FromString(
+        asked
+    )
+    assert ["Bearer pcs_made-up"] == staff.scripted.keys
+
+
 def test_without_code_and_session_a_subject_is_told_what_to_do(staff, capsys, monkeypatch):
     monkeypatch.delenv("PORTCULLIS_SUBJECT_CODE", raising=False)
     monkeypatch.delenv("PORTCULLIS_SUBJECT_SESSION", raising=False)
     assert 2 == staff.run("subject", "export")
     assert "PORTCULLIS_SUBJECT_SESSION" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("method", "variable"), [("BeginSession", "CODE"), ("GetMyRecord", "SESSION")])
+def test_a_proof_that_does_not_hold_sends_a_subject_for_a_new_code_and_not_for_a_key(
+    staff, capsys, monkeypatch, method, variable
+):
+    monkeypatch.setenv(f"PORTCULLIS_SUBJECT_{variable}", "ABCDE01234")
+    staff.scripted.answers[method] = Unauthenticated()
+    assert 2 == staff.run("subject", "export", "--id", OWN_TEXT)
+    told = capsys.readouterr().err
+    assert "portcullis subject code" in told
+    assert "API key" not in told
+
+
+def test_a_good_certificate_is_told_in_times_and_hosts(tmp_path, capsys):
+    key = verifier_key("portcullis/journal/a1b2c3", Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    assert 0 == portcullis("certificate", "verify", str(CERTIFICATE), "--key", str(key), "--home", str(tmp_path))
+    shown = capsys.readouterr().out
+    assert ["2027-01-15 08:00:00 UTC", "2027-01-15 08:00:02 UTC"] == re.findall(
+        r"^  (?:left|certified) at +(.*)$", shown, re.MULTILINE
+    )
+    assert "gateway-1" in shown
+    assert "{" not in shown
 
 
 def test_a_certificate_that_is_not_due_yet_names_the_hosts_and_ends_with_one(staff, capsys):

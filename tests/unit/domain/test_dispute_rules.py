@@ -83,6 +83,15 @@ def test_a_list_may_stay_its_entries_from_the_first_minute() -> None:
     assert (Step.STAY,) == effect.steps
 
 
+def test_who_objects_again_after_a_dispute_was_upheld_waits_for_a_reviewer() -> None:
+    on = a_list("court", stays_on_dispute=True)
+    for resolution, stays in ((Resolution.UPHELD, False), (Resolution.CLEARED, True)):
+        earlier = decided(with_reviewer(opened(on)[0]), resolution)[0]
+        case, effect = opened(on, earlier=(earlier,))
+        assert (stays, (Step.STAY,) if stays else ()) == (case.stayed, effect.steps)
+        assert CaseStepKind.STAY in allowed_steps(case, NOW) or stays
+
+
 def test_a_reported_mismatch_neither_stays_at_once_nor_lapses() -> None:
     case, effect = opened(
         a_list("court", stays_on_dispute=True), kind=CaseKind.IDENTITY_MISMATCH, ground=None, evidence=("event:lender/e-1",)

@@ -68,7 +68,12 @@ STALE = refused(case_reference="", until=None)
     [
         ("own", refused(), COURT.notices),
         ("self-exclusion", refused(list=EXCLUDED.title, action="Pay in"), EXCLUDED.notices),
-        ("built-in", refused(list=CARRIERS.title, authority=CARRIERS.authority), CARRIERS.notices),
+        (
+            "carriers",
+            refused(list=CARRIERS.title, authority=CARRIERS.authority, action="Buy a plane ticket"),
+            CARRIERS.notices,
+        ),
+        ("built-in", refused(list=CARRIERS.title, authority=CARRIERS.authority), ()),
         ("out-of-date", STALE, COURT.notices),
     ],
 )

@@ -98,6 +98,16 @@ def test_a_new_version_is_said_at_once_and_one_that_stays_every_ten_seconds(
     assert expected == [(each.host, each.version, each.registry_seq, pytest.approx(each.at)) for each in store.said]
 
 
+def test_no_change_is_acknowledged_while_a_list_stands_still(
+    acknowledger: Acknowledger, store: Store, some_edition: Edition
+) -> None:
+    stalled = tuple(msgspec.structs.replace(each, stalled_at=float(NOW)) for each in some_edition.lists)
+    for version, lists in ((4, stalled), (5, some_edition.lists), (6, stalled), (7, some_edition.lists)):
+        acknowledger.note(msgspec.structs.replace(at_version(some_edition, version), lists=lists))
+        acknowledger.say_if_due()
+    assert [(4, 0), (5, 50), (6, 50), (7, 70)] == [(each.version, each.registry_seq) for each in store.said]
+
+
 @pytest.mark.parametrize("fault", [StoreUnavailable("it is away"), ValueError("of a person")])
 def test_what_could_not_be_said_is_said_again_a_second_later_and_logged_once(
     acknowledger: Acknowledger, store: Store, clock: HandClock, some_edition: Edition, fault: Exception

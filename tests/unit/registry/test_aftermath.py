@@ -99,6 +99,15 @@ def test_an_entry_has_caused_what_it_gave_a_reason_for_in_earnest_partner_by_par
     assert [] == list(world.home.journal.looks("d4"))
 
 
+def test_what_an_entry_caused_before_it_was_amended_to_name_another_person_is_its_impact_too(world: World) -> None:
+    entry = world.home.put("k1", document(1))
+    world.decide("d1", reasons=(a_reason(entry_id=entry.entry_id),))
+    world.home.put("k1", document(2))
+    world.decide("d2", about=2, reasons=(a_reason(entry_id=entry.entry_id),))
+    found = world.aftermath.impact("court", "k1", actor="otto", purpose="making good")
+    assert [("lending", ["d1", "d2"])] == [ids(each) for each in found]
+
+
 def test_an_entry_that_caused_nothing_has_no_impact_and_one_that_is_not_there_is_not_found(world: World) -> None:
     world.home.put("k1", document(1))
     assert [] == list(world.aftermath.impact("court", "k1", actor="otto", purpose="making good"))

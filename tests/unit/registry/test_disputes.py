@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from portcullis.domain import dispute_rules as rules
 from portcullis.domain.disputes import Case, CaseKind, CaseState, DisputeGround, EntryEffect, Resolution
-from portcullis.domain.entries import EntryStatus
-from portcullis.domain.entry_life import Step, StepNote
+from portcullis.domain.entries import Entry, EntryStatus
+from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import (
     InvalidRequest,
     NotFound,
@@ -69,6 +70,13 @@ def resolved(desk: Disputes, case_id: str, resolution: Resolution) -> CaseView:
     return desk.resolve(case_id, resolution, why="read the file", document="J-1", actor="rita", expected_version=0)
 
 
+def import_all(home: RightsHome, *entries: Entry) -> None:
+    """Import the whole court's list."""
+    with home.registry.begin_import("court", actor="ann") as session:
+        session.stage(entries)
+        session.commit(full=True)
+
+
 def text_of(call: Callable[[], object]) -> str:
     with pytest.raises(NotFound) as caught:
         call()
@@ -84,6 +92,13 @@ def test_a_subject_disputes_an_entry_of_theirs_by_list_and_case_reference_alone(
     assert {view.entry.entry_id} < home.in_force()
     home.clock.advance(30 * DAY_S)
     assert view.entry.entry_id not in home.in_force()
+
+
+def test_a_subject_may_name_the_list_by_its_title_as_the_notice_does(home: RightsHome, desk: Disputes) -> None:
+    (court,) = (each for each in home.registry.policy().lists if each.name == "court")
+
+    assert "court" == dispute(desk, home.session_of(OWN), list_name=court.title).case.list
+    text_of(lambda: dispute(desk, home.session_of(OTHER), list_name=court.title))
 
 
 def test_an_entry_of_another_person_is_as_one_that_is_not_there(home: RightsHome, desk: Disputes) -> None:
@@ -126,6 +141,14 @@ def test_of_several_entries_of_one_reference_a_listed_one_is_disputed(home: Righ
     home.registry.withdraw_entry("court", "k1", reason="an error", actor="ann")
     home.put("k3", OWN, case_reference=REFERENCE)
     assert "k3" == dispute(desk, home.session_of(OWN)).entry.key
+
+
+def test_each_of_several_entries_of_one_reference_can_be_disputed(home: RightsHome, desk: Disputes) -> None:
+    home.put("k3", OWN, case_reference=REFERENCE)
+    keys = [dispute(desk, home.session_of(OWN)).entry.key for _ in range(2)]
+    assert ["k1", "k3"] == keys
+    with pytest.raises(StepNotAllowed):
+        dispute(desk, home.session_of(OWN))
 
 
 def test_an_entry_that_has_left_its_list_or_is_disputed_already_is_not_disputed(home: RightsHome, desk: Disputes) -> None:
@@ -261,12 +284,43 @@ def test_an_entry_that_an_import_brings_back_is_bound_by_its_open_dispute_alone(
     for rows in ([an_entry("k2", OTHER)], [an_entry("k1", OWN), an_entry("k2", OTHER)]):
         if decided and len(rows) > 1:
             resolved(desk, case_id, Resolution.UPHELD)
-        with home.registry.begin_import("court", actor="ann") as session:
-            session.stage(rows)
-            session.commit(full=True)
+        import_all(home, *rows)
     entry = home.registry.entry("court", "k1")
     assert NOW + (YEAR_S if decided else 30 * DAY_S) == entry.effective_until
     assert EntryStatus.IN_FORCE == entry.status
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_no_import_brings_back_an_entry_whose_dispute_was_lost_while_a_file_left_it_out(
+    home: RightsHome, desk: Disputes, decided: bool
+) -> None:
+    case_id = assigned(desk)
+    import_all(home, an_entry("k2", OTHER))
+    if decided:
+        resolved(desk, case_id, Resolution.RELEASED)
+    else:
+        home.clock.advance(31 * DAY_S)
+        after, effect = rules.lapse(home.rights.case(case_id), actor="keeper", now=home.clock.now())
+        home.rights.keep_case(after, effect, note=StepNote(actor="keeper"))
+    import_all(home, an_entry("k1", OWN), an_entry("k2", OTHER))
+
+    assert home.registry.entry("court", "k1").entry_id not in home.in_force()
+    last = home.registry.history("court", "k1")[-1]
+    ground = ReleaseGround.OVERTURNED if decided else ReleaseGround.DISPUTE_LAPSED
+    assert ("release", EntryStatus.WITHDRAWN, ground) == (last.step, last.status, last.ground)
+
+
+@pytest.mark.parametrize("resolution", [Resolution.RELEASED, Resolution.WITHDRAWN])
+def test_no_import_lists_an_entry_whose_dispute_was_lost_while_it_waited_to_be_listed_again(
+    home: RightsHome, desk: Disputes, resolution: Resolution
+) -> None:
+    case_id = assigned(desk)
+    import_all(home, an_entry("k2", OTHER))
+    home.registry.put(an_entry("k1", OWN), note=StepNote(actor="ann"), four_eyes=True)
+    resolved(desk, case_id, resolution)
+    import_all(home, an_entry("k1", OWN), an_entry("k2", OTHER))
+
+    assert EntryStatus.PROPOSED == home.registry.entry("court", "k1").status
 
 
 @pytest.mark.parametrize("in_bulk", [False, True])
@@ -277,6 +331,7 @@ def test_an_entry_that_is_proposed_again_is_stayed_as_its_open_case_says(
     desk.stay(case_id, why="looks right", actor="rita", expected_version=0)
     home.registry.withdraw_entry("court", "k1", reason="an error", actor="ann")
     home.registry.put(an_entry("k1", OWN), note=StepNote(actor="ann"), four_eyes=True)
+    (waits,) = home.registry.proposals()
     if in_bulk:
         query = EntryQuery(list="court")
         plan = home.registry.matching(Step.APPROVE, query, actor="bob")
@@ -286,6 +341,8 @@ def test_an_entry_that_is_proposed_again_is_stayed_as_its_open_case_says(
 
     entry = home.registry.entry("court", "k1")
     assert (EntryStatus.STAYED, NOW + 30 * DAY_S) == (entry.status, entry.effective_until)
+    # Whoever approved it was shown that.
+    assert (entry.status, entry.effective_until) == (waits.proposed.status, waits.proposed.effective_until)
 
 
 def test_an_upheld_entry_binds_until_its_own_end_again(home: RightsHome, desk: Disputes) -> None:

@@ -82,13 +82,49 @@ def test_an_entry_binds_at_once_where_one_person_is_enough(desk: LifeDesk) -> No
 def test_an_entry_waits_for_another_person_where_it_takes_two(desk: LifeDesk) -> None:
     outcome = desk.put_entry("court", a_draft(), note=note(why=""), expected_version=0)
     assert (EntryStatus.PROPOSED, True) == (outcome.entry.status, outcome.pending)
-    (waits,) = desk.proposals("")
-    assert [waits] == list(desk.proposals("court"))
-    assert [] == list(desk.proposals("plain"))
+    (waits,) = desk.proposals("", actor="bob")
+    assert [waits] == list(desk.proposals("court", actor="bob"))
+    assert [] == list(desk.proposals("plain", actor="bob"))
     with pytest.raises(SecondPersonRequired):
         desk.step("court", "k1", Step.APPROVE, note=note(why=""), expected_version=waits.version)
     stored = desk.step("court", "k1", Step.APPROVE, note=note("bob", ""), expected_version=waits.version)
-    assert (EntryStatus.IN_FORCE, []) == (stored.status, list(desk.proposals("court")))
+    assert (EntryStatus.IN_FORCE, []) == (stored.status, list(desk.proposals("court", actor="bob")))
+
+
+def test_an_approval_names_the_version_that_was_looked_at(desk: LifeDesk, store: MemoryRegistry) -> None:
+    put(desk, list_name="court")
+    (seen,) = desk.proposals("court", actor="bob")
+    put(desk, list_name="court", case_reference="another")
+    with pytest.raises(InvalidRequest, match="expected_version: give the version that you have looked at, as ListProposals"):
+        desk.step("court", "k1", Step.APPROVE, note=note("bob"), expected_version=0)
+    with pytest.raises(VersionMissed):
+        desk.step("court", "k1", Step.APPROVE, note=note("bob"), expected_version=seen.version)
+    assert EntryStatus.PROPOSED is store.entry("court", "k1").status
+    # Who gives a proposal up puts nobody under a restriction.
+    assert EntryStatus.REJECTED is desk.step("court", "k1", Step.REJECT, note=note("bob"), expected_version=0).status
+
+
+def test_proposals_of_every_list_are_given_once_the_looks_are_noted(desk: LifeDesk, store: MemoryRegistry) -> None:
+    put(desk, list_name="plain")
+    put(desk, 1, "court")
+    put(desk, 2, "court")
+    assert ["k1", "k2"] == [each.key for each in desk.proposals("", actor="bob")]
+    assert [[("bob", "reading proposals")]] * 2 == [looks(store, "court", key) for key in ("k1", "k2")]
+    assert [] == looks(store)
+
+
+def test_who_an_amendment_is_about_is_given_once_the_look_is_noted(desk: LifeDesk, store: MemoryRegistry) -> None:
+    put(desk, list_name="court")
+    desk.step("court", "k1", Step.APPROVE, note=note("bob"), expected_version=1)
+    with pytest.raises(NotFound, match="nothing waits"):
+        desk.reveal("court", "k1", actor="bob", purpose="four eyes", proposed=True)
+    assert [] == looks(store, "court")
+    put(desk, list_name="court", identifiers=(given(phone(7)),), case_reference="amended")
+    stored, identity = desk.reveal("court", "k1", actor="bob", purpose="four eyes", proposed=True)
+    assert ("amended", 3, (phone(7),)) == (stored.case_reference, stored.version, identity.identifiers)
+    stands, known = desk.reveal("court", "k1", actor="bob", purpose="four eyes")
+    assert (store.entry("court", "k1"), (passport(1),)) == (stands, known.identifiers)
+    assert [("bob", "four eyes")] * 2 == looks(store, "court")
 
 
 def test_an_entry_that_breaks_a_rule_is_refused_at_its_field(desk: LifeDesk) -> None:
@@ -177,6 +213,16 @@ def test_withdrawing_again_is_no_fault(desk: LifeDesk, store: MemoryRegistry) ->
     head = store.head()
     assert once == desk.withdraw("plain", "k1", note=note(why="again"), expected_version=1, in_error=False)
     assert (EntryStatus.WITHDRAWN, head) == (once.status, store.head())
+
+
+def test_who_withdraws_what_an_import_has_withdrawn_is_taken_at_their_word(desk: LifeDesk, store: MemoryRegistry) -> None:
+    put(desk)
+    with store.begin_import("plain", actor="ann") as session:
+        session.commit(full=True)
+    for version in (3, 3):
+        stored = desk.withdraw("plain", "k1", note=note(), expected_version=0, in_error=False)
+        assert (EntryStatus.WITHDRAWN, version) == (stored.status, stored.version)
+    assert ["put", "import", "withdraw"] == [each.step for each in store.history("plain", "k1")]
 
 
 def test_what_should_never_have_been_there_is_withdrawn_then_retracted(desk: LifeDesk) -> None:
@@ -392,13 +438,14 @@ def test_what_is_not_there_is_not_found(desk: LifeDesk) -> None:
     missing: list[Callable[[str], object]] = [
         lambda name: desk.put_entry("x", a_draft(), note=note(), expected_version=0),
         lambda name: desk.add_identifiers(name, "k9", [given(phone(1))], note=note(), expected_version=0),
-        lambda name: desk.step(name, "k9", Step.APPROVE, note=note(), expected_version=0),
+        lambda name: desk.step(name, "k9", Step.APPROVE, note=note(), expected_version=1),
         lambda name: desk.withdraw(name, "k9", note=note(), expected_version=0, in_error=True),
         lambda name: desk.reveal(name, "k9", actor="ann", purpose="an audit"),
+        lambda name: desk.reveal(name, "", actor="ann", purpose="an audit", proposed=True),
         lambda name: desk.history(name, "k9", actor="ann", purpose=""),
     ]
     of_lists: list[Callable[[], object]] = [
-        lambda: desk.proposals("x"),
+        lambda: desk.proposals("x", actor="ann"),
         lambda: desk.plan(Step.RELEASE, EntryQuery(list="x"), actor="ann"),
         lambda: desk.run(Step.RELEASE, EntryQuery(list="x"), digest="", note=released()),
         lambda: desk.switch_list("x", suspend=True, note=note()),

@@ -16,12 +16,13 @@ from portcullis.domain.disputes import CaseStepKind, EntryEffect, Evidence, Reso
 from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.policies import Action, Partner, Policy
 from portcullis.ports import Look
+from portcullis.registry.disputes import Disputes
 from portcullis.registry.settling import KEEPER
 from portcullis.registry.subject_phrases import PHRASES, TERMS
 from portcullis.registry.subject_records import SubjectRecords
 from tests.support.decision_records import a_reason, a_record
 from tests.support.policies import NOW, YEAR_S, a_list, agreement
-from tests.support.registry_entries import document
+from tests.support.registry_entries import an_entry, document
 from tests.support.rights import DAY_S, a_case, a_number, mismatch, next_version, resolved, tokens
 from tests.support.rights_homes import RightsHome
 
@@ -202,6 +203,13 @@ def test_an_entry_that_has_not_begun_or_whose_list_is_suspended_does_not_bind(
     assert not ends(home, records)[1]
 
 
+def test_an_entry_whose_list_is_in_the_policy_no_more_does_not_bind(home: RightsHome, records: SubjectRecords) -> None:
+    home.put("k1", document(1))
+    assert ends(home, records)[1]
+    home.registry.apply_policy(msgspec.structs.replace(POLICY, lists=POLICY.lists[1:]), actor="otto")
+    assert not ends(home, records)[1]
+
+
 def test_whoever_acted_is_told_by_what_they_are(home: RightsHome, records: SubjectRecords) -> None:
     stored = home.put("k1", document(1))
     case = home.rights.open_case(
@@ -222,6 +230,24 @@ def test_whoever_acted_is_told_by_what_they_are(home: RightsHome, records: Subje
         (each["step"], each["by"]) for each in entry["disputes"][0]["steps"]
     ]
     assert "RELEASED" == entry["disputes"][0]["resolution"]
+
+
+def test_nobody_who_acted_is_named_by_what_was_said_of_a_step(home: RightsHome, records: SubjectRecords) -> None:
+    home.registry.apply_policy(Policy(lists=(a_list("court", four_eyes=True),)), actor="otto")
+    with home.registry.begin_import("court", actor="annabella") as session:
+        session.stage([an_entry("k1", document(1))])
+        held = session.commit(full=True).import_id
+    assert held
+    home.registry.approve_import(held, actor="bobby", purpose="read by both")
+    home.give_key("ritarita")
+    desk = Disputes(home.registry, home.registry, home.rights, clock=home.clock)
+    case = home.rights.open_case(
+        a_case(home.registry.entry("court", "k1")), EntryEffect(), note=StepNote(actor="ottokar", why="dispute c1")
+    )
+    desk.assign(case.case_id, "ritarita", actor="ottokar", expected_version=0)
+    given = records.record(OWN, locale="en")
+    said = json.dumps(given.record) + given.text
+    assert not [name for name in ("annabella", "bobby", "ritarita", "ottokar") if name in said]
 
 
 def test_a_value_can_neither_begin_a_line_nor_turn_the_writing(home: RightsHome, records: SubjectRecords) -> None:

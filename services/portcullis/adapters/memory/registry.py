@@ -155,9 +155,9 @@ class MemoryRegistry:
         """
         return self._life.step(list_name, key, step, note=note, expected_version=expected_version)
 
-    def proposals(self, list_name: str = "", *, limit: int = 1000) -> Sequence[Proposal]:
-        """Give what waits for a second person, oldest first, of one list or of all."""
-        return self._life.proposals(list_name, limit=limit)
+    def proposals(self, list_name: str = "", *, key: str = "", limit: int = 1000) -> Sequence[Proposal]:
+        """Give what waits for a second person, oldest first, of one list or of all, of one key or of any."""
+        return self._life.proposals(list_name, key=key, limit=limit)
 
     def history(self, list_name: str, key: str) -> Sequence[PastStep]:
         """Give every version of an entry in their order.
@@ -167,13 +167,13 @@ class MemoryRegistry:
         """
         return self._life.history(list_name, key)
 
-    def identity(self, list_name: str, key: str) -> KnownIdentity:
-        """Give who an entry is about.
+    def identity(self, list_name: str, key: str, *, proposed: bool = False) -> KnownIdentity:
+        """Give who an entry is about, or who what waits for a second person is about.
 
         Raises:
-            NotFound: no such entry.
+            NotFound: no such entry, or nothing of it waits.
         """
-        return self._life.identity(list_name, key)
+        return self._life.identity(list_name, key, proposed=proposed)
 
     def matching(self, step: Step, query: EntryQuery, *, actor: str) -> Matching:
         """Find the entries on which ``approve``, ``renew`` or ``release`` can be taken by this actor."""

@@ -10,7 +10,7 @@ import msgspec
 
 from portcullis.adapters.memory.registry_ledger import Ledger
 from portcullis.adapters.memory.registry_policies import MemoryPolicies
-from portcullis.adapters.memory.registry_versions import Version, end_of, says_the_same
+from portcullis.adapters.memory.registry_versions import Version, end_of, reaffirms, says_the_same
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.guards import ImportState, check_approver, check_held, check_rules, guard_of, least_guard_of
@@ -83,7 +83,8 @@ class MemoryImports:
             voided = self._void(list_name, actor)
             self._states.append(ImportState.APPLIED)
             import_id = len(self._states)
-            if taken.lost > taken.guard or (changes.put and on is not None and on.four_eyes):
+            by_two = on is not None and on.four_eyes and says_more(changes, present, now=now)
+            if taken.lost > taken.guard or by_two:
                 told = told_as_held(import_id, list_name, changes, taken, full=full, actor=actor, at=now)
                 self._hold(told, changes, on)
                 return ImportOutcome(import_id=import_id, counts=changes.counts, held=taken, voided=voided)
@@ -165,6 +166,12 @@ def compare(staged: Mapping[str, Entry], present: Mapping[str, Version], *, full
     gone = [each for key, each in present.items() if full and each.listed and key not in staged and key not in kept]
     counts.withdrawn = len(gone)
     return Changes(put, gone, counts)
+
+
+def says_more(changes: Changes, present: Mapping[str, Version], *, now: float) -> bool:
+    """Say whether an import does more to a list's entries than to reaffirm those that bind."""
+    binding = {key: each.entry for key, each in present.items() if each.listed and each.ends > now}
+    return any(entry.key not in binding or not reaffirms(entry, binding[entry.key]) for entry in changes.put)
 
 
 def compare_again(held: Held, present: Mapping[str, Version]) -> Changes:

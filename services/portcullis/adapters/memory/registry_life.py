@@ -18,9 +18,12 @@ from portcullis.domain.entry_life import (
     is_barred,
     legal_steps,
     next_status,
+    only_bars,
     single_steps,
 )
-from portcullis.domain.errors import PlanChanged
+from portcullis.domain.errors import NotFound, PlanChanged
+from portcullis.domain.identifiers import count_changes
+from portcullis.domain.lapses import later_lapse
 from portcullis.ports import EntryQuery, KnownIdentity, Matching, PastStep, Proposal, PutOutcome, StoredEntry
 
 _SAMPLES = 10
@@ -54,11 +57,12 @@ class MemoryLife:
                 held = self._take(held, each, note)
             return self._ledger.stored(held)
 
-    def proposals(self, list_name: str, *, limit: int) -> Sequence[Proposal]:
+    def proposals(self, list_name: str, *, key: str, limit: int) -> Sequence[Proposal]:
         """Give what waits for a second person, oldest first."""
         with self._ledger.lock:
             lists = [self._ledger.lists[list_name]] if list_name else list(self._ledger.lists.values())
-            found = ((self._proposed_at(held), held) for each in lists for held in each.values())
+            asked = (held for each in lists for held in each.values() if key in {"", held.entry.key})
+            found = ((self._proposed_at(held), held) for held in asked)
             oldest = sorted((seq, held) for seq, held in found if seq is not None)
             return [self._proposal(seq, held) for seq, held in oldest[:limit]]
 
@@ -67,10 +71,13 @@ class MemoryLife:
         with self._ledger.lock:
             return [self._past_step(each) for each in reversed([*_versions(self._ledger.find(list_name, key))])]
 
-    def identity(self, list_name: str, key: str) -> KnownIdentity:
-        """Give who an entry is about."""
+    def identity(self, list_name: str, key: str, *, proposed: bool) -> KnownIdentity:
+        """Give who an entry is about, or what waits."""
         with self._ledger.lock:
-            entry = self._ledger.find(list_name, key).entry
+            held = self._ledger.find(list_name, key)
+            if proposed and self._proposed_at(held) is None:
+                raise NotFound("nothing of this entry waits for a second person", metadata={"resource": "proposal"})
+            entry = self._as_proposed(held) if proposed else held.entry
             return KnownIdentity(identifiers=entry.identifiers, names=entry.names)
 
     def matching(self, step: Step, query: EntryQuery, *, actor: str) -> Matching:
@@ -121,6 +128,9 @@ class MemoryLife:
         return PutOutcome(entry=self._ledger.stored(version), changed=True, pending=proposed)
 
     def _take(self, held: Version, step: Step, note: StepNote) -> Version:
+        if only_bars(step, held.status, barred=held.barred):
+            seq = self._ledger.write(step, _subject(held.entry), note)
+            return self._ledger.add(held.entry, held.status, seq, barred=True)
         proposed_at = self._proposed_at(held)
         next_status(held.status, step, amendment=held.name in self._ledger.waiting)
         if step is Step.APPROVE and proposed_at is not None:
@@ -135,9 +145,18 @@ class MemoryLife:
         if step is Step.RENEW:
             entry = msgspec.structs.replace(entry, lapses_at=lapses_at)
         if waiting is not None and step in {Step.APPROVE, Step.REJECT}:
-            entry = waiting.entry if step is Step.APPROVE else entry
+            if step is Step.APPROVE:
+                entry = self._as_proposed(held)
             del self._ledger.waiting[held.name]
         return self._ledger.add(entry, after, seq, barred=is_barred(step, after, before=held.barred))
+
+    def _as_proposed(self, held: Version) -> Entry:
+        """Give what an entry would say if what waits were approved."""
+        waiting = self._ledger.waiting.get(held.name)
+        if waiting is None:
+            return held.entry
+        lapses_at = later_lapse(waiting.entry.lapses_at, held.entry.lapses_at)
+        return msgspec.structs.replace(waiting.entry, lapses_at=lapses_at)
 
     def _matching(self, step: Step, query: EntryQuery, actor: str) -> tuple[list[Version], int]:
         """Give the entries in the order of their numbers, and how many are left out since the actor proposed them."""
@@ -169,6 +188,10 @@ class MemoryLife:
 
     def _proposal(self, seq: int, held: Version) -> Proposal:
         line = self._ledger.line(seq)
+        entry = self._as_proposed(held)
+        status = next_status(held.status, Step.APPROVE, amendment=held.listed)
+        proposed = self._ledger.stored(held._replace(entry=entry, status=status))
+        added, removed = count_changes(held.entry.identifiers if held.listed else (), entry.identifiers)
         return Proposal(
             list=held.entry.list,
             key=held.entry.key,
@@ -176,6 +199,9 @@ class MemoryLife:
             proposer=line.note.actor,
             proposed_at=line.at,
             version=held.number,
+            proposed=msgspec.structs.replace(proposed, pending=False),
+            identifiers_added=added,
+            identifiers_removed=removed,
         )
 
     def _past_step(self, held: Version) -> PastStep:

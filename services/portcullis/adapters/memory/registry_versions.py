@@ -67,6 +67,11 @@ def says_the_same(one: Entry, other: Entry) -> bool:
     return one == other or _without_idle_lapse(one) == _without_idle_lapse(other)
 
 
+def reaffirms(one: Entry, other: Entry) -> bool:
+    """Say whether two submissions are alike in all but their lapse."""
+    return one == msgspec.structs.replace(other, lapses_at=one.lapses_at)
+
+
 def _without_idle_lapse(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, lapses_at=end_of(entry))
 

@@ -2,7 +2,8 @@
 
 SQLite runs in WAL mode with ``synchronous=FULL``. Its transactions are begun by hand: a reading one by ``BEGIN``, which
 takes a snapshot at its first SELECT, a writing one by ``BEGIN IMMEDIATE``, so that two writers queue before they have
-read anything that the other may change.
+read anything that the other may change. What is deleted is filled with zeros (``secure_delete``), which most builds do not
+do by themselves; older frames of the write-ahead log still hold it until that is cut (`forget_deleted`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
@@ -25,6 +26,7 @@ DATABASE_ERRORS: Final = (SQLAlchemyError, sqlite3.Error)
 """What using an engine may raise; SQLAlchemy leaves what happens as a transaction begins as the driver raised it."""
 
 _WRITES: Final = "portcullis_writes"
+_STANDS_ALONE: Final = "portcullis_stands_alone"
 _READ_WAIT_MS: Final = 5_000
 _LONGEST_PAUSE_S: Final = 0.002
 _WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -86,6 +88,22 @@ def reading_consistently(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
+def asking(engine: Engine) -> Engine:
+    """Give the same pool for single statements, which need no transaction begun and ended around them."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_STANDS_ALONE: True})
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def forget_deleted(engine: Engine) -> None:
+    """Have SQLite carry its write-ahead log over and cut it; where a reader is in the way, its next checkpoint does."""
+    if engine.dialect.name == "sqlite":
+        with suppress(*DATABASE_ERRORS), engine.connect() as connection:
+            # No checkpoint can take place within a transaction, so the driver is asked without one.
+            raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 def _postgres(url: URL, write_wait_s: float) -> Engine:
     own = {"connect_timeout": _CONNECT_TIMEOUT_S, "application_name": "portcullis", **_SILENCE}
     connect_args = {name: value for name, value in own.items() if name not in url.query}
@@ -120,13 +138,15 @@ def _sqlite(url: URL, write_wait_s: float) -> Engine:
             _enter_wal(cursor, write_wait_s)
             cursor.execute("PRAGMA synchronous = FULL")
             cursor.execute("PRAGMA foreign_keys = ON")
+            cursor.execute("PRAGMA secure_delete = ON")
             cursor.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        if connection.get_execution_options().get(_WRITES):
+        options = connection.get_execution_options()
+        if options.get(_WRITES):
             _begin_immediate(connection, write_wait_s)
-        else:
+        elif not options.get(_STANDS_ALONE):
             connection.exec_driver_sql("BEGIN")
 
     return engine

@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from portcullis.adapters.group_commit import GroupCommit, ItemRefused
 from portcullis.adapters.journal_entries import JournalSecrets
-from portcullis.adapters.sql.engines import open_engine, writing
+from portcullis.adapters.sql.engines import forget_deleted, open_engine, writing
 from portcullis.adapters.sql.journal_audit import find_faults
 from portcullis.adapters.sql.journal_counts import count_refusals, count_reported
 from portcullis.adapters.sql.journal_decisions import (
@@ -23,7 +23,7 @@ from portcullis.adapters.sql.journal_decisions import (
     noted_looks,
     read_decision,
 )
-from portcullis.adapters.sql.journal_erasure import erase_people, forget_deleted
+from portcullis.adapters.sql.journal_erasure import erase_people
 from portcullis.adapters.sql.journal_events import EventReport, EventWriter, find_receipt, read_events
 from portcullis.adapters.sql.journal_guard import guarded
 from portcullis.adapters.sql.journal_keys import SubjectKeys
@@ -334,8 +334,6 @@ def _open(url: str, write_wait_s: float) -> Engine:
 
 def _set_up(raw: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     with closing(raw.cursor()) as cursor:
-        # See `portcullis.adapters.sql.journal_erasure`.
-        cursor.execute("PRAGMA secure_delete = ON")
         # Keys and ids are random, so every commit touches pages all over their indexes: those pages are kept at hand, and
         # carried over from the write-ahead log once they have gathered more than one commit's changes.
         cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

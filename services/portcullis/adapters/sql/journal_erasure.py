@@ -1,22 +1,18 @@
 """Erasing people: their keys, and what finds decisions by them, by whichever of the tokens that a decision mentions.
 
-SQLite fills what it deletes with zeros (``secure_delete``), first in its write-ahead log, where the older frames still hold
-the key: so the log is carried over and cut at once. PostgreSQL keeps a deleted row until it is vacuumed, and so does every
-backup. What is left there is a key wrapped under the seal key, which is worth nothing without that one.
+SQLite fills what it deletes with zeros, first in its write-ahead log, where the older frames still hold the key: so the log
+is carried over and cut at once (`portcullis.adapters.sql.engines`). PostgreSQL keeps a deleted row until it is vacuumed, and
+so does every backup. What is left there is a key wrapped under the seal key, which is worth nothing without that one.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from typing import cast
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, delete, func, select
 
 from portcullis.adapters.journal_entries import JournalSecrets, erasure_entry
 from portcullis.adapters.sql.among import among
-from portcullis.adapters.sql.engines import DATABASE_ERRORS
 from portcullis.adapters.sql.journal_keys import SubjectKeys
 from portcullis.adapters.sql.journal_log import lock_tail
 from portcullis.adapters.sql.journal_schema import decision_handles, decisions
@@ -53,12 +49,3 @@ def _under_other_keys(connection: Connection, handles: Collection[str], key_ids:
         .where(among(connection, decision_handles.c.handle, handles), decisions.c.key_id.not_in(key_ids))
     )
     return connection.scalar(counted) or 0
-
-
-def forget_deleted(engine: Engine) -> None:
-    """Have SQLite carry its write-ahead log over and cut it; where a reader is in the way, its next checkpoint does."""
-    if engine.dialect.name == "sqlite":
-        with suppress(*DATABASE_ERRORS), engine.connect() as connection:
-            # No checkpoint can take place within a transaction, so the driver is asked without one.
-            raw = cast("sqlite3.Connection", connection.connection.dbapi_connection)
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

@@ -1,8 +1,9 @@
 """Decisions that this process has recorded or looked up lately, so that an event of one finds it without the database.
 
 A partner reports what it did about a decision within seconds or days of it, and often more than once. What is matched never
-changes once it is recorded; only the key may go. So everything here is marked with the last erasure that the log knew when
-it was read, and is good for as long as that is the last: the lock of the log's end tells, to every process alike.
+changes once it is recorded; only the key may go. So what is here was read under one number of an erasure, the last that the
+log knew then: the lock of the log's end tells every process alike when there was another, and then all of it is forgotten,
+with the open keys in it.
 """
 
 from __future__ import annotations
@@ -26,23 +27,31 @@ class RecentDecisions:
 
     def __init__(self, limit: int = _DECISIONS) -> None:
         self._limit = limit
-        self._found: dict[str, tuple[int, FoundDecision]] = {}
+        self._found: dict[str, FoundDecision] = {}
+        self._erased = 0
         self._lock = threading.Lock()
 
     def find(self, decision_ids: Collection[str], erased: int) -> dict[str, FoundDecision]:
         """Give those that are remembered as of the erasure that is the last one now (`LogTail.erased`)."""
-        found = {}
-        for decision_id in decision_ids:
-            kept = self._found.get(decision_id)
-            if kept is not None and kept[0] == erased:
-                found[decision_id] = kept[1]
-        return found
+        with self._lock:
+            if not self._read_under(erased):
+                return {}
+            return {decision_id: self._found[decision_id] for decision_id in decision_ids if decision_id in self._found}
 
     def remember(self, found: Mapping[str, FoundDecision], erased: int) -> None:
         """Remember decisions that are in the log for good, as they were read under an erasure's number."""
         with self._lock:
+            if not self._read_under(erased):
+                return
             for decision_id, each in found.items():
                 self._found.pop(decision_id, None)
-                self._found[decision_id] = erased, each
+                self._found[decision_id] = each
             while len(self._found) > self._limit:
                 del self._found[next(iter(self._found))]
+
+    def _read_under(self, erased: int) -> bool:
+        """Say whether what is here may be used with what was read under this number; forget what is older."""
+        if erased > self._erased:
+            self._found.clear()
+            self._erased = erased
+        return erased == self._erased

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Row
 from portcullis.adapters.sql.registry_bulk import bulk, matching
 from portcullis.adapters.sql.registry_database import RegistryDatabase
 from portcullis.adapters.sql.registry_entries import keep_wording
-from portcullis.adapters.sql.registry_life import find, history, take_step
+from portcullis.adapters.sql.registry_life import bar, find, history, take_step
 from portcullis.adapters.sql.registry_policies import present_policy
-from portcullis.adapters.sql.registry_proposals import approve_amendment, proposals, put, reject_amendment
+from portcullis.adapters.sql.registry_proposals import approve_amendment, put, reject_amendment
 from portcullis.adapters.sql.registry_switches import present, switch
+from portcullis.adapters.sql.registry_waiting import read_proposal, sealed_proposal, waiting
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry, wording_row
 from portcullis.domain.entries import Entry, EntryStatus
-from portcullis.domain.entry_life import Step, StepNote, check_version, single_steps
+from portcullis.domain.entry_life import Step, StepNote, check_version, only_bars, single_steps
 from portcullis.domain.errors import NotFound
 from portcullis.ports import EntryQuery, KnownIdentity, ListSwitch, Matching, PastStep, Proposal, PutOutcome, StoredEntry
 
@@ -76,13 +77,17 @@ class SqlLife:
             approve_amendment(connection, row, note=note, at=at)
         elif row.pending and step is Step.REJECT:
             reject_amendment(connection, row, note=note, at=at)
+        elif only_bars(step, EntryStatus(row.status), barred=row.barred):
+            bar(connection, row, step, note=note, at=at)
         else:
             take_step(connection, row, step, note=note, at=at)
 
-    def proposals(self, list_name: str = "", *, limit: int = 1000) -> Sequence[Proposal]:
-        """Give what waits for a second person, oldest first, of one list or of all."""
+    def proposals(self, list_name: str = "", *, key: str = "", limit: int = 1000) -> Sequence[Proposal]:
+        """Give what waits for a second person, oldest first, of one list or of all, of one key or of any."""
         with self._database.reading() as connection:
-            return proposals(connection, list_name, limit)
+            found = waiting(connection, list_name, key=key, limit=limit)
+        # A key may be held by a service that takes its time; no connection waits for it.
+        return [read_proposal(each, self._writer.identity) for each in found]
 
     def history(self, list_name: str, key: str) -> Sequence[PastStep]:
         """Give every version of an entry in their order.
@@ -93,17 +98,18 @@ class SqlLife:
         with self._database.reading() as connection:
             return history(connection, found(find(connection, list_name, key)).entry_id)
 
-    def identity(self, list_name: str, key: str) -> KnownIdentity:
-        """Give who an entry is about.
+    def identity(self, list_name: str, key: str, *, proposed: bool = False) -> KnownIdentity:
+        """Give who an entry is about, or who what waits for a second person is about.
 
         Raises:
-            NotFound: no such entry, or its identity was erased.
+            NotFound: no such entry, or its identity was erased, or nothing of it waits.
         """
         with self._database.reading() as connection:
             row = found(find(connection, list_name, key))
-        if not row.sealed:
+            sealed = sealed_proposal(connection, row) if proposed else row.sealed
+        if not sealed:
             raise NotFound("who this entry was about was erased", metadata={"resource": "identity"})
-        return self._writer.identity(row.sealed, list_name=list_name, key=key)
+        return self._writer.identity(sealed, list_name=list_name, key=key)
 
     def matching(self, step: Step, query: EntryQuery, *, actor: str) -> Matching:
         """Find the entries on which ``approve``, ``renew`` or ``release`` can be taken by this actor."""

@@ -26,6 +26,11 @@ def is_stayed() -> ColumnElement[bool]:
     return exists().where(*_OF_ENTRY, cases.c.stayed.is_(True)).correlate(entries)
 
 
+def has_cases() -> ColumnElement[bool]:
+    """Say whether there ever was a case of the entry."""
+    return exists().where(cases.c.entry_id == entries.c.entry_id).correlate(entries)
+
+
 def earlier_of(until: ColumnElement[int], decide_by: ColumnElement[int]) -> ColumnElement[int]:
     """Give the earlier of an end and a time to decide, which is 0 where none is."""
     return case(((decide_by > 0) & (decide_by < until), decide_by), else_=until)

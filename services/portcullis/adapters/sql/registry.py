@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from portcullis.adapters.key_wrapping import KeyFileWrapper
 from portcullis.adapters.sql.life_store import SqlLife, found
-from portcullis.adapters.sql.registry_database import RegistryDatabase, head, next_change
+from portcullis.adapters.sql.registry_database import RegistryDatabase, next_change
 from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS, list_number
 from portcullis.adapters.sql.registry_feed import first_progress, read_changes
 from portcullis.adapters.sql.registry_held import approve, held_imports, reject
@@ -76,8 +76,7 @@ class SqlRegistry:
 
     def head(self) -> int:
         """Give the number of the last committed change: one look at the end of an index."""
-        with self._database.reading() as connection:
-            return head(connection)
+        return self._database.head()
 
     @contextmanager
     def view(self) -> Iterator[SqlView]:
@@ -258,9 +257,9 @@ class SqlRegistry:
         """
         return self._life.step(list_name, key, step, note=note, expected_version=expected_version)
 
-    def proposals(self, list_name: str = "", *, limit: int = 1000) -> Sequence[Proposal]:
-        """Give what waits for a second person, oldest first, of one list or of all."""
-        return self._life.proposals(list_name, limit=limit)
+    def proposals(self, list_name: str = "", *, key: str = "", limit: int = 1000) -> Sequence[Proposal]:
+        """Give what waits for a second person, oldest first, of one list or of all, of one key or of any."""
+        return self._life.proposals(list_name, key=key, limit=limit)
 
     def history(self, list_name: str, key: str) -> Sequence[PastStep]:
         """Give every version of an entry in their order.
@@ -270,13 +269,13 @@ class SqlRegistry:
         """
         return self._life.history(list_name, key)
 
-    def identity(self, list_name: str, key: str) -> KnownIdentity:
-        """Give who an entry is about.
+    def identity(self, list_name: str, key: str, *, proposed: bool = False) -> KnownIdentity:
+        """Give who an entry is about, or who what waits for a second person is about.
 
         Raises:
-            NotFound: no such entry, or its identity was erased.
+            NotFound: no such entry, or its identity was erased, or nothing of it waits.
         """
-        return self._life.identity(list_name, key)
+        return self._life.identity(list_name, key, proposed=proposed)
 
     def matching(self, step: Step, query: EntryQuery, *, actor: str) -> Matching:
         """Find the entries on which ``approve``, ``renew`` or ``release`` can be taken by this actor."""

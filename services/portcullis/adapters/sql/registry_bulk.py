@@ -116,7 +116,10 @@ def _open_to(step: Step) -> Sequence[ColumnElement[bool]]:
     if step not in {Step.RENEW, Step.RELEASE}:
         raise ValueError(f"{step} can't be taken on many entries at once")
     listed = entries.c.status.in_(LISTED_STATUSES)
-    return (listed, entries.c.lapses_at > 0) if step is Step.RENEW else (listed,)
+    if step is Step.RELEASE:
+        return (listed,)
+    # One that has ended and whose subject was erased would come back with nobody to be found by.
+    return (listed, entries.c.lapses_at > 0, func.length(entries.c.sealed) > 0)
 
 
 def _conditions(query: EntryQuery) -> Sequence[ColumnElement[bool]]:

@@ -13,7 +13,14 @@ from typing import Final
 
 from sqlalchemy import Connection, func, insert, select
 
-from portcullis.adapters.sql.engines import DATABASE_ERRORS, open_engine, reading_consistently, writing
+from portcullis.adapters.sql.engines import (
+    DATABASE_ERRORS,
+    asking,
+    forget_deleted,
+    open_engine,
+    reading_consistently,
+    writing,
+)
 from portcullis.adapters.sql.schema import change_log
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.ports import Clock
@@ -21,6 +28,7 @@ from portcullis.ports import Clock
 _WRITE_LOCK: Final = 0x706F7274_72656701
 _WRITE_WAIT_S: Final = 120.0
 """Long enough for the merge of a large import to end."""
+_NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM change_log"
 
 
 @contextmanager
@@ -114,6 +122,19 @@ class RegistryDatabase:
         if not self.on_sqlite:
             connection.execute(select(func.pg_advisory_xact_lock(_WRITE_LOCK)))
 
+    def head(self) -> int:
+        """Give the number of the last committed change; 0 before the first. Asked many times a second.
+
+        Raises:
+            RegistryUnavailable: the database can't be used.
+        """
+        with guarded(), asking(self._engine).connect() as connection:
+            return int(connection.exec_driver_sql(_NEWEST).scalar_one())
+
+    def forget_deleted(self) -> None:
+        """Leave nothing of what was erased in a write-ahead log (`portcullis.adapters.sql.engines`)."""
+        forget_deleted(self._engine)
+
     def close(self) -> None:
         """Give up the connections."""
         self._engine.dispose()
@@ -121,7 +142,7 @@ class RegistryDatabase:
 
 def head(connection: Connection) -> int:
     """Give the number of the last change; 0 before the first."""
-    return connection.scalar(select(func.coalesce(func.max(change_log.c.seq), 0))) or 0
+    return int(connection.exec_driver_sql(_NEWEST).scalar_one())
 
 
 def next_change(

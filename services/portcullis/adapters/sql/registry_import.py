@@ -11,7 +11,7 @@ from portcullis.adapters.sql.bulk import insert_many
 from portcullis.adapters.sql.registry_database import RegistryDatabase, guarded, next_change
 from portcullis.adapters.sql.registry_entries import list_number
 from portcullis.adapters.sql.registry_held import hold, import_row, note_import, void_held
-from portcullis.adapters.sql.registry_merge import compare, merge, shrinkage
+from portcullis.adapters.sql.registry_merge import compare, merge, shrinkage, takes_two
 from portcullis.adapters.sql.registry_policies import numbered_policy
 from portcullis.adapters.sql.registry_staging import (
     kept_keys,
@@ -104,8 +104,7 @@ class SqlImport:
             "committed_at": now,
             "policy_version": version,
         }
-        by_two = on is not None and on.four_eyes and counts.added + counts.amended > 0
-        if taken.lost > taken.guard or by_two:
+        if taken.lost > taken.guard or takes_two(connection, on):
             import_id = hold(connection, noted, list_name=self._list_name)
             return ImportOutcome(import_id=import_id, counts=counts, held=taken, voided=voided)
         seq = None

@@ -86,6 +86,13 @@ def take_step(
     return seq
 
 
+def bar(connection: Connection, row: Row[Any], step: Step, *, note: StepNote, at: float) -> int:
+    """Have imports leave alone an entry that one of them has taken off, as if this step had; gives the change's number."""
+    seq = log_step(connection, row, step, note=note, at=at)
+    write_version(connection, row, {"barred": True}, seq=seq)
+    return seq
+
+
 def listed_again(connection: Connection, entry_id: int, stated_until: int, lapses_at: int) -> dict[str, Any]:
     """Give the columns of an entry that a person lists, first or again.
 

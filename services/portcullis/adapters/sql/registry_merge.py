@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from portcullis.adapters.sql.open_cases import deadline, earlier_of, is_stayed
+from portcullis.adapters.sql.open_cases import deadline, earlier_of, has_cases, is_stayed
 from portcullis.adapters.sql.registry_entries import (
     LISTED_STATUSES,
     archive,
@@ -97,15 +97,16 @@ def _compare_rows(connection: Connection, list_id: int, *, now: float, since: in
     rows, known = staged_rows, entries
     new = known.c.entry_id.is_(None)
     listed = known.c.status.in_(LISTED_STATUSES)
-    reaffirmed = _end_without_dispute() != rows.c.until
-    differs = or_(new, and_(~known.c.barred, or_(known.c.digest != rows.c.digest, reaffirmed, ~listed)))
+    ends_otherwise = _end_without_dispute() != rows.c.until
+    differs = or_(new, and_(~known.c.barred, or_(known.c.digest != rows.c.digest, ends_otherwise, ~listed)))
     connection.execute(
         insert(changes).from_select(
-            ("row_no", "entry_id", "was_listed", "retoken", "lost"),
+            ("row_no", "entry_id", "was_listed", "reaffirmed", "retoken", "lost"),
             select(
                 rows.c.row_no,
                 known.c.entry_id,
                 func.coalesce(listed, _NO),
+                func.coalesce(and_(listed, known.c.digest == rows.c.digest, known.c.until > now), _NO),
                 or_(new, known.c.tokens != cleared_tokens(rows.c.tokens)),
                 func.coalesce(and_(listed, _loses(now)), _NO),
             )
@@ -158,6 +159,11 @@ def shrinkage(connection: Connection, list_id: int, on: RestrictedList | None, *
         present = (entries.c.list_id == list_id, entries.c.status.in_(LISTED_STATUSES), entries.c.until > now)
         in_force = count(connection, entries, *present)
     return Shrinkage(lost=lost, in_force=in_force, guard=guard_of(on, in_force))
+
+
+def takes_two(connection: Connection, on: RestrictedList | None) -> bool:
+    """Say whether a second person must decide: on a list of four eyes about all that is more than to reaffirm."""
+    return on is not None and on.four_eyes and bool(connection.scalar(select(exists().where(~changes.c.reaffirmed))))
 
 
 def count(connection: Connection, table: Table, *conditions: Any) -> int:
@@ -213,8 +219,9 @@ def _deadline_after() -> ColumnElement[Any]:
 def _status_after() -> ColumnElement[Any]:
     """Give the status of a known entry once a row has come for it.
 
-    A stay outlasts an import, also one that left the entry out and is put right by the next; and an entry that was off its
-    list, proposed again or not, comes back stayed while an open case has it so.
+    A stay outlasts an import, also one that left the entry out and is put right by the next. Of an entry that was off its
+    list, proposed again or not, and has cases, they say it: it comes back stayed while an open one has it so, and a stay
+    whose case was decided meanwhile is over.
     """
     earlier = entry_versions.alias("earlier")
     was = (
@@ -223,7 +230,7 @@ def _status_after() -> ColumnElement[Any]:
         .scalar_subquery()
     )
     present = entries.c.status
-    put_right = and_(present == _WITHDRAWN, was == _STAYED)
+    put_right = and_(present == _WITHDRAWN, was == _STAYED, ~has_cases())
     asked_for = and_(present.not_in(LISTED_STATUSES), is_stayed())
     return case((or_(present == _STAYED, put_right, asked_for), _STAYED), else_=_IN_FORCE)
 

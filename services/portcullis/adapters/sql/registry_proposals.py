@@ -7,7 +7,7 @@ lock.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, literal_column, select
@@ -32,7 +32,7 @@ from portcullis.domain.entry_life import (
     is_barred,
     next_status,
 )
-from portcullis.ports import Proposal
+from portcullis.domain.lapses import later_lapse
 
 _PROPOSED: ColumnElement[str] = literal_column("'proposed'")
 """The status of proposed entries, written out so that the index over them is of use."""
@@ -98,6 +98,8 @@ def put(
 def approve_amendment(connection: Connection, known: Row[Any], *, note: StepNote, at: float, seq: int | None = None) -> int:
     """Put the amendment that waits beside an entry in force; gives the change's number, ``seq`` where one is given.
 
+    An entry that was reaffirmed since the proposal lapses no sooner for it.
+
     Raises:
         SecondPersonRequired: the actor has proposed it.
     """
@@ -108,6 +110,7 @@ def approve_amendment(connection: Connection, known: Row[Any], *, note: StepNote
         seq = log_step(connection, known, Step.APPROVE, note=note, at=at)
     drop_amendments(connection, one(known.entry_id))
     content = {name: getattr(amendment, name) for name in CONTENT_COLUMNS}
+    content["lapses_at"] = later_lapse(amendment.lapses_at, known.lapses_at)
     _replace(connection, known, content, EntryStatus(known.status), seq=seq)
     return seq
 
@@ -116,23 +119,6 @@ def reject_amendment(connection: Connection, known: Row[Any], *, note: StepNote,
     """Give the amendment that waits beside an entry up."""
     drop_amendments(connection, one(known.entry_id))
     write_version(connection, known, {}, seq=log_step(connection, known, Step.REJECT, note=note, at=at))
-
-
-def proposals(connection: Connection, list_name: str, limit: int) -> Sequence[Proposal]:
-    """Give what waits for a second person, oldest first, of one list or of all."""
-    wanted = WAITING.where(lists.c.name == list_name) if list_name else WAITING
-    oldest = wanted.order_by("proposed_by_change", entries.c.entry_id).limit(limit)
-    return [
-        Proposal(
-            list=row.name,
-            key=row.key,
-            amendment=row.amendment,
-            proposer=row.proposer,
-            proposed_at=row.proposed_at,
-            version=row.version,
-        )
-        for row in connection.execute(oldest)
-    ]
 
 
 def _add(

@@ -61,14 +61,16 @@ staged_wordings = Table(
 
 kept_keys = Table("import_kept", _staging, Column("key", Text, nullable=False), prefixes=["TEMPORARY"])
 
-# What the comparison finds. An entry that ``was_listed`` is amended, another added. ``lost`` marks one that the import takes
-# away, as `portcullis.domain.guards` has it.
+# What the comparison finds. An entry that ``was_listed`` is amended, another added; one that is ``reaffirmed`` binds on as
+# it did, and only lapses at another time. ``lost`` marks one that the import takes away, as `portcullis.domain.guards` has
+# it.
 changes = Table(
     "import_changes",
     _staging,
     Column("row_no", _NUMBER, primary_key=True, autoincrement=False),
     Column("entry_id", BigInteger, nullable=True),
     Column("was_listed", Boolean, nullable=False),
+    Column("reaffirmed", Boolean, nullable=False),
     Column("retoken", Boolean, nullable=False),
     Column("lost", Boolean, nullable=False),
     prefixes=["TEMPORARY"],

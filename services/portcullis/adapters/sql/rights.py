@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -20,6 +21,9 @@ from portcullis.domain.disputes import Case, CaseState, EntryEffect
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
 from portcullis.ports import CaseCount, Clock, Look, RedressNumber, StoredEntry, SubjectSession, WaitingRelease
+
+_FORGOTTEN_AT_ONCE: Final = 2_000
+"""How many identities one transaction destroys: about a second, in which nobody else can write."""
 
 
 class SqlRights:
@@ -240,6 +244,15 @@ class SqlRights:
         with self._database.reading() as connection:
             return rights_subjects.tokens_of(connection, list_name, key)
 
+    def ever_tokens_of(self, list_name: str, key: str) -> Collection[bytes]:
+        """Give the tokens that an entry is or ever was found by, clearances left out.
+
+        Raises:
+            NotFound: no such entry.
+        """
+        with self._database.reading() as connection:
+            return rights_subjects.ever_tokens_of(connection, list_name, key)
+
     def looks_at(self, entry_ids: Collection[int]) -> Mapping[int, Sequence[Look]]:
         """Give the looks at each of these entries in their order."""
         with self._database.reading() as connection:
@@ -248,7 +261,10 @@ class SqlRights:
     def erase_of(self, tokens: Collection[bytes], *, note: StepNote) -> tuple[int, int]:
         """Destroy who the entries of these tokens are about, where they are not listed; gives (erased, kept)."""
         with self._database.writing() as connection:
-            return rights_retention.erase_of(connection, tokens, note=note, at=self._database.now())
+            erased, kept = rights_retention.erase_of(connection, tokens, note=note, at=self._database.now())
+        if erased:
+            self._database.forget_deleted()
+        return erased, kept
 
     # --- terms ----------------------------------------------------------------------------------------------------------
 
@@ -258,10 +274,15 @@ class SqlRights:
             candidates = rights_retention.old_identities(connection, list_name, before)
         if dry_run or not candidates:
             return len(candidates)
-        with self._database.writing() as connection:
-            return rights_retention.forget_identities(
-                connection, list_name, before, candidates, note=note, at=self._database.now()
-            )
+        forgotten = 0
+        for start in range(0, len(candidates), _FORGOTTEN_AT_ONCE):
+            some = candidates[start : start + _FORGOTTEN_AT_ONCE]
+            with self._database.writing() as connection:
+                forgotten += rights_retention.forget_identities(
+                    connection, list_name, before, some, note=note, at=self._database.now()
+                )
+        self._database.forget_deleted()
+        return forgotten
 
     def forget_looks(self, list_name: str, before: float, *, dry_run: bool) -> int:
         """Delete the looks at a list's entries from before a time; gives how many."""

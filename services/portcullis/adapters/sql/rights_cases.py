@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, exists, func, insert, select, tuple_, update
 
 from portcullis.adapters.sql.months import month_of
-from portcullis.adapters.sql.registry_life import find_numbered, set_decide_by, take_step
+from portcullis.adapters.sql.registry_life import bar, find_numbered, set_decide_by, take_step
 from portcullis.adapters.sql.rights_schema import case_evidence, case_steps, cases
 from portcullis.adapters.sql.schema import entries, lists
 from portcullis.domain.disputes import (
@@ -168,13 +168,20 @@ def count_closed(connection: Connection) -> Sequence[CaseCount]:
 # --- what happens to the entry ------------------------------------------------------------------------------------------
 
 
+_IN_FAVOUR = frozenset({Step.RELEASE, Step.WITHDRAW})
+
+
 def _affect(connection: Connection, case: Case, effect: EntryEffect, *, note: StepNote, at: float) -> None:
     for word in effect.steps:
         row = find_numbered(connection, case.entry_id)
         step = Step(word)
+        told = msgspec.structs.replace(note, ground=effect.ground if step is Step.RELEASE else "")
         if row is not None and _can_be_taken(connection, case, row, step):
-            told = msgspec.structs.replace(note, ground=effect.ground if step is Step.RELEASE else "")
             take_step(connection, row, step, note=told, at=at)
+        elif row is not None and step in _IN_FAVOUR and row.status not in LISTED and not row.barred:
+            # It was left out of a file, or waits to be listed again. No file may bring back what was decided in its
+            # subject's favour.
+            bar(connection, row, step, note=told, at=at)
     _settle_deadline(connection, case.entry_id, note=note, at=at)
 
 

@@ -39,7 +39,6 @@ def erase(connection: Connection, entry_ids: Sequence[int], *, seq: int, at: flo
 
     The connection holds the write lock.
     """
-    _overwrite_what_is_deleted(connection)
     _forget_old_tokens(connection, at=at)
     told: set[tuple[int, bytes]] = set()
     for start in range(0, len(entry_ids), ENTRIES_AT_ONCE):
@@ -49,12 +48,6 @@ def erase(connection: Connection, entry_ids: Sequence[int], *, seq: int, at: flo
         told |= tokens
         _erase_some(connection, some)
     return {token for _, token in told}
-
-
-def _overwrite_what_is_deleted(connection: Connection) -> None:
-    """Have SQLite overwrite a deleted value, which most builds leave in the file. PostgreSQL does so when it vacuums."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
 def _forget_old_tokens(connection: Connection, *, at: float) -> None:

@@ -20,21 +20,27 @@ from portcullis.adapters.sql.rights_subjects import end_access, entries_of
 from portcullis.adapters.sql.schema import change_log, entries, entry_looks, lists
 from portcullis.domain.entries import LISTED, EntryStatus
 from portcullis.domain.entry_life import StepNote
+from portcullis.ports import StoredEntry
 
 _ERASE: Final = "erase"
 _LEFT: Final = tuple(status.value for status in EntryStatus if status not in {*LISTED, EntryStatus.PROPOSED})
 
 
 def erase_of(connection: Connection, tokens: Collection[bytes], *, note: StepNote, at: float) -> tuple[int, int]:
-    """Destroy who the entries of these tokens are about, where they are not listed; gives (erased, kept)."""
+    """Destroy who the entries of these tokens are about, where they are not listed or have ended; gives (erased, kept)."""
     found = entries_of(connection, tokens)
-    gone = [entry for entry in found if entry.status in _LEFT]
+    gone = [entry for entry in found if _is_over(entry, at)]
     theirs = set(tokens)
     for entry in gone:
         seq = log_note(connection, f"{entry.list}/{entry.key}", _ERASE, note=note, at=at)
         theirs |= erase(connection, [entry.entry_id], seq=seq, at=at)
     end_access(connection, theirs)
     return len(gone), len(found) - len(gone)
+
+
+def _is_over(entry: StoredEntry, at: float) -> bool:
+    """Say whether an entry has left its list, or ended by the clock, which nobody notes."""
+    return entry.status in _LEFT or (entry.status in LISTED and entry.effective_until <= at)
 
 
 def old_identities(connection: Connection, list_name: str, before: float) -> Sequence[int]:

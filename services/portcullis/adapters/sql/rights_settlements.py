@@ -58,11 +58,11 @@ def note_settlement(
 
 def waiting(connection: Connection, list_name: str, *, limit: int) -> Sequence[WaitingRelease]:
     """Give the releases that wait, of one list or of all, the soonest first."""
-    wanted = _waiting()
-    if list_name:
-        wanted = wanted.where(lists.c.name == list_name)
-    soonest = wanted.subquery()
+    soonest = _waiting().subquery()
     ordered = select(soonest).where(soonest.c.place == 1).order_by(soonest.c.release_at, soonest.c.settlement_id)
+    if list_name:
+        # Asked within, this would have SQLite go through all entries of the list.
+        ordered = ordered.where(soonest.c.name == list_name)
     return [_waiting_release(row) for row in connection.execute(ordered.limit(limit))]
 
 
@@ -76,8 +76,10 @@ def release_due(connection: Connection, now: float, *, note: StepNote, limit: in
     dead = select(settlements.c.settlement_id).join(entries, entries.c.entry_id == settlements.c.entry_id)
     _end(connection, settlements.c.settlement_id.in_(dead.where(_due(now), ~_is_on_its_list())), at=at)
     soonest = func.min(settlements.c.release_at)
-    due = select(settlements.c.entry_id).where(_due(now)).group_by(settlements.c.entry_id)
-    entry_ids = connection.scalars(due.order_by(soonest, settlements.c.entry_id).limit(limit)).all()
+    # The sum is the number, and has SQLite begin with the few that wait rather than group all that ever did.
+    entry = settlements.c.entry_id + 0
+    due = select(entry).where(_due(now)).group_by(entry)
+    entry_ids = connection.scalars(due.order_by(soonest, entry).limit(limit)).all()
     settled = msgspec.structs.replace(note, ground=ReleaseGround.SETTLED.value)
     for entry_id in entry_ids:
         row = find_numbered(connection, entry_id)
@@ -91,12 +93,11 @@ def object_to(connection: Connection, list_name: str, key: str, *, note: StepNot
     """Stop the release of an entry, and log who did.
 
     Raises:
-        NotFound: no release of this entry waits.
+        NotFound: no release of this entry waits, or its time has come and only the keeper is late.
     """
     row = find(connection, list_name, key)
-    waits = _waiting().where(settlements.c.entry_id == row.entry_id) if row is not None else None
-    if row is None or waits is None or connection.execute(waits).first() is None:
-        raise NotFound("no release of this entry waits; list those that do")
+    if row is None or not _can_be_stopped(connection, row.entry_id, at=at):
+        raise NotFound("no release of this entry waits any more; list those that do")
     log_step(connection, row, "object", note=note, at=at)
     _end(connection, settlements.c.entry_id == row.entry_id, at=at)
 
@@ -138,6 +139,12 @@ def _waiting() -> Select[Any]:
         .join(lists, lists.c.list_id == entries.c.list_id)
         .where(settlements.c.ended_at.is_(None), _is_on_its_list())
     )
+
+
+def _can_be_stopped(connection: Connection, entry_id: int, *, at: float) -> bool:
+    """Say whether a release of an entry waits whose time has not come."""
+    waits = connection.execute(_waiting().where(settlements.c.entry_id == entry_id)).all()
+    return bool(waits) and min(each.release_at for each in waits) > at
 
 
 def _end(connection: Connection, which: ColumnElement[bool], *, at: float) -> None:

@@ -15,7 +15,7 @@ from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS
 from portcullis.adapters.sql.registry_life import find, identifier_tokens, log_note
 from portcullis.adapters.sql.rights_schema import subject_codes, subject_sessions
 from portcullis.adapters.sql.rows import stored_entry
-from portcullis.adapters.sql.schema import entries, entry_looks, entry_tokens
+from portcullis.adapters.sql.schema import entries, entry_looks, entry_tokens, entry_versions
 from portcullis.adapters.sql.token_columns import cut, joined
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
@@ -104,6 +104,20 @@ def tokens_of(connection: Connection, list_name: str, key: str) -> Sequence[byte
     if row is None:
         raise NotFound("no entry of this list has this key")
     return cut(identifier_tokens(row))
+
+
+def ever_tokens_of(connection: Connection, list_name: str, key: str) -> Collection[bytes]:
+    """Give the tokens that an entry is or ever was found by, clearances left out.
+
+    Raises:
+        NotFound: no such entry.
+    """
+    row = find(connection, list_name, key)
+    if row is None:
+        raise NotFound("no entry of this list has this key")
+    past = select(entry_versions.c.tokens, entry_versions.c.clearances).where(entry_versions.c.entry_id == row.entry_id)
+    versions = [row, *connection.execute(past.distinct())]
+    return {token for version in versions for token in cut(identifier_tokens(version))}
 
 
 def looks_at(connection: Connection, entry_ids: Collection[int]) -> Mapping[int, Sequence[Look]]:

@@ -3,6 +3,9 @@
 It runs beside the follower, in a thread and with a connection of its own: a store that is slow or away holds nobody up. What
 is held is said when it has changed, and every ten seconds whether or not; what could not be said is said again a second
 later. A fault is logged when it begins and when it is over.
+
+A list that the publisher can't bring up to date stands still while the others go on. What this host says it includes stands
+still with it, since nobody is to be told that an entry of that list is gone.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ class Acknowledger:
         self._host = host
         self._clock = clock
         self._held: Edition | None = None
+        self._included = 0
         self._said: int | None = None
         self._due = 0.0
         self._news = threading.Event()
@@ -44,6 +48,8 @@ class Acknowledger:
 
     def note(self, held: Edition) -> None:
         """Note what the replica holds. Neither blocks nor fails."""
+        if all(each.stalled_at is None for each in held.lists):
+            self._included = held.registry_seq
         self._held = held
         if held.version != self._said:
             self._news.set()
@@ -63,7 +69,7 @@ class Acknowledger:
         if held is None or (now < self._due and not is_news):
             return
         try:
-            self._store.acknowledge(Acknowledgement(self._host, held.version, held.registry_seq, self._clock.now()))
+            self._store.acknowledge(Acknowledgement(self._host, held.version, self._included, self._clock.now()))
         except StoreUnavailable as fault:
             self._failed(fault.message)
         except Exception as fault:  # noqa: BLE001 - the class alone, for a message of others may hold anything
