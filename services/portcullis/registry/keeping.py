@@ -32,7 +32,7 @@ from portcullis.domain.errors import JournalUnavailable, NotFound, RegistryUnava
 from portcullis.ports import AftermathDesk, Clock, Removed, RightsStore
 from portcullis.registry.settling import KEEPER, PartnerReports
 
-REPORTS_FOR_S: Final = 0.05
+REPORTS_FOR_S: Final = 0.02
 """How long a turn takes over reports, in seconds."""
 RETAINED_EVERY_S: Final = 86_400.0
 """How often what is no longer kept is removed, in seconds."""
@@ -145,7 +145,7 @@ class Keeper:
         return released
 
     def take_over_reports(self) -> int:
-        """Take over reports of partners, for a twentieth of a second at a time; gives how many.
+        """Take over reports of partners, for a fiftieth of a second at a time; gives how many.
 
         Raises:
             RegistryUnavailable, JournalUnavailable: a database can't be used.
