@@ -3,14 +3,13 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
-UV_VERSION := 0.13.9
 # The first interpreter of 3.11 or newer that is here.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help run test check bench bench-snapshot bench-exchange fuzz-snapshot fuzz-journal kill-exchange proto clean format
+.PHONY: help run test check sbom bench bench-snapshot bench-exchange fuzz-snapshot fuzz-journal kill-exchange proto clean format
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,7 +20,7 @@ $(BIN)/uv:
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: $(NEEDED)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { echo "make: $(PYTHON) could not make $(VENV): $(NEEDED), and see that this folder can be written" >&2; exit 2; }
 	@echo "make: installing into $(VENV) (once, about half a minute)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) 2>/dev/null || { echo "make: pip could not install uv $(UV_VERSION) into $(VENV); see that the package index can be reached, then again" >&2; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tools/uv.txt 2>/dev/null || { echo "make: pip could not install uv into $(VENV), as tools/uv.txt has it by its hashes; see that the package index can be reached, then again" >&2; exit 2; }
 
 # --inexact keeps uv itself, which is not in the lock.
 $(VENV)/.runtime: pyproject.toml uv.lock | $(BIN)/uv
@@ -40,7 +39,7 @@ run: $(VENV)/.runtime ## Start the whole stack on this machine, with demonstrati
 test: $(VENV)/.dev ## Run every test, on loopback, with a real Valkey
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(VENV)/.dev ## Lint, types, layers, contract, generated stubs
+check: $(VENV)/.dev ## Lint, types, layers, contract, generated stubs, security, secrets, licences
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -48,6 +47,12 @@ check: $(VENV)/.dev ## Lint, types, layers, contract, generated stubs
 	@$(BIN)/python tools/contract.py lint
 	@$(BIN)/python tools/contract.py check
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml services tools
+	@$(BIN)/python tools/secrets_scan.py
+	@$(BIN)/python tools/materials.py check
+
+sbom: $(VENV)/.dev ## Write the bill of materials and the licences of what is shipped into build/
+	@$(BIN)/python tools/materials.py make build
 
 format: $(VENV)/.dev ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

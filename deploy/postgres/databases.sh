@@ -3,7 +3,9 @@
 # The postgres image runs this once, on an empty volume.
 set -eu
 for name in registry journal; do
-  psql --quiet --set=ON_ERROR_STOP=1 --username postgres --set=name="$name" --set=password="$(cat "/run/secrets/$name-password")" <<'SQL'
+  # psql itself reads the password: its arguments can be seen by others.
+  psql --quiet --set=ON_ERROR_STOP=1 --username postgres --set=name="$name" --set=file="/run/secrets/$name-password" <<'SQL'
+\set password `cat :'file'`
 CREATE ROLE :"name" LOGIN PASSWORD :'password';
 CREATE DATABASE :"name" OWNER :"name";
 REVOKE CONNECT ON DATABASE :"name" FROM PUBLIC;

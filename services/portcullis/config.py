@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Transport = Literal["grpcio", "native"]
+
+FORWARDED_BY_LOOPBACK = "loopback"
+"""What ``forwarded_by`` says of a proxy without a certificate, on this host."""
 
 _STORE_SCHEMES = ("redis", "rediss", "unix")
 
@@ -30,6 +33,23 @@ class Settings(BaseSettings):
     http_host: str = Field("127.0.0.1", description="The address of health and metrics.")
     http_port: int = Field(8080, ge=0, le=65535, description="The HTTP port of health and metrics.")
     transport: Transport = Field("grpcio", description="Which gRPC server carries the calls.")
+    tls_cert: Path | None = Field(
+        None, description="The gRPC server's certificate chain, PEM, followed when it changes; empty: no TLS."
+    )
+    tls_key: Path | None = Field(
+        None, validate_default=True, description="The key of tls_cert, PEM without a passphrase; followed as well."
+    )
+    tls_client_ca: Path | None = Field(
+        None,
+        validate_default=True,
+        description="The authorities of callers' certificates, PEM; then every caller must show one. Followed as well.",
+    )
+    forwarded_by: str = Field(
+        "",
+        max_length=255,
+        description="Whose x-forwarded-client-cert is believed: a name in the proxy's certificate, or loopback; empty: "
+        "nobody's.",
+    )
     workers: int = Field(1, ge=1, le=64, description="How many gateway processes share the port.")
     redis_url: str = Field("", description="The store of snapshots; empty: the embedded Valkey's socket.")
     registry_url: str = Field("", description="The registry's database URL; empty: SQLite under home.")
@@ -69,6 +89,39 @@ class Settings(BaseSettings):
         if not readable:
             raise ValueError("must be redis://HOST:PORT, rediss://HOST:PORT or unix://PATH")
         return url
+
+    @field_validator("tls_cert")
+    @classmethod
+    def _check_transport(cls, cert: Path | None, info: ValidationInfo) -> Path | None:
+        """Refuse TLS on a transport that has none, rather than serve in the clear."""
+        if cert is not None and info.data.get("transport") == "native":
+            raise ValueError("the native transport has no TLS; take the transport grpcio, or let Envoy end the TLS")
+        return cert
+
+    @field_validator("tls_key")
+    @classmethod
+    def _check_pair(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        """Refuse a certificate without its key, and a key alone."""
+        if "tls_cert" in info.data and (key is None) != (info.data["tls_cert"] is None):
+            raise ValueError("tls_cert and tls_key are set together or not at all")
+        return key
+
+    @field_validator("tls_client_ca")
+    @classmethod
+    def _check_client_ca(cls, client_ca: Path | None, info: ValidationInfo) -> Path | None:
+        """Refuse authorities that nothing would ask."""
+        if client_ca is not None and info.data.get("tls_cert") is None and "tls_cert" in info.data:
+            raise ValueError("callers show certificates to a server with TLS alone; set tls_cert and tls_key too")
+        return client_ca
+
+    @field_validator("forwarded_by")
+    @classmethod
+    def _check_proxy(cls, name: str, info: ValidationInfo) -> str:
+        """Refuse a proxy that could never show who it is."""
+        by_certificate = name not in ("", FORWARDED_BY_LOOPBACK)
+        if by_certificate and info.data.get("tls_client_ca") is None and "tls_client_ca" in info.data:
+            raise ValueError("a proxy is known by its certificate where tls_client_ca is set alone; else write loopback")
+        return name
 
     @property
     def registry_database_url(self) -> str:

@@ -9,7 +9,9 @@ from typing import Any, TypeVar, get_args
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.config import Transport
@@ -297,6 +299,29 @@ async def test_a_key_is_made_listed_and_revoked(bench: Bench, registry: SqlRegis
         callers.callers().admit([("authorization", f"Bearer {made.key}")], PARTNER)
 
 
+async def test_a_key_is_rotated_with_an_overlap_and_an_end(bench: Bench, registry: SqlRegistry) -> None:
+    end = int(time.time()) + 3600
+    request = admin.CreateApiKeyRequest(partner="lender", note="till 3", expires_at=Timestamp(seconds=end))
+    made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
+    rotation = admin.RotateApiKeyRequest(
+        key_id=made.key_id, overlap=Duration(seconds=60), expires_at=Timestamp(seconds=end + 5)
+    )
+    successor = await call(bench, "AdminService/RotateApiKey", rotation, admin.RotateApiKeyResponse)
+    listing = admin.ListApiKeysRequest(partner="lender")
+    listed = await call(bench, "AdminService/ListApiKeys", listing, admin.ListApiKeysResponse)
+    _, before, after = listed.keys
+    assert (successor.key_id, end + 5) == (before.successor, after.expires_at.seconds)
+    assert 0 < before.expires_at.seconds - time.time() <= 60
+    callers = RegistryKnowledge(registry)
+    callers.look()
+    for key in (made.key, successor.key):
+        assert "lender" == callers.callers().admit([("authorization", f"Bearer {key}")], PARTNER).holder
+    code, reason, _, _ = await refusal(
+        bench.call("AdminService/RotateApiKey", rotation.SerializeToString(), key="operator-key")
+    )
+    assert (grpc.StatusCode.FAILED_PRECONDITION, "STEP_NOT_ALLOWED") == (code, reason)
+
+
 async def test_a_key_is_of_a_role_and_good_for_some_lists(bench: Bench, registry: SqlRegistry) -> None:
     request = admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["court"])
     made = await call(bench, "AdminService/CreateApiKey", request, admin.CreateApiKeyResponse)
@@ -333,6 +358,7 @@ async def test_a_key_that_is_limited_to_lists_makes_and_ends_no_keys_and_reads_n
     home.journal.record_decisions([a_record(each, reasons=(a_reason(list=name),)) for name, each in ids.items()])
     for method, request in (
         ("CreateApiKey", admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["court"])),
+        ("RotateApiKey", admin.RotateApiKeyRequest(key_id="id-auditor-key")),
         ("RevokeApiKey", admin.RevokeApiKeyRequest(key_id="id-auditor-key")),
         ("GetDecision", admin.GetDecisionRequest(decision_id=ids["bikes"])),
     ):

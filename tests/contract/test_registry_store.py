@@ -14,7 +14,7 @@ from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus, SubjectType
-from portcullis.domain.errors import InvalidRequest, NotFound
+from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed
 from portcullis.domain.policies import Policy
 from portcullis.ports import ENDED_KEPT_S, ApiKey, ImportCounts, Look, RegistryStore
 from tests.support.databases import migrated_database
@@ -495,6 +495,55 @@ def test_a_key_id_is_given_once(registry: RegistryStore) -> None:
     with pytest.raises(InvalidRequest):
         registry.add_key(a_key("k2"), "digest", actor="ann")
     assert registry.head() == 1
+
+
+def test_a_key_that_ends_by_itself_is_a_credential_until_then(registry: RegistryStore) -> None:
+    ending = msgspec.structs.replace(a_key("k1"), expires_at=NOW + 60.5)
+    ended = msgspec.structs.replace(a_key("k2"), created_at=NOW - 20.0, expires_at=NOW - 10.0)
+    registry.add_key(ending, "digest of k1", actor="ann")
+    registry.add_key(ended, "digest of k2", actor="ann")
+    assert [ending, ended] == list(registry.keys(None))
+    with registry.view() as view:
+        assert [("k1", NOW + 60.5)] == [(each.key_id, each.expires_at) for each in view.credentials]
+
+
+def test_a_rotated_key_goes_on_beside_its_successor_until_its_end(registry: RegistryStore) -> None:
+    registry.add_key(a_key("k1"), "digest of k1", actor="ann")
+    registry.rotate_key("k1", a_key("k2"), "digest of k2", ends_at=NOW + 7.0, actor="ann")
+    assert [("k1", NOW + 7.0, "k2"), ("k2", None, "")] == [
+        (key.key_id, key.expires_at, key.successor) for key in registry.keys(None)
+    ]
+    with registry.view() as view:
+        assert [("k1", NOW + 7.0), ("k2", None)] == [(each.key_id, each.expires_at) for each in view.credentials]
+
+
+def test_a_key_that_has_ended_or_has_a_successor_is_not_rotated_and_nothing_changes(registry: RegistryStore) -> None:
+    registry.add_key(a_key("k1"), "digest of k1", actor="ann")
+    registry.rotate_key("k1", a_key("k2"), "digest of k2", ends_at=NOW + 7.0, actor="ann")
+    registry.add_key(msgspec.structs.replace(a_key("k3"), expires_at=NOW - 1.0), "digest of k3", actor="ann")
+    registry.add_key(a_key("k4"), "digest of k4", actor="ann")
+    registry.revoke_key("k4", at=NOW, actor="ann")
+    before = (registry.head(), list(registry.keys(None)))
+    for key_id in ("k1", "k3", "k4"):
+        with pytest.raises(StepNotAllowed):
+            registry.rotate_key(key_id, a_key("k5"), "digest of k5", ends_at=NOW, actor="ann")
+    with pytest.raises(NotFound):
+        registry.rotate_key("k9", a_key("k5"), "digest of k5", ends_at=NOW, actor="ann")
+    with pytest.raises(InvalidRequest):
+        registry.rotate_key("k2", a_key("k3"), "digest of k5", ends_at=NOW, actor="ann")
+    assert before == (registry.head(), list(registry.keys(None)))
+
+
+def test_a_revoked_certificate_stands_in_the_view_once_in_the_order_of_revocation(registry: RegistryStore) -> None:
+    registry.revoke_certificate("b2", note="lost", at=NOW + 1.0, actor="ann")
+    registry.revoke_certificate("a1", note="", at=NOW + 2.0, actor="bob")
+    registry.revoke_certificate("b2", note="again", at=NOW + 3.0, actor="bob")
+    assert [("b2", "lost", NOW + 1.0), ("a1", "", NOW + 2.0)] == [
+        (each.mark, each.note, each.revoked_at) for each in registry.revoked_certificates()
+    ]
+    assert registry.head() == 2
+    with registry.view() as view:
+        assert ("b2", "a1") == view.revoked
 
 
 # --- many at once ------------------------------------------------------------

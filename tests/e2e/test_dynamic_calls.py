@@ -113,7 +113,9 @@ def _operate(caller: Caller, decision: str) -> None:
     assert "ticketing" == caller.call(key, "AdminService/GetDecision", {"decision_id": decision})["partner"]
     made = caller.call(key, "AdminService/CreateApiKey", {"partner": "ticketing", "note": "of a test"})
     assert made["keyId"] in str(caller.call(key, "AdminService/ListApiKeys", {"partner": "ticketing"}))
-    assert {} == caller.call(key, "AdminService/RevokeApiKey", {"key_id": made["keyId"]})
+    successor = caller.call(key, "AdminService/RotateApiKey", {"key_id": made["keyId"], "overlap": "60s"})
+    for each in (made, successor):
+        assert {} == caller.call(key, "AdminService/RevokeApiKey", {"key_id": each["keyId"]})
 
     entry = _entry(1)
     assert caller.call(key, "RegistryService/PutEntry", {"entry": entry, "why": "of a test"})["changed"]

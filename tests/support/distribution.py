@@ -95,6 +95,7 @@ class DictRegistry:
         self.clock = clock or HandClock()
         self.policy = policy or Policy(lists=(a_list(),))
         self.credentials: tuple[Credential, ...] = ()
+        self.revoked: tuple[str, ...] = ()
         self.entries: dict[tuple[bytes, int], IndexedEntry] = {}
         self.list_numbers: dict[str, int] = {}
         self.seq = 0

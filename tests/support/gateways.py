@@ -60,8 +60,9 @@ class ScriptedSpool:
     def close(self) -> None: ...
 
 
-def credential(key: str, holder: str, role: str = "partner") -> Credential:
-    return Credential(key_id=f"id-{key}", holder=holder, digest=hashlib.sha256(key.encode()).hexdigest(), role=role)
+def credential(key: str, holder: str, role: str = "partner", expires_at: float | None = None) -> Credential:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return Credential(key_id=f"id-{key}", holder=holder, digest=digest, role=role, expires_at=expires_at)
 
 
 def edition_of(
@@ -131,6 +132,7 @@ async def running_gateway(
     *,
     journal: Journal | None = None,
     also: Callable[[Gateway], Mapping[str, Handlers]] | None = None,
+    forwarded_by: str = "",
 ) -> AsyncIterator[Bench]:
     """Run a gateway with the keys lender-key (partner lender) and operator-key, without a snapshot yet.
 
@@ -140,7 +142,14 @@ async def running_gateway(
     clock = clock or SystemClock()
     writer = MemoryReplicaWriter(clock)
     scripted = ScriptedSpool()
-    settings = Settings(grpc_port=0, transport=transport, refresh_interval_s=0.005, drain_s=1.0, max_message_bytes=1_000_000)
+    settings = Settings(
+        grpc_port=0,
+        transport=transport,
+        refresh_interval_s=0.005,
+        drain_s=1.0,
+        max_message_bytes=1_000_000,
+        forwarded_by=forwarded_by,
+    )
     gateway = Gateway(
         settings=settings,
         replica=MemoryReplica(writer, clock),

@@ -68,14 +68,20 @@ def fetch(address: str, path: str) -> tuple[int, str]:
 class RunningStack:
     """One `portcullis run`."""
 
-    def __init__(self, home: Path, *arguments: str) -> None:
+    def __init__(self, home: Path, *arguments: str, umask: int = -1, **environment: str) -> None:
         self.home = home
         self._files = home.parent / f"{home.name}-output"
         self._files.mkdir(exist_ok=True)
         command = [*PORTCULLIS, "run", "--home", str(home), "--grpc-port", "0", "--http-port", "0", *arguments]
         with self.stdout.open("w") as out, self.stderr.open("w") as err:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=err
+                command,
+                cwd=ROOT,
+                env=clean_environment(**environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                umask=umask,
             )
 
     @property
@@ -167,9 +173,9 @@ def left_children(home: Path) -> list[int]:
 
 
 @contextmanager
-def running_stack(home: Path, *arguments: str) -> Iterator[RunningStack]:
-    """Run a stack, ready, while the context lasts."""
-    stack = RunningStack(home, *arguments)
+def running_stack(home: Path, *arguments: str, umask: int = -1, **environment: str) -> Iterator[RunningStack]:
+    """Run a stack, ready, while the context lasts; by default with this process's umask."""
+    stack = RunningStack(home, *arguments, umask=umask, **environment)
     try:
         stack.wait_until_ready()
         yield stack

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 
 from portcullis.adapters.log_signing import MEMORY
 from portcullis.adapters.tuf.key_directory import KeyDirectory
-from portcullis.config import Settings
+from portcullis.config import FORWARDED_BY_LOOPBACK, Settings
 from portcullis.mains.keys import JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
@@ -92,10 +93,39 @@ def test_the_image_does_not_run_as_root() -> None:
     assert ["10001:10001"] == users
 
 
-def test_the_image_is_built_with_the_uv_of_the_makefile() -> None:
-    pinned = re.search(r"^UV_VERSION := (\S+)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1]
+def test_the_image_is_built_with_the_uv_of_the_makefile_and_of_the_build_system() -> None:
+    (pinned,) = re.findall(r"^uv==(\S+)", (REPOSITORY / "tools" / "uv.txt").read_text(), re.MULTILINE)
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
-    assert f"uv=={pinned}" in (DEPLOY / "Dockerfile").read_text()
+    assert [f"uv_build=={pinned}"] == project["build-system"]["requires"]
+    for file in (REPOSITORY / "Makefile", DEPLOY / "Dockerfile"):
+        assert re.search(r"pip install .*--require-hashes --requirement \S*uv\.txt", file.read_text()), file.name
+
+
+def test_the_image_takes_in_nothing_but_what_its_build_names() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    let_in = {line[1:] for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {name for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE) for name in line.split()}
+
+    assert let_in == copied
+    assert all((REPOSITORY / name).exists() for name in copied)
+
+
+def test_the_image_brings_its_bill_of_materials_and_its_licences() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    (folder,) = re.findall(r"^RUN (?:\S+/)python tools/materials\.py make (\S+)$", text, re.MULTILINE)
+    (kept,) = re.findall(r"^COPY --from=build (\S+) \S+$", text, re.MULTILINE)
+
+    assert Path(folder).is_relative_to(kept)
+
+
+def test_no_secret_is_an_argument_or_a_variable_of_a_process_that_compose_or_its_scripts_start() -> None:
+    script = (DEPLOY / "postgres" / "databases.sh").read_text()
+    variables = {name for each in compose()["services"].values() for name in each.get("environment", ())}
+
+    assert {"POSTGRES_PASSWORD_FILE"} == {name for name in variables if re.search("PASSWORD|SECRET|TOKEN|URL", name)}
+    for text in (script, COMPOSE.read_text(), (DEPLOY / "make-secrets").read_text()):
+        assert not re.search(r"--(set=)?password=|-(?:a|W) \"?\$|_?(?:AUTH|PASSWORD)=\"?\$", text)
 
 
 def test_every_service_says_how_it_is() -> None:
@@ -107,6 +137,13 @@ def test_no_part_can_write_its_root_or_gain_rights() -> None:
         assert each["read_only"]
         assert ["ALL"] == each["cap_drop"]
         assert ["no-new-privileges:true"] == each["security_opt"]
+
+
+def test_nothing_that_is_given_a_secret_can_dump_it() -> None:
+    given = {name: each for name, each in compose()["services"].items() if each.get("secrets")}
+
+    assert {"valkey", "postgres"} < given.keys()
+    assert [] == [name for name, each in given.items() if {"core": 0} != each.get("ulimits")]
 
 
 def test_whoever_opens_the_replica_shares_one_process_namespace() -> None:
@@ -296,6 +333,36 @@ def test_envoy_reaches_the_gateway_where_it_listens_and_the_exchange_where_compo
         "gateway": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
         "exchange": {"address": "127.0.0.1", "port_value": published},
     } == endpoints
+
+
+def envoy_listener() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The TLS context and the HTTP connection manager of the one listener."""
+    (listener,) = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())["static_resources"]["listeners"]
+    (chain,) = listener["filter_chains"]
+    (manager,) = chain["filters"]
+    return chain["transport_socket"]["typed_config"], manager["typed_config"]
+
+
+def test_envoy_proves_callers_certificates_and_takes_the_ones_without_too() -> None:
+    tls, _ = envoy_listener()
+
+    assert not tls["require_client_certificate"]
+    assert "client-ca.crt" in tls["common_tls_context"]["validation_context"]["trusted_ca"]["filename"]
+    assert "trust_chain_verification" not in str(tls)
+
+
+def test_envoy_writes_the_callers_certificate_itself_and_lets_no_other_word_of_it_through() -> None:
+    _, manager = envoy_listener()
+
+    assert "SANITIZE_SET" == manager["forward_client_cert_details"]
+    assert {"cert": True} == manager["set_current_client_cert_details"]
+
+
+def test_the_loopback_that_envoys_gateway_shall_believe_is_a_setting() -> None:
+    text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
+    named = re.search(r"PORTCULLIS_FORWARDED_BY=(\w+)", text)[1]
+
+    assert named == Settings(forwarded_by=named).forwarded_by == FORWARDED_BY_LOOPBACK
 
 
 def test_envoy_routes_only_to_its_clusters() -> None:

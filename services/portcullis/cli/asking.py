@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from portcullis.cli.output import print_json
-from portcullis.cli.wiring import Wiring
+from portcullis.cli.wiring import Tls, Wiring
 
 if TYPE_CHECKING:
     from portcullis.client import AttributeValue, Client, ClientError, Identifier
@@ -86,23 +86,53 @@ def attributes(given: Sequence[str]) -> dict[str, AttributeValue]:
 
 
 def whom(
-    wiring: Wiring, *, target: str | None, key: str | None, partner: str | None, home: Path | None, purpose: str
-) -> tuple[str, str]:
+    wiring: Wiring,
+    *,
+    target: str | None,
+    key: str | None,
+    partner: str | None,
+    home: Path | None,
+    purpose: str,
+    tls: Tls | None = None,
+) -> tuple[str, str | None]:
     """Decide which gateway is asked, and with whose key; gives (target, key).
+
+    Who shows a certificate needs no key, and is given none that they have not named.
 
     Raises:
         SetupFault: no key is given, and none stands in the home.
     """
-    if target and key and not partner:
+    certified = tls is not None and tls.cert is not None
+    if target and (key or certified) and not partner:
         return target, key
     settings = wiring.settings(home=home)
-    if partner or not key:
+    if partner or not (key or certified):
         key = _demonstration_key(settings.home / DEMONSTRATION_KEYS, partner, purpose)
-    return target or wiring.gateway_target(settings), key
+    return target or wiring.gateway_target(settings, tls=tls is not None), key
+
+
+def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> Tls | None:
+    """Give the files of TLS; None where none is named.
+
+    Raises:
+        typer.BadParameter: a certificate is given without its key, or a key alone.
+    """
+    if (cert is None) != (key is None):
+        raise typer.BadParameter("give --tls-cert and --tls-key together", param_hint="--tls-cert")
+    return Tls(ca, cert, key) if ca or cert else None
 
 
 @contextmanager
-def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: bool, advice: str = "") -> Iterator[Client]:
+def client(
+    wiring: Wiring,
+    target: str,
+    key: str | None,
+    timeout_s: float,
+    *,
+    as_json: bool,
+    advice: str = "",
+    tls: Tls | None = None,
+) -> Iterator[Client]:
     """Open the client; with ``as_json``, an error answer is printed as JSON on its way out.
 
     Args:
@@ -112,13 +142,14 @@ def client(wiring: Wiring, target: str, key: str, timeout_s: float, *, as_json: 
         timeout_s: the deadline of a call, in seconds.
         as_json: whether an error answer is printed as JSON, too.
         advice: what to do about what was under way where nobody answers.
+        tls: the files of TLS; None for plain text.
 
     Raises:
-        typer.BadParameter: the key can't be a key.
+        typer.BadParameter: the key can't be a key, or a certificate is given without its key.
         ClientError: there is no answer.
     """
     try:
-        opened = wiring.client(target, key, timeout_s)
+        opened = wiring.client(target, key, timeout_s, tls)
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--key") from None
     with opened, asked(target, as_json=as_json, advice=advice):

@@ -65,6 +65,9 @@ def check(
     key: options.Key = None,
     partner: options.As = None,
     home: options.Home = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     timeout: options.Timeout = 5.0,
     as_json: options.Json = False,
 ) -> None:
@@ -72,8 +75,9 @@ def check(
     wiring = wiring_of(ctx)
     identifiers = asking.identifiers(ids)
     facts = asking.attributes(attributes or ())
-    address, api_key = asking.whom(wiring, target=target, key=key, partner=partner, home=home, purpose=purpose)
-    with asking.client(wiring, address, api_key, timeout, as_json=as_json) as client:
+    tls = asking.tls_of(tls_ca, tls_cert, tls_key)
+    address, api_key = asking.whom(wiring, target=target, key=key, partner=partner, home=home, purpose=purpose, tls=tls)
+    with asking.client(wiring, address, api_key, timeout, as_json=as_json, tls=tls) as client:
         started = wiring.clock.monotonic()
         decision = client.check(
             identifiers,
@@ -109,14 +113,18 @@ def caller(
     key: options.Key = None,
     partner: options.As = None,
     home: options.Home = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     timeout: options.Timeout = 5.0,
     as_json: options.Json = False,
 ) -> None:
     """Ask what may be shown of a caller."""
     wiring = wiring_of(ctx)
     number = asking.phone(phone)
-    address, api_key = asking.whom(wiring, target=target, key=key, partner=partner, home=home, purpose=purpose)
-    with asking.client(wiring, address, api_key, timeout, as_json=as_json) as client:
+    tls = asking.tls_of(tls_ca, tls_cert, tls_key)
+    address, api_key = asking.whom(wiring, target=target, key=key, partner=partner, home=home, purpose=purpose, tls=tls)
+    with asking.client(wiring, address, api_key, timeout, as_json=as_json, tls=tls) as client:
         started = wiring.clock.monotonic()
         answer = client.lookup_caller(number, purpose=purpose)
         took_ms = (wiring.clock.monotonic() - started) * 1000

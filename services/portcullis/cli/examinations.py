@@ -64,6 +64,15 @@ def home(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
             yield Finding(name, State.FAIL, "it can be read by others", f"chmod 600 {folder / name}")
 
 
+def process(wiring: Wiring, _settings: Settings) -> Iterator[Finding]:
+    """Look whether this user's processes have more rights, or show more, than they should."""
+    exposed = wiring.exposures()
+    for each in exposed:
+        yield Finding("process", State.WARN, each.what, each.mend)
+    if not exposed:
+        yield Finding("process", State.OK, "not root, and no secret in its environment")
+
+
 def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look whether the key files are there, private and whole."""
     for name, parts in KEY_FILES.items():
@@ -214,6 +223,7 @@ def gateway(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
 
 EXAMINATIONS: tuple[Examination, ...] = (
     home,
+    process,
     keys,
     signing_keys,
     trusted_root,

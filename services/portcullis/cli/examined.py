@@ -1,8 +1,15 @@
-"""What was seen of a host's spool and of the journal's log, for the doctor to judge."""
+"""What was seen of a process, of a host's spool and of the journal's log, for the doctor to judge."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+
+class Exposure(NamedTuple):
+    """What a process is given that it should not have, and what to do about it; without a secret's value."""
+
+    what: str
+    mend: str
 
 
 class SpoolExamined(NamedTuple):

@@ -57,9 +57,10 @@ OperatorKey = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
+        callback=options.text_or_file,
         envvar="PORTCULLIS_API_KEY",
-        help="The key of the operator who decides; without it, the user of this machine does. Prefer the variable: the "
-        "arguments of a process can be seen by its neighbours.",
+        help="The key of the operator who decides, or @FILE, a file that holds it; without it, the user of this machine "
+        "does. Prefer the file: others can see arguments and variables.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,7 @@
-"""``portcullis partner key``: the API keys of partners, and of the people who keep lists and look into disputes."""
+"""``portcullis partner key`` and ``portcullis partner certificate``: what partners and people prove themselves by.
+
+The API keys of partners, and of the people who keep lists and look into disputes; and the certificates that are refused.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import typer
 
 from portcullis.cli import options
 from portcullis.cli.output import print_error, print_fields, print_json, print_line, print_table, time_text
-from portcullis.cli.wiring import wiring_of
+from portcullis.cli.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from portcullis.ports import ApiKey
@@ -17,6 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Partners and their API keys.", no_args_is_help=True, rich_markup_mode=None)
 key_app = typer.Typer(help="API keys of partners and people.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(key_app, name="key")
+certificate_app = typer.Typer(help="Callers' certificates.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(certificate_app, name="certificate")
+
+Expires = Annotated[
+    float | None,
+    typer.Option(
+        "--expires",
+        metavar="DURATION",
+        parser=options.read_duration_s,
+        help="Let the new key end by itself after so long, as 90d.",
+        show_default=False,
+    ),
+]
 
 
 class Role(StrEnum):
@@ -46,6 +62,7 @@ def new_key(
         ),
     ] = None,
     note: Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is for, in your words.")] = "",
+    expires: Expires = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
@@ -53,8 +70,51 @@ def new_key(
     wiring = wiring_of(ctx)
     with wiring.registry(wiring.settings(home=home)) as registry:
         key, secret = wiring.api_keys(registry).create(
-            holder, role.value, note, actor=wiring.actor(), lists=tuple(lists or ())
+            holder,
+            role.value,
+            note,
+            actor=wiring.actor(),
+            lists=tuple(lists or ()),
+            expires_at=_end(wiring, expires),
         )
+    _show_new(key, secret, as_json=as_json)
+
+
+@key_app.command("rotate")
+def rotate_key(
+    ctx: typer.Context,
+    *,
+    key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="The key's id, as `list` shows it; not the key.")],
+    overlap: Annotated[
+        float,
+        typer.Option(
+            "--overlap",
+            metavar="DURATION",
+            parser=options.read_duration_s,
+            help="How long the key itself goes on beside its successor, as 7d; 0s: not at all.",
+        ),
+    ] = "7d",  # type: ignore[assignment] # the parser reads it
+    expires: Expires = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Make a key's successor and print it: same holder, role and lists. The key itself ends by itself after the overlap.
+
+    The successor lives as long as the key was made for, unless --expires says otherwise.
+    """
+    wiring = wiring_of(ctx)
+    with wiring.registry(wiring.settings(home=home)) as registry:
+        key, secret = wiring.api_keys(registry).rotate(
+            key_id, overlap_s=overlap, actor=wiring.actor(), expires_at=_end(wiring, expires)
+        )
+    _show_new(key, secret, as_json=as_json)
+
+
+def _end(wiring: Wiring, expires_s: float | None) -> float | None:
+    return None if expires_s is None else wiring.clock.now() + expires_s
+
+
+def _show_new(key: ApiKey, secret: str, *, as_json: bool) -> None:
     if as_json:
         print_json({**_document(key), "key": secret})
     else:
@@ -101,13 +161,69 @@ def list_keys(
     if as_json:
         print_json([_document(key) for key in keys])
     elif keys:
+        now = wiring.clock.now()
         rows = [
-            (key.key_id, key.holder, key.role, time_text(key.created_at), time_text(key.revoked_at), key.note)
+            (key.key_id, key.holder, key.role, time_text(key.created_at), _age(key, now), _ending(key, now), key.note)
             for key in keys
         ]
-        print_table(("key", "holder", "role", "made", "revoked", "note"), rows)
+        print_table(("key", "holder", "role", "made", "age", "ends", "note"), rows)
     else:
         print_fields([("keys", "none")], indent=0)
+
+
+@certificate_app.command("revoke")
+def revoke_certificate(
+    ctx: typer.Context,
+    *,
+    certificate: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERIAL",
+            help="The serial number in hexadecimal digits, or the SHA-256 of the public key, for all of its certificates.",
+        ),
+    ],
+    note: Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, in your words.")] = "",
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Refuse a caller's certificate for good; gateways do with the next snapshot, on connections that stand as well."""
+    wiring = wiring_of(ctx)
+    with wiring.registry(wiring.settings(home=home)) as registry:
+        mark = wiring.api_keys(registry).revoke_certificate(certificate, note, actor=wiring.actor())
+    if as_json:
+        print_json({"certificate": mark, "revoked": True})
+    else:
+        print_line(f"revoked {mark}")
+
+
+@certificate_app.command("list")
+def list_certificates(ctx: typer.Context, *, home: options.Home = None, as_json: options.Json = False) -> None:
+    """List the certificates that are refused. Those that are good the policy names, partner by partner."""
+    wiring = wiring_of(ctx)
+    with wiring.registry(wiring.settings(home=home)) as registry:
+        revoked = wiring.api_keys(registry).revoked_certificates()
+    if as_json:
+        print_json([{"certificate": each.mark, "note": each.note, "revoked_at": each.revoked_at} for each in revoked])
+    elif revoked:
+        rows = [(each.mark, time_text(each.revoked_at), each.note) for each in revoked]
+        print_table(("certificate", "revoked", "note"), rows)
+    else:
+        print_fields([("revoked certificates", "none")], indent=0)
+
+
+def _age(key: ApiKey, now: float) -> str:
+    return f"{max(0, int((now - key.created_at) // 86_400))} d"
+
+
+def _ending(key: ApiKey, now: float) -> str:
+    """Say when a key ends, or how it has ended."""
+    if key.revoked_at is not None:
+        return f"revoked {time_text(key.revoked_at)}"
+    if key.expires_at is None:
+        return ""
+    word = "" if now < key.expires_at else "ended "
+    successor = f", then {key.successor}" if key.successor else ""
+    return f"{word}{time_text(key.expires_at)}{successor}"
 
 
 def _document(key: ApiKey) -> dict[str, object]:
@@ -118,4 +234,6 @@ def _document(key: ApiKey) -> dict[str, object]:
         "note": key.note,
         "created_at": key.created_at,
         "revoked_at": key.revoked_at,
+        "expires_at": key.expires_at,
+        "successor": key.successor,
     }

@@ -2,10 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_DURATION = re.compile(r"(\d{1,6})([dhms])")
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+def read_duration_s(text: str) -> float:
+    """Read a duration such as 90d, 12h, 15m or 30s; gives seconds.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter("write a whole number and a unit, as 90d, 12h, 15m or 30s")
+    return float(int(found[1]) * _SECONDS[found[2]])
+
+
+def text_or_file(given: str | None) -> str | None:
+    """Give a secret as it was given, or what the file holds that was named as ``@FILE``.
+
+    Raises:
+        typer.BadParameter: the file can't be read, or holds nothing. Does not show what was given.
+    """
+    if given is None or not given.startswith("@"):
+        return given
+    try:
+        text = Path(given[1:]).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "strerror", None) or "it is no text"
+        raise typer.BadParameter(f"the file after @ can't be read ({reason})") from None
+    if not text:
+        raise typer.BadParameter("the file after @ is empty")
+    return text
+
 
 Home = Annotated[
     Path | None,
@@ -23,8 +58,9 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
+        callback=text_or_file,
         envvar="PORTCULLIS_API_KEY",
-        help="The partner's API key. Prefer the variable: the arguments of a process can be seen by its neighbours.",
+        help="The partner's API key, or @FILE, a file that holds it. Prefer that: others can see arguments and variables.",
         show_default=False,
     ),
 ]
@@ -45,4 +81,22 @@ Partner = Annotated[
     ),
 ]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON document a line instead of text.")]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca",
+        metavar="FILE",
+        help="Speak TLS, and prove the gateway by the authorities of this PEM file.",
+        show_default=False,
+    ),
+]
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert", metavar="FILE", help="Speak TLS, and show this certificate (PEM, with its chain).", show_default=False
+    ),
+]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", metavar="FILE", help="The key of --tls-cert, PEM.", show_default=False)
+]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="The deadline of the call.")]

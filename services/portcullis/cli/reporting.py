@@ -57,6 +57,9 @@ def report(
     key: options.Key = None,
     partner: options.Partner = None,
     home: options.Home = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     timeout: options.Timeout = 10.0,
     as_json: options.JsonLines = False,
 ) -> None:
@@ -66,25 +69,34 @@ def report(
     were taken, 1 when some were not, 2 when the input is no events.
     """
     wiring = wiring_of(ctx)
+    tls = asking.tls_of(tls_ca, tls_cert, tls_key)
     address, api_key = asking.whom(
-        wiring, target=target, key=key, partner=demanded_partner(key, partner), home=home, purpose=""
+        wiring,
+        target=target,
+        key=key,
+        partner=demanded_partner(key, partner, certified=tls_cert is not None),
+        home=home,
+        purpose="",
+        tls=tls,
     )
     with ExitStack() as stack:
         source = stack.enter_context(_opened(file))
         kept = _kept(stack, receipts)
-        client = stack.enter_context(asking.client(wiring, address, api_key, timeout, as_json=False, advice=_AGAIN))
+        client = stack.enter_context(asking.client(wiring, address, api_key, timeout, as_json=False, advice=_AGAIN, tls=tls))
         refused = _report_all(client, read_events(source), kept, timeout, as_json=as_json)
     if refused:
         raise typer.Exit(FAILED)
 
 
-def demanded_partner(key: str | None, partner: str | None) -> str | None:
+def demanded_partner(key: str | None, partner: str | None, *, certified: bool = False) -> str | None:
     """Give the partner of ``--as``, which has to be named where no key is given: nothing else tells whose events these are.
+
+    But a certificate does, where the partner is ``certified`` by one.
 
     Raises:
         typer.BadParameter: neither is given.
     """
-    if not key and not partner:
+    if not key and not partner and not certified:
         raise typer.BadParameter(
             "give a key with PORTCULLIS_API_KEY or --key, or name a partner with --as", param_hint="--key"
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 
 from portcullis.cli import options
-from portcullis.cli.asking import asked, stored_key
+from portcullis.cli.asking import asked, stored_key, tls_of
 from portcullis.cli.messages import show_message
 from portcullis.cli.output import print_json
 from portcullis.cli.wiring import Wiring, wiring_of
@@ -40,8 +40,9 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
+        callback=options.text_or_file,
         envvar="PORTCULLIS_API_KEY",
-        help="Your API key. Prefer the variable: the arguments of a process can be seen by its neighbours.",
+        help="Your API key, or @FILE, a file that holds it. Prefer that: others can see arguments and variables.",
         show_default=False,
     ),
 ]
@@ -99,6 +100,9 @@ class Asked(NamedTuple):
     home: Path | None
     timeout_s: float
     as_json: bool
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
 
 def staff_command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -138,6 +142,9 @@ _WHOM = (
     _option("home", options.Home, None),
     _option("timeout_s", Timeout, DEADLINE_S),
     _option("as_json", options.Json, False),
+    _option("tls_ca", options.TlsCa, None),
+    _option("tls_cert", options.TlsCert, None),
+    _option("tls_key", options.TlsKey, None),
 )
 
 
@@ -195,9 +202,10 @@ def connected(wiring: Wiring, whom: Asked, key: str | None) -> Iterator[StaffCli
         typer.BadParameter: the key can't be a key.
         ClientError: there is no answer.
     """
-    target = whom.target or wiring.gateway_target(wiring.settings(home=whom.home))
+    tls = tls_of(whom.tls_ca, whom.tls_cert, whom.tls_key)
+    target = whom.target or wiring.gateway_target(wiring.settings(home=whom.home), tls=tls is not None)
     try:
-        client = wiring.staff_client(target, key, whom.timeout_s)
+        client = wiring.staff_client(target, key, whom.timeout_s, tls)
     except ValueError as fault:
         raise typer.BadParameter(str(fault), param_hint="--key") from None
     with client, asked(target, as_json=whom.as_json):

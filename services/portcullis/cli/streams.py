@@ -69,7 +69,11 @@ def create(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make a stream. A receiver's secret is read from PORTCULLIS_STREAM_AUTHORIZATION: the whole Authorization header."""
+    """Make a stream.
+
+    A receiver's secret, the whole Authorization header, is read from PORTCULLIS_STREAM_AUTHORIZATION, or from the file that
+    this names as @FILE.
+    """
     from portcullis.ports.relay import DeliveryMethod, Side, StreamSettings  # noqa: PLC0415 - slows other commands down
 
     if (partner is None) == (authority is None):
@@ -87,7 +91,7 @@ def create(
             holder=partner or authority or "",
             side=Side.PARTNER if partner is not None else Side.AUTHORITY,
             settings=settings,
-            authorization=os.environ.get(_AUTHORIZATION, ""),
+            authorization=options.text_or_file(os.environ.get(_AUTHORIZATION)) or "",
             from_oldest=from_oldest,
         )
         behind = desk.behind(created.stream)

@@ -52,6 +52,9 @@ def watch(
     key: options.Key = None,
     partner: options.Partner = None,
     home: options.Home = None,
+    tls_ca: options.TlsCa = None,
+    tls_cert: options.TlsCert = None,
+    tls_key: options.TlsKey = None,
     as_json: options.JsonLines = False,
 ) -> None:
     """Print changes on your lists as they happen: who was added, stayed, released, withdrawn, whose time is over.
@@ -63,11 +66,18 @@ def watch(
     from portcullis.domain.changes import OLDEST  # noqa: PLC0415 - msgspec would slow `--help` down
 
     wiring = wiring_of(ctx)
+    tls = asking.tls_of(tls_ca, tls_cert, tls_key)
     address, api_key = asking.whom(
-        wiring, target=target, key=key, partner=demanded_partner(key, partner), home=home, purpose=""
+        wiring,
+        target=target,
+        key=key,
+        partner=demanded_partner(key, partner, certified=tls_cert is not None),
+        home=home,
+        purpose="",
+        tls=tls,
     )
     begin = cursor or _kept_cursor(cursor_file) or (OLDEST if oldest else "")
-    with asking.client(wiring, address, api_key, 5.0, as_json=False) as client, suppress(KeyboardInterrupt):
+    with asking.client(wiring, address, api_key, 5.0, as_json=False, tls=tls) as client, suppress(KeyboardInterrupt):
         _follow(client.watch_changes(begin, lists=lists or ()), cursor_file, heartbeats=heartbeats, as_json=as_json)
 
 

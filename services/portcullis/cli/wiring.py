@@ -5,14 +5,15 @@ Whatever is costly to import is imported by the wiring when a command asks for i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from portcullis.cli.examined import Exposure
     from portcullis.cli.progress import Progress
     from portcullis.client import Client
     from portcullis.client.operating import StaffClient
@@ -40,6 +41,22 @@ if TYPE_CHECKING:
     from portcullis.ports.relay import StreamDesk
 
 
+class Tls(NamedTuple):
+    """The files of a connection with TLS: the gateway's authorities, and the caller's own certificate and key."""
+
+    ca: Path | None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+class DevCertificates(NamedTuple):
+    """What `certs dev` has made: the files, the names of each partner's certificate, and the partners without one so far."""
+
+    files: Sequence[Path]
+    names: Mapping[str, Sequence[str]]
+    unknown: Sequence[str]
+
+
 class Wiring(Protocol):
     """The composition root, as the commands see it."""
 
@@ -60,23 +77,32 @@ class Wiring(Protocol):
         """
         ...
 
-    def gateway_target(self, settings: Settings) -> str:
-        """Give ``host:port`` of this home's gateway: where its stack runs now, else where the settings say."""
-        ...
+    def gateway_target(self, settings: Settings, *, tls: bool = False) -> str:
+        """Give the target of this home's gateway: where its stack runs now, else where the settings say.
 
-    def client(self, target: str, api_key: str | None, timeout_s: float) -> Client:
-        """Open the SDK's client.
-
-        Raises:
-            ValueError: the key can't be a key.
+        Without ``tls``, a stack whose port speaks it is asked on the socket in its home.
         """
         ...
 
-    def staff_client(self, target: str, api_key: str | None, timeout_s: float) -> StaffClient:
-        """Open the SDK's client of those who keep lists.
+    def client(self, target: str, api_key: str | None, timeout_s: float, tls: Tls | None = None) -> Client:
+        """Open the SDK's client, in plain text where no TLS is given.
 
         Raises:
-            ValueError: the key can't be a key.
+            ValueError: the key can't be a key, or a certificate is given without its key.
+            SetupFault: a file can't be read.
+        """
+        ...
+
+    def staff_client(self, target: str, api_key: str | None, timeout_s: float, tls: Tls | None = None) -> StaffClient:
+        """Open the SDK's client of those who keep lists; raises as `client`."""
+        ...
+
+    def dev_certificates(self, settings: Settings, folder: Path, partners: Sequence[str]) -> DevCertificates:
+        """Make throw-away certificates; without partners, for those of the policy in force.
+
+        Raises:
+            SetupFault: something lies in the folder, it can't be written, or there is no registry to name the partners.
+            InvalidRequest: a partner can't be named so.
         """
         ...
 
@@ -245,6 +271,10 @@ class Wiring(Protocol):
             SetupFault: there is no store, no registry, or no key file.
             Unavailable: one of them can't be reached.
         """
+        ...
+
+    def exposures(self) -> Sequence[Exposure]:
+        """Say what this process is given that it should not have."""
         ...
 
     def examine_registry(self, settings: Settings) -> str:

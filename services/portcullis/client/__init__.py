@@ -61,6 +61,7 @@ from portcullis.client.events import (
     Terminated,
 )
 from portcullis.client.proofs import Checkpoint, CheckpointKey, ConsistencyProof, InclusionProof, ProvenReceipt
+from portcullis.client.tls import tls_credentials
 from portcullis.client.values import (
     Answer,
     AttributeValue,
@@ -129,4 +130,5 @@ __all__ = [
     "Unavailable",
     "UnexpectedAnswer",
     "Violation",
+    "tls_credentials",
 ]

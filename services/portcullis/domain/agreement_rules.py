@@ -1,17 +1,27 @@
 """The rules of one partner and its agreements.
 
 In words: an agreement names lists and actions that the policy declares, and purposes; it begins before it ends; a list of
-class AUTHORITY_ONLY is in none. An action that no list of the agreement has a measure on, or a list that has none on its
-actions, is a warning: the first can only ever be an error at the checkout, the second shares more than is used.
+class AUTHORITY_ONLY is in none. A partner that proves itself by a certificate names one, and one that does not names
+none. An action that no list of the agreement has a measure on, or a list that has none on its actions, is a warning: the
+first can only ever be an error at the checkout, the second shares more than is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from portcullis.domain.caller_certificates import is_certificate_name
 from portcullis.domain.errors import PolicyProblem
-from portcullis.domain.policies import Action, Agreement, Disclosure, Partner, RestrictedList
-from portcullis.domain.policy_places import MAX_NAME_LENGTH, NAME, Files, agreement_place, nearest, partner_place
+from portcullis.domain.policies import Action, Agreement, Credentials, Disclosure, Partner, RestrictedList
+from portcullis.domain.policy_places import (
+    MAX_NAME_LENGTH,
+    NAME,
+    Files,
+    agreement_place,
+    certificate_place,
+    nearest,
+    partner_place,
+)
 
 _MAX_TITLE_LENGTH = 512
 
@@ -27,6 +37,22 @@ def check_partner(
         yield PolicyProblem(place, "the partner has no agreement and may ask nothing", "add an [[agreement]]", warning=True)
     for index, agreement in enumerate(partner.agreements):
         yield from _check_agreement(agreement, lists, actions, agreement_place(files, number, partner.name, index))
+    yield from _check_certificates(partner, number, files)
+
+
+def _check_certificates(partner: Partner, number: int, files: Files) -> Iterator[PolicyProblem]:
+    by_key = partner.credentials is Credentials.KEY
+    if by_key == bool(partner.certificates):
+        what = "no certificate is looked at" if by_key else "there is no certificate to know it by"
+        instead = "write 'certificate', 'either' or 'both'" if by_key else "add a [[certificate]], or write 'key'"
+        yield PolicyProblem(f"{partner_place(files, number, partner.name)}.credentials", what, instead)
+    for index, name in enumerate(partner.certificates):
+        if not is_certificate_name(name):
+            yield PolicyProblem(
+                f"{certificate_place(files, number, partner.name, index)}.san",
+                "this is no name by which a certificate is known",
+                "write a SPIFFE ID, another URI, or a DNS name in small letters without a wildcard",
+            )
 
 
 def _check_agreement(

@@ -29,12 +29,14 @@ class Credential(msgspec.Struct, frozen=True):
     """One API key in force: who holds it, and the SHA-256 digest of the whole key in hexadecimal.
 
     ``role`` is one of `portcullis.domain.roles.KEY_ROLES`; the ``holder`` of another role than partner is a person's name.
+    ``expires_at`` (Unix seconds) is when it ends by itself; None where it does not.
     """
 
     key_id: str
     holder: str
     digest: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     role: str = "partner"
+    expires_at: float | None = None
 
 
 class ListEdition(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +75,8 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     """The head of one snapshot.
 
     ``version`` grows with every publish; ``published_at`` is Unix seconds; ``registry_seq`` is the registry's change that
-    it includes up to. ``lists`` stand in the order of ``policy.lists``.
+    it includes up to. ``lists`` stand in the order of ``policy.lists``. ``revoked`` are the certificates that are
+    refused, as `portcullis.domain.caller_certificates.read_mark` writes them, in their order.
     """
 
     format: int
@@ -83,6 +86,7 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
     lists: tuple[ListEdition, ...]
     credentials: tuple[Credential, ...]
+    revoked: tuple[str, ...] = ()
 
     @property
     def records(self) -> int:

@@ -67,6 +67,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     actions: tuple[Action, ...]
     partners: tuple[Partner, ...]
     credentials: tuple[Credential, ...]
+    revoked: tuple[str, ...] = ()
     lists: tuple[HeadList, ...]
 
 
@@ -253,6 +254,7 @@ def assemble(head: Head, manifests: Mapping[str, Manifest], terms: Mapping[str, 
         policy=Policy(actions=head.actions, lists=tuple(definitions), partners=head.partners),
         lists=tuple(lists),
         credentials=head.credentials,
+        revoked=head.revoked,
     )
 
 

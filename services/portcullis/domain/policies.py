@@ -172,13 +172,27 @@ class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.valid_from <= now < self.valid_until
 
 
+class Credentials(StrEnum):
+    """What a partner proves itself by: an API key, a certificate, either of them, or both at once."""
+
+    KEY = "key"
+    CERTIFICATE = "certificate"
+    EITHER = "either"
+    BOTH = "both"
+
+
 class Partner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One partner. In ``shadow`` it is only shown what would have been."""
+    """One partner. In ``shadow`` it is only shown what would have been.
+
+    ``certificates`` are the names, SPIFFE IDs or other subject alternative names, that its certificates carry.
+    """
 
     name: str
     title: str
     agreements: tuple[Agreement, ...]
     shadow: bool = False
+    credentials: Credentials = Credentials.KEY
+    certificates: tuple[str, ...] = ()
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

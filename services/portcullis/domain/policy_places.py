@@ -59,6 +59,12 @@ def agreement_place(files: Files, number: int, partner: str, place: int) -> str:
     return f"{file}:agreement[{place}]" if file else f"partner[{partner or number}].agreement[{place}]"
 
 
+def certificate_place(files: Files, number: int, partner: str, place: int) -> str:
+    """Give the place of the ``place``-th certificate of the ``number``-th partner."""
+    file = files.get(f"partners[{number}]")
+    return f"{file}:certificate[{place}]" if file else f"partner[{partner or number}].certificate[{place}]"
+
+
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     """Say which known name may be meant, or which there are."""
     names = sorted(known)

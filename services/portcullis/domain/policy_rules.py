@@ -5,6 +5,7 @@ In words, beyond names that are unique, well formed and declared (`portcullis.do
 
 - an action's attribute has a name that CEL takes, and is either required or has a default of its declared type;
 - an action that is partly protected declares the attributes that tell its ordinary form, as text (rule 3);
+- a certificate's name stands for one partner;
 - nothing is named as if a person were scored, graded, ranked or rated (rule 5).
 
 Example: a measure with effect RESTRICT on ``rail.ticket.purchase`` whose condition is ``train.startsWith('K')`` gives one
@@ -30,6 +31,7 @@ from portcullis.domain.policy_places import (
     NAME,
     Files,
     action_place,
+    certificate_place,
     list_place,
     measure_place,
     partner_place,
@@ -70,6 +72,18 @@ def _check_parts(policy: Policy, files: Files) -> Iterator[PolicyProblem]:
     lists = {each.name: each for each in policy.lists}
     for number, partner in enumerate(policy.partners):
         yield from check_partner(partner, number, lists, actions, files)
+    yield from _check_certificates(policy, files)
+
+
+def _check_certificates(policy: Policy, files: Files) -> Iterator[PolicyProblem]:
+    """Check that a certificate's name stands for one partner."""
+    seen: set[str] = set()
+    for number, partner in enumerate(policy.partners):
+        for index, name in enumerate(partner.certificates):
+            if name in seen:
+                place = f"{certificate_place(files, number, partner.name, index)}.san"
+                yield PolicyProblem(place, "another certificate of the policy has this name", "name each of them once")
+            seen.add(name)
 
 
 def _check_names(policy: Policy, files: Files) -> Iterator[PolicyProblem]:

@@ -155,6 +155,7 @@ _TABLE: Mapping[str, tuple[tuple[str, frozenset[Role], str], ...]] = {
         ("GetStatus", _RUNNING, ""),
         ("GetDecision", _AFTERMATH, ""),
         ("CreateApiKey", _OPERATOR, ""),
+        ("RotateApiKey", _OPERATOR, ""),
         ("RevokeApiKey", _OPERATOR, ""),
         ("ListApiKeys", _RUNNING, ""),
     ),

@@ -45,6 +45,7 @@ class AdminServicer:
             "GetStatus": unary(f"{SERVICE}/GetStatus", pb.GetStatusRequest, self.get_status),
             "GetDecision": unary(f"{SERVICE}/GetDecision", pb.GetDecisionRequest, self.get_decision),
             "CreateApiKey": unary(f"{SERVICE}/CreateApiKey", pb.CreateApiKeyRequest, self.create_api_key),
+            "RotateApiKey": unary(f"{SERVICE}/RotateApiKey", pb.RotateApiKeyRequest, self.rotate_api_key),
             "RevokeApiKey": unary(f"{SERVICE}/RevokeApiKey", pb.RevokeApiKeyRequest, self.revoke_api_key),
             "ListApiKeys": unary(f"{SERVICE}/ListApiKeys", pb.ListApiKeysRequest, self.list_api_keys),
         }
@@ -85,8 +86,22 @@ class AdminServicer:
             request.note,
             actor=caller.holder,
             lists=tuple(request.lists),
+            expires_at=_moment(request.expires_at) if request.HasField("expires_at") else None,
         )
         return pb.CreateApiKeyResponse(key_id=made.key_id, key=key)
+
+    async def rotate_api_key(self, caller: Caller, request: pb.RotateApiKeyRequest) -> pb.RotateApiKeyResponse:
+        """Make a key's successor. Who may act on some lists alone makes none: it might open others."""
+        made, key = await self._scopes.on(
+            caller,
+            "",
+            self._keys.rotate,
+            request.key_id,
+            overlap_s=request.overlap.seconds + request.overlap.nanos / 1e9,
+            actor=caller.holder,
+            expires_at=_moment(request.expires_at) if request.HasField("expires_at") else None,
+        )
+        return pb.RotateApiKeyResponse(key_id=made.key_id, key=key)
 
     async def revoke_api_key(self, caller: Caller, request: pb.RevokeApiKeyRequest) -> pb.RevokeApiKeyResponse:
         """End a key. Who may act on some lists alone ends none: it might be somebody else's for others."""
@@ -118,6 +133,10 @@ def _decision(stored: StoredDecision) -> pb.GetDecisionResponse:
     return response
 
 
+def _moment(given: Timestamp) -> float:
+    return given.seconds + given.nanos / 1e9
+
+
 def _key(key: ApiKey) -> pb.ApiKey:
     shown = pb.ApiKey(
         key_id=key.key_id,
@@ -126,7 +145,10 @@ def _key(key: ApiKey) -> pb.ApiKey:
         created_at=Timestamp(seconds=int(key.created_at)),
         role=key.role,
         lists=key.lists,
+        successor=key.successor,
     )
+    if key.expires_at is not None:
+        shown.expires_at.seconds = int(key.expires_at)
     if key.revoked_at is not None:
         shown.revoked_at.seconds = int(key.revoked_at)
     return shown

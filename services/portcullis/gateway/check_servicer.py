@@ -16,7 +16,7 @@ from portcullis.domain.errors import InvalidRequest, PortcullisError, SnapshotBe
 from portcullis.domain.roles import roles_of
 from portcullis.gateway.answers import varint
 from portcullis.gateway.desk import Answer, CheckDesk
-from portcullis.gateway.front import Context, Front, Handlers, metadata_of
+from portcullis.gateway.front import Context, Front, Handlers
 from portcullis.gateway.requests import MAX_NAME, parse, wanted_version
 from portcullis.gateway.short_path import split_batch
 from portcullis.gateway.statuses import to_status
@@ -62,6 +62,7 @@ class CheckServicer:
         self._held = held
         self._desk = desk
         self._front = front
+        self._admit = front.admit_among
         self._tally = desk.tally
         self._refresh_interval_s = refresh_interval_s
 
@@ -81,7 +82,7 @@ class CheckServicer:
         started = time.perf_counter() if sampled else 0.0
         try:
             view = self._held.present()
-            holder = view.callers.admit(metadata_of(context), ROLES).holder
+            holder = self._admit(view.callers, context, ROLES).holder
             if not self._desk.passes(view, holder, body):
                 request = parse(pb.CheckRequest, body)
                 if request.at_least_snapshot:
@@ -109,12 +110,12 @@ class CheckServicer:
     async def _waited(self, wanted: int, context: Context) -> tuple[View, str]:
         """Wait for a snapshot; gives it, and the caller as it is known there: a key that it has revoked is refused."""
         view = await self._arrival(wanted, context)
-        return view, view.callers.admit(metadata_of(context), ROLES).holder
+        return view, self._admit(view.callers, context, ROLES).holder
 
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
         view = self._held.present()
-        holder = view.callers.admit(metadata_of(context), ROLES).holder
+        holder = self._admit(view.callers, context, ROLES).holder
         items = split_batch(body)
         if items is None:
             items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
@@ -172,7 +173,7 @@ class CheckServicer:
 
         Nothing of a version is kept between items: an idle stream must not hold an old replica.
         """
-        self._held.present().callers.admit(metadata_of(context), ROLES)
+        self._admit(self._held.present().callers, context, ROLES)
         async for body in bodies:
             request_id = ""
             try:
@@ -191,7 +192,7 @@ class CheckServicer:
     async def _answer_item(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         view = self._held.present()
         # A key may have been revoked since the stream began.
-        holder = view.callers.admit(metadata_of(context), ROLES).holder
+        holder = self._admit(view.callers, context, ROLES).holder
         if request.at_least_snapshot:
             wanted = self._vetted(view, holder, request)
             del view

@@ -20,9 +20,11 @@ import structlog
 from google.protobuf.message import Message
 from grpc_status import rpc_status
 
+from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.admission import ANYBODY, Caller, Callers
+from portcullis.gateway.peers import Peers
 from portcullis.gateway.requests import parse
 from portcullis.gateway.statuses import to_status
 from portcullis.metrics import CheckTally
@@ -35,6 +37,7 @@ UnaryBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
 StreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]"
 ClientStreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]"
 ServerStreamBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[None]]"
+Admission: TypeAlias = "Callable[[Callers, Context, Collection[Role]], Caller]"
 
 _M = TypeVar("_M", bound=Message)
 _log = structlog.get_logger(__name__)
@@ -46,11 +49,16 @@ class Front:
     Args:
         callers: gives the callers that are known now; may raise NoSnapshot.
         tally: counts errors by reason.
+        peers: reads callers' certificates; None where no caller can have shown one.
+
+    Attributes:
+        admit_among: names the caller of a call among those that an edition knows; raises as `admit`.
     """
 
-    def __init__(self, callers: Callable[[], Callers], tally: CheckTally) -> None:
+    def __init__(self, callers: Callable[[], Callers], tally: CheckTally, peers: Peers | None = None) -> None:
         self._callers = callers
         self._tally = tally
+        self.admit_among: Admission = admit_by_key if peers is None else _admission_by(peers)
 
     def admit(self, context: Context, roles: Collection[Role]) -> Caller:
         """Name the caller; a method that goes on for long asks again, for its key may be revoked meanwhile.
@@ -60,7 +68,7 @@ class Front:
             RoleRequired: a good key of another role.
             NoSnapshot: it is not known yet who may call.
         """
-        return self._callers().admit(metadata_of(context), roles)
+        return self.admit_among(self._callers(), context, roles)
 
     def unary(self, name: str, kind: type[_M], method: Callable[[Caller, _M], Awaitable[Message]]) -> Handler:
         """Make a unary method out of one that takes the caller and the parsed request; ``name`` is its full one."""
@@ -171,6 +179,28 @@ class Front:
         frames = traceback.extract_tb(fault.__traceback__)[-6:]
         places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
         _log.error("unexpected fault", type=type(fault).__name__, places=places)
+
+
+def admit_by_key(callers: Callers, context: Context, roles: Collection[Role]) -> Caller:
+    """Name the caller where keys are the only credentials; raises as `Front.admit`."""
+    return callers.admit(metadata_of(context), roles)
+
+
+def _admission_by(peers: Peers) -> Admission:
+    """Give what names callers by certificates too."""
+
+    def admit(callers: Callers, context: Context, roles: Collection[Role]) -> Caller:
+        metadata = metadata_of(context)
+        return callers.admit(metadata, roles, peers.certificate_of(context, metadata))
+
+    return admit
+
+
+def peers_of(settings: Settings) -> Peers | None:
+    """Give what reads callers' certificates; None where these settings let no caller show one."""
+    if settings.tls_client_ca is None and not settings.forwarded_by:
+        return None
+    return Peers(settings.forwarded_by)
 
 
 def metadata_of(context: Context) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from portcullis.gateway import admin_servicer, redress_servicer, registry_servic
 from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.aftermath_servicer import AftermathServicer
-from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.front import Front, Handlers, peers_of
 from portcullis.gateway.life_servicer import LifeServicer
 from portcullis.gateway.redress_servicer import RedressServicer
 from portcullis.gateway.registry_servicer import RegistryServicer
@@ -76,10 +77,16 @@ def operator_services(
 
 
 class RegistryKnowledge:
-    """The callers and the policy as the registry's database knows them, for a process that has no replica."""
+    """The callers and the policy as the registry's database knows them, for a process that has no replica.
 
-    def __init__(self, reader: RegistryReader) -> None:
+    Args:
+        reader: reads the database.
+        now: gives wall time in Unix seconds.
+    """
+
+    def __init__(self, reader: RegistryReader, now: Callable[[], float] = time.time) -> None:
         self._reader = reader
+        self._now = now
         self._head = -1
         self._callers = Callers(())
         self._policy = Policy()
@@ -101,7 +108,8 @@ class RegistryKnowledge:
         head = self._reader.head()
         if head != self._head:
             with self._reader.view() as view:
-                self._callers, self._policy = Callers(view.credentials), view.policy
+                callers = Callers(view.credentials, view.policy.partners, view.revoked, now=self._now)
+                self._callers, self._policy = callers, view.policy
             self._head = head
 
 
@@ -172,9 +180,9 @@ async def running_registry(
         RegistryUnavailable: the database can't be reached at the start.
         SetupFault: the address is taken, or the transport is not installed.
     """
-    known = RegistryKnowledge(reader)
+    known = RegistryKnowledge(reader, clock.now)
     await asyncio.to_thread(known.look)
-    front = Front(known.callers, tally)
+    front = Front(known.callers, tally, peers_of(settings))
     held = Held(replica, clock)
     services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport, clock=clock)
     async with serving_beside_the_registry(

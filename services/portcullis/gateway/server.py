@@ -21,7 +21,7 @@ from portcullis.gateway.admission import Callers
 from portcullis.gateway.caller_servicer import CallerServicer
 from portcullis.gateway.check_servicer import CheckServicer
 from portcullis.gateway.desk import CheckDesk
-from portcullis.gateway.front import Front, Handlers
+from portcullis.gateway.front import Front, Handlers, peers_of
 from portcullis.gateway.serving import Health, serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
@@ -68,7 +68,7 @@ class Gateway:
             clock=clock,
             tally=tally,
         )
-        self.front = Front(self.callers, tally)
+        self.front = Front(self.callers, tally, peers_of(settings))
         self.services: dict[str, Handlers] = {
             check_servicer.SERVICE: CheckServicer(self.held, self.desk, self.front, settings.refresh_interval_s).handlers(),
             caller_servicer.SERVICE: CallerServicer(self.held, self.desk, tokeniser.probes, self.front).handlers(),
@@ -110,13 +110,15 @@ class Gateway:
         return True
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[int]:
+    async def running(self, *, socket: str = "") -> AsyncIterator[int]:
         """Serve while the context lasts; gives the port. At the end calls under way get ``drain_s`` to finish.
+
+        On a Unix ``socket``, where one is named, it serves beside the port, in plain text.
 
         Raises:
             SetupFault: the transport is not installed, or the address is taken.
         """
-        async with serving(self.settings, self.services) as (port, health):
+        async with serving(self.settings, self.services, socket=socket) as (port, health):
             # Of the replica as it was opened; the tick's first look would say the same later.
             await health.set(serving=self.serving())
             tick = asyncio.create_task(self._tick(health), name="gateway-tick")

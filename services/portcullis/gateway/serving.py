@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_g
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.front import Handlers
+from portcullis.gateway.server_certificates import server_credentials
 from portcullis.gateway.transports import build_server
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -63,8 +64,20 @@ def add_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, services: Mapping[str, Handlers]) -> AsyncIterator[tuple[int, Health]]:
-    """Serve these services, health and reflection; gives the port and the health to set."""
+async def serving(
+    settings: Settings, services: Mapping[str, Handlers], *, socket: str = ""
+) -> AsyncIterator[tuple[int, Health]]:
+    """Serve these services, health and reflection; gives the port and the health to set.
+
+    Args:
+        settings: the address, limits and certificates.
+        services: the handlers by the name of their service.
+        socket: a Unix socket that is served beside the port, in plain text; "" for none.
+
+    Raises:
+        SetupFault: the transport is not installed, the address is taken, or a certificate's file can't be used.
+    """
+    credentials = server_credentials(settings)
     server = build_server(settings)
     for name, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(handlers)),))
@@ -74,11 +87,13 @@ async def serving(settings: Settings, services: Mapping[str, Handlers]) -> Async
     add_reflection(services, server)
     address = f"{settings.grpc_host}:{settings.grpc_port}"
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError:
         raise SetupFault(
             f"can't listen on {address}: another program holds the port; stop it or choose --grpc-port"
         ) from None
+    if socket:
+        server.add_insecure_port(f"unix:{socket}")
     await server.start()
     try:
         yield port, health

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from portcullis.domain.decisions import stale_lists
@@ -35,19 +37,30 @@ class CompiledEdition:
 
     __slots__ = ("callers", "edition", "legal", "plans", "tails")
 
-    def __init__(self, edition: Edition, previous: CompiledEdition | None = None) -> None:
+    def __init__(
+        self, edition: Edition, previous: CompiledEdition | None = None, now: Callable[[], float] = time.time
+    ) -> None:
         self.edition = edition
         self.legal: LegalTables = {each.number: each.legal for each in edition.lists}
-        if previous is not None and previous.edition.credentials == edition.credentials:
+        if previous is not None and _know_alike(previous.edition, edition):
             self.callers: Callers = previous.callers
         else:
-            self.callers = Callers(edition.credentials)
+            self.callers = Callers(edition.credentials, edition.policy.partners, edition.revoked, now=now)
         if previous is not None and _speak_alike(previous.edition, edition):
             self.plans: Plans = previous.plans
             self.tails: Tails = previous.tails
         else:
             self.plans = Plans(edition.policy, edition.lists)
             self.tails = Tails()
+
+
+def _know_alike(one: Edition, other: Edition) -> bool:
+    """Say whether the callers of one edition are those of the other."""
+    return (
+        one.credentials == other.credentials
+        and one.revoked == other.revoked
+        and one.policy.partners == other.policy.partners
+    )
 
 
 def _speak_alike(one: Edition, other: Edition) -> bool:
@@ -154,7 +167,7 @@ class Held:
         if last is not None and last.edition is transaction.edition:
             compiled = last.compiled
         else:
-            compiled = CompiledEdition(transaction.edition, last.compiled if last else None)
+            compiled = CompiledEdition(transaction.edition, last.compiled if last else None, self._clock.now)
         self.view = View(
             transaction,
             compiled,

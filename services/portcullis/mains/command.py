@@ -6,11 +6,14 @@ import gc
 import sys
 from typing import NoReturn
 
+from portcullis.mains.hardening import harden
+
 _YOUNG = 20_000
 
 
 def main() -> NoReturn:
     """Run the command line of this process and exit with its code."""
+    harden()
     # What is imported stays. At Python's 700 objects the collector walks through it hundreds of times as a process starts,
     # a tenth of that time, to find nothing.
     gc.set_threshold(_YOUNG)

@@ -10,17 +10,21 @@ from pydantic import ValidationError
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
+from portcullis.mains.handing import taken_over
 
 
 def read_settings(**given: object) -> Settings:
     """Read the settings; what is given and not None comes before variables and file.
 
+    A child of the stack has neither: what its parent handed to it comes in their place.
+
     Raises:
         SetupFault: one line for each setting that is wrong, never with its value, since a URL may hold a password.
     """
     _check_file()
+    handed = taken_over() or {}
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(**handed | {name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as fault:
         raise SetupFault("\n".join(_line(each["loc"], each["type"], each["msg"]) for each in fault.errors())) from None
 

@@ -1,29 +1,24 @@
-"""Settings handed to a child process, through its environment."""
+"""What a child process finds in its environment: what its parent found there, without anything that is Portcullis's own."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-from portcullis.config import Settings
-
 _PREFIX = "PORTCULLIS_"
+_PLAIN = frozenset({"PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"})
 
 
-def child_environment(
-    settings: Settings, extra: Mapping[str, str], environment: Mapping[str, str] = os.environ
-) -> dict[str, str]:
-    """Give an environment from which a child reads exactly these settings.
+def child_environment(extra: Mapping[str, str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the environment of a part of ours; its settings are handed to it (`portcullis.mains.handing`).
 
     Args:
-        settings: what the child is to have.
         extra: further variables.
-        environment: the parent's; its own ``PORTCULLIS_*`` variables are left out, so that no key or file leaks through.
+        environment: the parent's; its ``PORTCULLIS_*`` variables are left out, so that no key, URL or file leaks through.
     """
-    inherited = {name: value for name, value in environment.items() if not name.startswith(_PREFIX)}
-    given = {
-        f"{_PREFIX}{name.upper()}": str(value)
-        for name, value in settings.model_dump(mode="json").items()
-        if value is not None
-    }
-    return {**inherited, **given, **extra}
+    return {name: value for name, value in environment.items() if not name.startswith(_PREFIX)} | dict(extra)
+
+
+def plain_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the environment of a foreign program: how to find and write things, and nothing else that the parent has."""
+    return {name: value for name, value in environment.items() if name in _PLAIN}

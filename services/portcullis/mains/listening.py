@@ -7,14 +7,18 @@ anyone is there; a bound socket that never listens then keeps strangers off the 
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 from pathlib import Path
 
+from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
+from portcullis.mains.homes import run_folder
 
 _ANY = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 _HOLDERS_LOOKED_AT = 4096
+_MAX_SOCKET_PATH_BYTES = 100
 
 
 def reserve_port(host: str, port: int, option: str) -> socket.socket:
@@ -73,6 +77,27 @@ def dialled(host: str, port: int) -> str:
     """Give the target by which a client of this machine reaches a listening address."""
     reachable = _ANY.get(host, host)
     return f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
+
+
+def health_socket_path(home: Path) -> Path:
+    """Give the place of that socket (`health_socket`); it is there while a stack with TLS runs."""
+    return run_folder(home.absolute()) / "gateway.sock"
+
+
+def health_socket(settings: Settings) -> str:
+    """Name the Unix socket by which the embedded stack sees how its gateways are where their port speaks TLS; else "".
+
+    It lies in the home's own run folder, which is closed to others. The worker that began last listens on it.
+
+    Raises:
+        SetupFault: its path is too long for a socket.
+    """
+    if settings.tls_cert is None:
+        return ""
+    path = str(health_socket_path(settings.home))
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        raise SetupFault(f"the home's path is too long for a socket ({path}); choose a shorter one with --home")
+    return path
 
 
 def holder_of(port: int) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
-_NEVER = frozenset(
-    {"identifier", "identifiers", "value", "phone", "name", "names", "token", "tokens", "key", "authorization", "body"}
-)
-"""Keys that would carry someone's data or a secret; a call that passes one is a fault, and says so in the line."""
+from portcullis.mains.redaction import redact, redact_field, told
+
+_META = frozenset({"_record", "_from_structlog", "exc_info"})
+"""What structlog itself has put into a line; none of it is written as it stands."""
 
 
 def configure_logs(level: str, part: str, stream: TextIO | None = None) -> None:
@@ -48,10 +49,29 @@ def configure_logs(level: str, part: str, stream: TextIO | None = None) -> None:
     logging.getLogger("portcullis").setLevel(threshold)
 
 
+def log_uncaught() -> None:
+    """Have a fault that ends a thread, or that nobody can be told of, written by the rules of every other line.
+
+    Python would print it as it is, with what it quotes. Faults of tasks come through the log of asyncio already.
+    """
+    log = structlog.get_logger("portcullis.uncaught")
+
+    def of_thread(given: threading.ExceptHookArgs) -> None:
+        if given.exc_type is not SystemExit:
+            log.error("a thread ended by a fault", exc_info=given.exc_value)
+
+    def of_nobody(given: sys.UnraisableHookArgs) -> None:
+        log.error("a fault that nobody can be told of", exc_info=given.exc_value)
+
+    threading.excepthook = of_thread
+    sys.unraisablehook = of_nobody
+
+
 def withhold(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace what must not be logged."""
-    for key in _NEVER.intersection(event):
-        event[key] = "[withheld]"
+    """Replace what must not be logged (`portcullis.mains.redaction`)."""
+    for name, value in event.items():
+        if name not in _META:
+            event[name] = redact_field(name, value)
     return event
 
 
@@ -66,9 +86,17 @@ def _part(part: str) -> structlog.typing.Processor:
 def _rendering(out: TextIO) -> list[structlog.typing.Processor]:
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     if out.isatty():
-        return [drop, structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [drop, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_to_json)]
+        return [drop, structlog.dev.ConsoleRenderer(exception_formatter=_write_fault)]
+    return [
+        drop,
+        structlog.processors.ExceptionRenderer(lambda exc_info: told(exc_info[1])),
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _write_fault(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    out.write(f"\n{told(exc_info[1])}")
 
 
 def _to_json(event: dict[str, Any], **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    return msgspec.json.encode(event, enc_hook=redact).decode()

@@ -7,7 +7,6 @@ anything is started, and said in one line.
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import sys
@@ -23,10 +22,11 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError, SetupFault
 from portcullis.mains.demo import demonstration_keys, ensure_operator_key, load_demonstration
+from portcullis.mains.exposures import warn_of_exposures
 from portcullis.mains.homes import HomeLock, prepare_home
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.listening import dialled, reserve_port
-from portcullis.mains.logs import configure_logs
+from portcullis.mains.logs import configure_logs, log_uncaught
 from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
 from portcullis.mains.stack import Stack
 from portcullis.mains.stopping import StopSignals, stop_signals
@@ -52,7 +52,7 @@ def run_stack(settings: Settings, *, empty: bool) -> int:
         The exit status: 0 after a stop asked for, 2 when the stack can't start as it is set up.
     """
     configure_logs(settings.log_level, "stack")
-    os.umask(0o077)
+    log_uncaught()
     try:
         with stop_signals() as signals, ExitStack() as held:
             return _run(settings, signals, held, empty=empty)
@@ -76,6 +76,7 @@ def _run(settings: Settings, signals: StopSignals, held: ExitStack, *, empty: bo
     stack.start()
     if not _wait_until_serving(stack, signals):
         return 0
+    warn_of_exposures()
     _greet(settings)
     while not signals.asked(_TEND_EVERY_S):
         stack.tend()

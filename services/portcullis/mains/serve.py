@@ -12,7 +12,7 @@ from collections.abc import Callable
 from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError
 from portcullis.mains import lifeline
-from portcullis.mains.logs import configure_logs
+from portcullis.mains.logs import configure_logs, log_uncaught
 
 EXIT_SETUP = 2
 
@@ -28,6 +28,7 @@ def serve(part: str, settings: Settings) -> int:
         The exit status: 0 after a stop asked for, 2 when the part can't start as it is set up.
     """
     configure_logs(settings.log_level, part)
+    log_uncaught()
     lifeline.hold_on()
     try:
         _runner(part)(settings)

@@ -27,7 +27,7 @@ from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.feeding import Feeder
 from portcullis.gateway import sharing_servicer
 from portcullis.gateway.collecting import settle
-from portcullis.gateway.front import Front
+from portcullis.gateway.front import Front, peers_of
 from portcullis.gateway.operators import RegistryKnowledge, serving_beside_the_registry
 from portcullis.gateway.sharing_servicer import SharingServicer
 from portcullis.gateway.transports import run_in_batches
@@ -73,7 +73,7 @@ async def _serve(settings: Settings) -> None:
     with stop_event() as stop, ExitStack() as held:
         journal = held.enter_context(open_journal(settings, clock))
         registry = held.enter_context(open_registry(settings, open_tokeniser(settings), clock))
-        known = RegistryKnowledge(registry)
+        known = RegistryKnowledge(registry, clock.now)
         await asyncio.to_thread(known.look)
         faults = AnnouncementMetrics(metrics)
         works = [
@@ -158,7 +158,7 @@ async def _answer(
         desks = await stack.enter_async_context(
             open_sharing(settings, journal, policy=known.policy, clock=clock, count_fault=faults.fault)
         )
-        servicer = SharingServicer(desks, known.policy, Front(known.callers, tally))
+        servicer = SharingServicer(desks, known.policy, Front(known.callers, tally, peers_of(settings)))
         services = {sharing_servicer.SERVICE: servicer.handlers()}
         port = await stack.enter_async_context(
             serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally)

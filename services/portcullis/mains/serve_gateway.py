@@ -21,6 +21,7 @@ from portcullis.domain.tokens import Tokeniser
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
+from portcullis.mains.listening import health_socket
 from portcullis.mains.parts import open_spool, open_subjects, open_tokeniser
 from portcullis.mains.readiness import Check
 from portcullis.mains.status import status
@@ -70,7 +71,7 @@ async def _serve(settings: Settings) -> None:
         async with AsyncExitStack() as stack:
             if embedded:
                 await stack.enter_async_context(_serving_all(settings, gateway, embedded, clock=clock, metrics=metrics))
-            port = await stack.enter_async_context(gateway.running())
+            port = await stack.enter_async_context(gateway.running(socket=health_socket(settings) if embedded else ""))
             _log.info("serving", port=port, transport=settings.transport)
             await warm_up()
             settle()

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from portcullis.config import Settings
-from portcullis.mains import lifeline
+from portcullis.mains import handing, lifeline
 from portcullis.mains.children import ChildSpec
 from portcullis.mains.environments import child_environment
 from portcullis.mains.homes import run_folder
 from portcullis.mains.http import StatusServer
-from portcullis.mains.listening import dialled
+from portcullis.mains.listening import dialled, health_socket, health_socket_path
 from portcullis.mains.metric_files import discard_metric_folder, make_metric_folder
 from portcullis.mains.readiness import Check, Readiness, readiness_of
 from portcullis.mains.stack_file import StackFile, left_behind, remove_stack_file, write_stack_file
@@ -59,7 +59,8 @@ class Stack:
         self._status = StatusServer(settings.http_host, settings.http_port, registry, self.readiness)
         self._settings = settings.model_copy(update={"http_port": self._status.port})
         self._lifeline, self._lifeline_held = os.pipe()
-        self._channel = grpc.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
+        asked = f"unix:{socket}" if (socket := health_socket(settings)) else self._target
+        self._channel = grpc.insecure_channel(asked, options=_CHANNEL_OPTIONS)
         self._health = self._channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -118,10 +119,11 @@ class Stack:
         """Give up the ports, files and descriptors of a stack whose children are gone."""
         self._status.close()
         self._channel.close()
-        for descriptor in (self._lifeline, self._lifeline_held):
+        for descriptor in (self._lifeline, self._lifeline_held, self._handed):
             os.close(descriptor)
         if self._socket is not None:
             discard_socket(self._socket)
+        health_socket_path(self.home).unlink(missing_ok=True)
         remove_stack_file(self.home)
         discard_metric_folder(self._metrics)
 
@@ -141,11 +143,12 @@ class Stack:
     def _clear_leftovers(self) -> None:
         """Remove what a stack that was killed left behind."""
         before = left_behind(self.home)
-        if before is not None and (lost := path_of(before.redis_url)):
+        if before is not None and (lost := path_of(before.redis_url, self._run)):
             discard_socket(lost)
         if before is not None and before.metrics:
             discard_metric_folder(Path(before.metrics))
         discard_metric_folder(self._run / "metrics")
+        health_socket_path(self.home).unlink(missing_ok=True)
         remove_stack_file(self.home)
 
     def _stages(self) -> list[list[ChildSpec]]:
@@ -154,6 +157,7 @@ class Stack:
             self._socket = socket_path(self._run)
             self._settings = self._settings.model_copy(update={"redis_url": url_of(self._socket)})
             stages.append([valkey_spec(self._socket, self._run)])
+        self._handed = handing.hand_over(self._settings, self._run)
         workers = self._settings.workers
         names = ["gateway"] if workers == 1 else [f"gateway-{number}" for number in range(1, workers + 1)]
         return [
@@ -167,14 +171,15 @@ class Stack:
     def _part(self, name: str, part: str) -> ChildSpec:
         extra = {
             lifeline.VARIABLE: str(self._lifeline),
+            handing.VARIABLE: str(self._handed),
             "PROMETHEUS_MULTIPROC_DIR": str(self._metrics),
             "PYTHONUNBUFFERED": "1",
         }
         return ChildSpec(
             name=name,
             argv=(sys.executable, "-P", "-m", "portcullis", "serve", part),
-            environment=child_environment(self._settings, extra),
-            keep=(self._lifeline,),
+            environment=child_environment(extra),
+            keep=(self._lifeline, self._handed),
             stop_s=self._settings.drain_s + _STOP_MARGIN_S,
         )
 

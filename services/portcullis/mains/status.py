@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from portcullis.config import Settings
 from portcullis.mains import lifeline
+from portcullis.mains.exposures import warn_of_exposures
 from portcullis.mains.http import StatusServer
 from portcullis.mains.readiness import Check, readiness_of
 
@@ -30,4 +31,5 @@ def status(settings: Settings, registry: CollectorRegistry, checks: Sequence[Che
     with closing(server):
         server.start()
         _log.info("metrics and health are served", port=server.port)
+        warn_of_exposures()
         yield

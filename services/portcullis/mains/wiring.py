@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 from portcullis.adapters.clock import SystemClock
 
 if TYPE_CHECKING:
+    import grpc
+
     from portcullis.adapters.log_signing import LogSigner
-    from portcullis.cli.examined import LogExamined, SpoolExamined
+    from portcullis.cli.examined import Exposure, LogExamined, SpoolExamined
     from portcullis.cli.progress import Progress
+    from portcullis.cli.wiring import DevCertificates, Tls
     from portcullis.client import Client
     from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
@@ -66,25 +69,46 @@ class ProcessWiring:
 
         return read_settings(**given)
 
-    def gateway_target(self, settings: Settings) -> str:
+    def gateway_target(self, settings: Settings, *, tls: bool = False) -> str:
         """Find the gateway of this home."""
-        from portcullis.mains.listening import dialled
+        from portcullis.mains.listening import dialled, health_socket_path
         from portcullis.mains.stack_file import running_stack
 
         stack = running_stack(settings.home)
-        return stack.grpc if stack else dialled(settings.grpc_host, settings.grpc_port)
+        if stack is None:
+            return dialled(settings.grpc_host, settings.grpc_port)
+        socket = health_socket_path(settings.home)
+        return stack.grpc if tls or not socket.exists() else f"unix:{socket}"
 
-    def client(self, target: str, api_key: str | None, timeout_s: float) -> Client:
+    def client(self, target: str, api_key: str | None, timeout_s: float, tls: Tls | None = None) -> Client:
         """Open the SDK's client."""
         from portcullis.client import Client
 
-        return Client(target, api_key=api_key, timeout_s=timeout_s)
+        return Client(target, api_key=api_key, timeout_s=timeout_s, credentials=_channel_credentials(tls))
 
-    def staff_client(self, target: str, api_key: str | None, timeout_s: float) -> StaffClient:
+    def staff_client(self, target: str, api_key: str | None, timeout_s: float, tls: Tls | None = None) -> StaffClient:
         """Open the SDK's client of those who keep lists."""
         from portcullis.client.operating import StaffClient
 
-        return StaffClient(target, api_key=api_key, timeout_s=timeout_s)
+        return StaffClient(target, api_key=api_key, timeout_s=timeout_s, credentials=_channel_credentials(tls))
+
+    def dev_certificates(self, settings: Settings, folder: Path, partners: Sequence[str]) -> DevCertificates:
+        """Make throw-away certificates."""
+        from portcullis.adapters.dev_ca import write_dev_ca
+        from portcullis.cli.wiring import DevCertificates
+        from portcullis.domain.errors import InvalidRequest
+        from portcullis.domain.policy_places import MAX_NAME_LENGTH, NAME
+
+        if any(len(name) > MAX_NAME_LENGTH or not NAME.fullmatch(name) for name in partners):
+            raise InvalidRequest.at("partner", "a partner's name has small letters, digits and single hyphens")
+        known: dict[str, Sequence[str]] = {}
+        if not partners or Path(settings.home / "registry.db").is_file():
+            with self.registry(settings) as registry:
+                known = {each.name: each.certificates for each in registry.policy().partners}
+        wanted = sorted(set(partners)) or sorted(known)
+        names = {name: known.get(name) or (f"spiffe://portcullis.example/partner/{name}",) for name in wanted}
+        unknown = [name for name in wanted if not known.get(name)]
+        return DevCertificates(write_dev_ca(folder, names, self.clock), names, unknown)
 
     @contextmanager
     def registry(self, settings: Settings) -> Iterator[RegistryStore]:
@@ -299,6 +323,12 @@ class ProcessWiring:
             configure_logs("warning", "publish")
             return publish_once(settings, registry=registry, store=store, clock=self.clock)
 
+    def exposures(self) -> Sequence[Exposure]:
+        """Look at this process."""
+        from portcullis.mains.exposures import exposures
+
+        return exposures()
+
     def examine_registry(self, settings: Settings) -> str:
         """Look at the registry's database."""
         from portcullis.mains.examining import examine_registry
@@ -334,6 +364,24 @@ class ProcessWiring:
         from portcullis.mains.serve import serve
 
         return serve(part, settings)
+
+
+def _channel_credentials(tls: Tls | None) -> grpc.ChannelCredentials | None:
+    """Read the files of a connection with TLS.
+
+    Raises:
+        ValueError: a certificate is given without its key.
+        SetupFault: a file can't be read.
+    """
+    from portcullis.client import tls_credentials
+    from portcullis.domain.errors import SetupFault
+
+    if tls is None:
+        return None
+    try:
+        return tls_credentials(tls.ca, tls.cert, tls.key)
+    except OSError as fault:
+        raise SetupFault(f"{fault.filename} can't be read ({fault.strerror}); name a PEM file") from fault
 
 
 def _log_signer(settings: Settings) -> LogSigner:

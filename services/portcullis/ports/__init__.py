@@ -73,6 +73,7 @@ from portcullis.ports.registry import (
     RegistryReader,
     RegistryStore,
     RegistryView,
+    RevokedCertificate,
     Shrinkage,
     StoredEntry,
 )
@@ -182,6 +183,7 @@ __all__ = [
     "ReportDesk",
     "Reported",
     "RetentionStore",
+    "RevokedCertificate",
     "RightsStore",
     "RoleKey",
     "RoleKeys",

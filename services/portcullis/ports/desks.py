@@ -10,7 +10,15 @@ import msgspec
 
 from portcullis.domain.entries import EntryDraft
 from portcullis.domain.policies import RestrictedList
-from portcullis.ports.registry import ApiKey, HeldImport, ImportCounts, ImportOutcome, Shrinkage, StoredEntry
+from portcullis.ports.registry import (
+    ApiKey,
+    HeldImport,
+    ImportCounts,
+    ImportOutcome,
+    RevokedCertificate,
+    Shrinkage,
+    StoredEntry,
+)
 
 
 class RowFault(msgspec.Struct, frozen=True):
@@ -163,15 +171,53 @@ class ApiKeyDesk(Protocol):
     Every method blocks on the database and may raise RegistryUnavailable.
     """
 
-    def create(self, holder: str, role: str, note: str, *, actor: str, lists: Sequence[str] = ()) -> tuple[ApiKey, str]:
+    def create(
+        self,
+        holder: str,
+        role: str,
+        note: str,
+        *,
+        actor: str,
+        lists: Sequence[str] = (),
+        expires_at: float | None = None,
+    ) -> tuple[ApiKey, str]:
         """Make a key; the text beside it is the key itself, which is given once and stored nowhere.
 
-        ``lists`` are what it is good for, none for every list; a partner's agreements say that instead.
+        ``lists`` are what it is good for, none for every list; a partner's agreements say that instead. It ends by itself at
+        ``expires_at`` (Unix seconds), where given.
 
         Raises:
             InvalidRequest: a role that no key may have, a holder that is no partner of the policy (role partner) or no
-                person's name (another role), a note of more than 128 characters, or lists that the policy does not have.
+                person's name (another role), a note of more than 128 characters, lists that the policy does not have, or an
+                end that is past or more than ten years away.
         """
+        ...
+
+    def rotate(self, key_id: str, *, overlap_s: float, actor: str, expires_at: float | None = None) -> tuple[ApiKey, str]:
+        """Make a key's successor, for the same holder, role and lists; gives it with its text, as `create` does.
+
+        The key itself ends by itself after ``overlap_s`` seconds, unless it ends sooner anyway. Where no end is given, the
+        successor lives as long as the key was made for.
+
+        Raises:
+            NotFound: no such key.
+            StepNotAllowed: it has ended, or has a successor.
+            InvalidRequest: an overlap or an end that can't be.
+        """
+        ...
+
+    def revoke_certificate(self, certificate: str, note: str, *, actor: str) -> str:
+        """Refuse a caller's certificate, by its serial number or its key's digest; gateways do with the next snapshot.
+
+        Gives what it is refused by. Again is no fault.
+
+        Raises:
+            InvalidRequest: it is neither, or the note can't be.
+        """
+        ...
+
+    def revoked_certificates(self) -> Sequence[RevokedCertificate]:
+        """Give the certificates that are refused, in the order of their revocation."""
         ...
 
     def lists_of(self, holder: str, key_id: str) -> Sequence[str]:

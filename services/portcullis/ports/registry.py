@@ -10,6 +10,7 @@ import msgspec
 
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus, SubjectType
+from portcullis.domain.errors import StepNotAllowed
 from portcullis.domain.policies import Policy
 from portcullis.ports.looks import Look
 
@@ -53,6 +54,11 @@ class RegistryView(Protocol):
     @property
     def credentials(self) -> tuple[Credential, ...]:
         """The API keys that are neither revoked nor expired."""
+        ...
+
+    @property
+    def revoked(self) -> tuple[str, ...]:
+        """The certificates that are refused, in the order of their revocation (`portcullis.domain.caller_certificates`)."""
         ...
 
     @property
@@ -212,7 +218,10 @@ class HeldImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """One API key without its secret. Times are Unix seconds. ``lists`` are what it is good for; empty for every list."""
+    """One API key without its secret. Times are Unix seconds. ``lists`` are what it is good for; empty for every list.
+
+    ``expires_at`` is when it ends by itself, None where it does not; ``successor`` is the id of the key made in its place.
+    """
 
     key_id: str
     holder: str
@@ -221,6 +230,31 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     revoked_at: float | None
     lists: tuple[str, ...] = ()
+    expires_at: float | None = None
+    successor: str = ""
+
+    def is_in_force(self, now: float) -> bool:
+        """Say whether it is good at a time (Unix seconds)."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def demand_rotatable(self, now: float) -> None:
+        """Let only a key be rotated that is in force and has no successor.
+
+        Raises:
+            StepNotAllowed: it is another.
+        """
+        if not self.is_in_force(now):
+            raise StepNotAllowed("rotate", "ended", ["make a new key"])
+        if self.successor:
+            raise StepNotAllowed("rotate", "rotated", ["rotate its successor", "revoke"])
+
+
+class RevokedCertificate(msgspec.Struct, frozen=True, kw_only=True):
+    """A certificate that is refused, by its ``mark`` (`portcullis.domain.caller_certificates`); Unix seconds."""
+
+    mark: str
+    note: str
+    revoked_at: float
 
 
 class ImportSession(Protocol):
@@ -339,8 +373,25 @@ class RegistryStore(RegistryReader, PastReader, Protocol):
         """
         ...
 
+    def rotate_key(self, key_id: str, successor: ApiKey, digest: str, *, ends_at: float, actor: str) -> None:
+        """Keep a successor's digest and let the key before it end by itself, in one transaction.
+
+        Raises:
+            NotFound: no such key.
+            StepNotAllowed: it has ended, or has a successor.
+        """
+        ...
+
     def keys(self, holder: str | None = None) -> Sequence[ApiKey]:
         """Give the keys in the order of their making, of one holder or of all."""
+        ...
+
+    def revoke_certificate(self, mark: str, *, note: str, at: float, actor: str) -> None:
+        """Refuse a certificate from now on; again is no fault, and changes nothing."""
+        ...
+
+    def revoked_certificates(self) -> Sequence[RevokedCertificate]:
+        """Give the certificates that are refused, in the order of their revocation."""
         ...
 
     def close(self) -> None:

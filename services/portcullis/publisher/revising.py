@@ -287,6 +287,7 @@ class _Work:
             actions=policy.actions,
             partners=policy.partners,
             credentials=self.view.credentials,
+            revoked=self.view.revoked,
             lists=tuple(self._head_list(name) for name in names),
         )
         return Documents(head, {name: self.lists[name] for name in names})

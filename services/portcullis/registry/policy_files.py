@@ -2,7 +2,7 @@
 
     actions.toml        [[action]] with its [[action.attribute]]
     lists/*.toml        [list] with its [[measure]] and [[notice]], one list a file
-    partners/*.toml     [partner] and its [[agreement]], one partner a file
+    partners/*.toml     [partner] with its [[agreement]] and [[certificate]], one partner a file
 
 Files are read in the order of their names, so the same directory always gives the same policy. A faulty key gets a place,
 what is wrong and what to write instead, and the reading goes on as if something harmless stood there: the rules
@@ -116,11 +116,12 @@ class _Reading:
         top = self._top(file, data)
         head = top.table("partner", instead="write one [partner] table, then its [[agreement]] tables")
         agreements = top.tables("agreement", named=False)
+        certificates = top.tables("certificate", named=False)
         top.close()
         self._lost = self._lost or head is None
         if head is not None:
             self._files[f"partners[{len(self._partners)}]"] = file
-            self._partners.append(read_partner(head, agreements))
+            self._partners.append(read_partner(head, agreements, certificates))
 
     def _top(self, file: str, data: dict[str, Any]) -> Table:
         return Table(data, f"{file}:", self.problems)

@@ -1,4 +1,7 @@
-"""What each table of a policy's files may hold: the keys of actions, lists, measures, notices, partners and agreements."""
+"""What each table of a policy's files may hold.
+
+The keys of actions, lists, measures, notices, partners, agreements and certificates.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from portcullis.domain.policies import (
     AttributeSpec,
     AttributeType,
     AttributeValue,
+    Credentials,
     Disclosure,
     Effect,
     Measure,
@@ -142,16 +146,32 @@ def _read_measure(table: Table) -> Measure:
     return measure
 
 
-def read_partner(head: Table, agreements: Sequence[Table]) -> Partner:
-    """Read a ``[partner]`` and its ``[[agreement]]`` tables."""
+def read_partner(head: Table, agreements: Sequence[Table], certificates: Sequence[Table] = ()) -> Partner:
+    """Read a ``[partner]`` and its ``[[agreement]]`` and ``[[certificate]]`` tables."""
     partner = Partner(
         name=head.text("name", instead="write small letters, digits and hyphens, as 'ticketing'"),
         title=head.text("title", instead="write the partner's name for people"),
         agreements=tuple(_read_agreement(each) for each in agreements),
         shadow=head.flag("shadow"),
+        credentials=_read_credentials(head, named=bool(certificates)),
+        certificates=tuple(_read_certificate(each) for each in certificates),
     )
     head.close()
     return partner
+
+
+def _read_credentials(head: Table, *, named: bool) -> Credentials:
+    """Read by what a partner proves itself: it has to say so where it names a certificate."""
+    if not named and head.anything("credentials") is None:
+        return Credentials.KEY
+    why = "a partner with a certificate says whether its keys are good besides"
+    return head.choice("credentials", Credentials, stand_in=Credentials.EITHER if named else Credentials.KEY, why=why)
+
+
+def _read_certificate(table: Table) -> str:
+    san = table.text("san", instead="write a name of the certificate, as 'spiffe://bank.example/checkout' or 'bank.example'")
+    table.close()
+    return san
 
 
 def _read_agreement(table: Table) -> Agreement:

@@ -22,40 +22,45 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from portcullis.v1 import types_pb2 as portcullis_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portcullis/v1/admin_service.proto\x12\rportcullis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19portcullis/v1/types.proto\"\x12\n\x10GetStatusRequest\"\x87\x01\n\x11GetStatusResponse\x12-\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x11\n\ttransport\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x03\x12\r\n\x05lists\x18\x04 \x01(\x05\x12\x10\n\x08partners\x18\x05 \x01(\x05\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"\xf8\x01\n\x13GetDecisionResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12.\n\ndecided_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\'\n\x07outcome\x18\x06 \x01(\x0e\x32\x16.portcullis.v1.Outcome\x12\x18\n\x10snapshot_version\x18\x07 \x01(\t\x12\'\n\x06record\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"Q\n\x13\x43reateApiKeyRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\r\n\x05lists\x18\x04 \x03(\t\"3\n\x14\x43reateApiKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"%\n\x13RevokeApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x16\n\x14RevokeApiKeyResponse\"%\n\x12ListApiKeysRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\":\n\x13ListApiKeysResponse\x12#\n\x04keys\x18\x01 \x03(\x0b\x32\x15.portcullis.v1.ApiKey\"\xb4\x01\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\r\n\x05lists\x18\x07 \x03(\t2\xbc\x03\n\x0c\x41\x64minService\x12N\n\tGetStatus\x12\x1f.portcullis.v1.GetStatusRequest\x1a .portcullis.v1.GetStatusResponse\x12T\n\x0bGetDecision\x12!.portcullis.v1.GetDecisionRequest\x1a\".portcullis.v1.GetDecisionResponse\x12W\n\x0c\x43reateApiKey\x12\".portcullis.v1.CreateApiKeyRequest\x1a#.portcullis.v1.CreateApiKeyResponse\x12W\n\x0cRevokeApiKey\x12\".portcullis.v1.RevokeApiKeyRequest\x1a#.portcullis.v1.RevokeApiKeyResponse\x12T\n\x0bListApiKeys\x12!.portcullis.v1.ListApiKeysRequest\x1a\".portcullis.v1.ListApiKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portcullis/v1/admin_service.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19portcullis/v1/types.proto\"\x12\n\x10GetStatusRequest\"\x87\x01\n\x11GetStatusResponse\x12-\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x11\n\ttransport\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x03\x12\r\n\x05lists\x18\x04 \x01(\x05\x12\x10\n\x08partners\x18\x05 \x01(\x05\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"\xf8\x01\n\x13GetDecisionResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12.\n\ndecided_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07partner\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\'\n\x07outcome\x18\x06 \x01(\x0e\x32\x16.portcullis.v1.Outcome\x12\x18\n\x10snapshot_version\x18\x07 \x01(\t\x12\'\n\x06record\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x81\x01\n\x13\x43reateApiKeyRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\x12\x0c\n\x04note\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\r\n\x05lists\x18\x04 \x03(\t\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x14\x43reateApiKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"\x81\x01\n\x13RotateApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"3\n\x14RotateApiKeyResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"%\n\x13RevokeApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x16\n\x14RevokeApiKeyResponse\"%\n\x12ListApiKeysRequest\x12\x0f\n\x07partner\x18\x01 \x01(\t\":\n\x13ListApiKeysResponse\x12#\n\x04keys\x18\x01 \x03(\x0b\x32\x15.portcullis.v1.ApiKey\"\xf7\x01\n\x06\x41piKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07partner\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04role\x18\x06 \x01(\t\x12\r\n\x05lists\x18\x07 \x03(\t\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsuccessor\x18\t \x01(\t2\x95\x04\n\x0c\x41\x64minService\x12N\n\tGetStatus\x12\x1f.portcullis.v1.GetStatusRequest\x1a .portcullis.v1.GetStatusResponse\x12T\n\x0bGetDecision\x12!.portcullis.v1.GetDecisionRequest\x1a\".portcullis.v1.GetDecisionResponse\x12W\n\x0c\x43reateApiKey\x12\".portcullis.v1.CreateApiKeyRequest\x1a#.portcullis.v1.CreateApiKeyResponse\x12W\n\x0cRotateApiKey\x12\".portcullis.v1.RotateApiKeyRequest\x1a#.portcullis.v1.RotateApiKeyResponse\x12W\n\x0cRevokeApiKey\x12\".portcullis.v1.RevokeApiKeyRequest\x1a#.portcullis.v1.RevokeApiKeyResponse\x12T\n\x0bListApiKeys\x12!.portcullis.v1.ListApiKeysRequest\x1a\".portcullis.v1.ListApiKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portcullis.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETSTATUSREQUEST']._serialized_start=142
-  _globals['_GETSTATUSREQUEST']._serialized_end=160
-  _globals['_GETSTATUSRESPONSE']._serialized_start=163
-  _globals['_GETSTATUSRESPONSE']._serialized_end=298
-  _globals['_GETDECISIONREQUEST']._serialized_start=300
-  _globals['_GETDECISIONREQUEST']._serialized_end=341
-  _globals['_GETDECISIONRESPONSE']._serialized_start=344
-  _globals['_GETDECISIONRESPONSE']._serialized_end=592
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=594
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=675
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=677
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=728
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=730
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=767
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=769
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=791
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=793
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=830
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=832
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=890
-  _globals['_APIKEY']._serialized_start=893
-  _globals['_APIKEY']._serialized_end=1073
-  _globals['_ADMINSERVICE']._serialized_start=1076
-  _globals['_ADMINSERVICE']._serialized_end=1520
+  _globals['_GETSTATUSREQUEST']._serialized_start=174
+  _globals['_GETSTATUSREQUEST']._serialized_end=192
+  _globals['_GETSTATUSRESPONSE']._serialized_start=195
+  _globals['_GETSTATUSRESPONSE']._serialized_end=330
+  _globals['_GETDECISIONREQUEST']._serialized_start=332
+  _globals['_GETDECISIONREQUEST']._serialized_end=373
+  _globals['_GETDECISIONRESPONSE']._serialized_start=376
+  _globals['_GETDECISIONRESPONSE']._serialized_end=624
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=627
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=756
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=758
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=809
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=812
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=941
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=943
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=994
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=996
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1033
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1035
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1057
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1059
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1096
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1098
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1156
+  _globals['_APIKEY']._serialized_start=1159
+  _globals['_APIKEY']._serialized_end=1406
+  _globals['_ADMINSERVICE']._serialized_start=1409
+  _globals['_ADMINSERVICE']._serialized_end=1942
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,11 @@ class AdminServiceStub:
                 request_serializer=portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.SerializeToString,
                 response_deserializer=portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateApiKey = channel.unary_unary(
+                '/portcullis.v1.AdminService/RotateApiKey',
+                request_serializer=portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/portcullis.v1.AdminService/RevokeApiKey',
                 request_serializer=portcullis_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
@@ -89,6 +94,14 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateApiKey(self, request, context):
+        """RotateApiKey makes a key's successor. The key itself goes on for an overlap, in which both are good. The successor is in
+        this one answer and nowhere else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiKey(self, request, context):
         """RevokeApiKey ends a key; gateways refuse it with the next snapshot.
         """
@@ -120,6 +133,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateApiKey,
                     request_deserializer=portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.FromString,
                     response_serializer=portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.SerializeToString,
+            ),
+            'RotateApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateApiKey,
+                    request_deserializer=portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyResponse.SerializeToString,
             ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiKey,
@@ -215,6 +233,33 @@ class AdminService:
             '/portcullis.v1.AdminService/CreateApiKey',
             portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyRequest.SerializeToString,
             portcullis_dot_v1_dot_admin__service__pb2.CreateApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.AdminService/RotateApiKey',
+            portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyRequest.SerializeToString,
+            portcullis_dot_v1_dot_admin__service__pb2.RotateApiKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,10 @@ class AdminServiceStub:
     """GetDecision gives the record of one decision. The look itself is written to the log of looks."""
     CreateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]
     """CreateApiKey makes a key for a partner. The key is in this one answer and nowhere else."""
+    RotateApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateApiKeyRequest, _admin_service_pb2.RotateApiKeyResponse]
+    """RotateApiKey makes a key's successor. The key itself goes on for an overlap, in which both are good. The successor is in
+    this one answer and nowhere else.
+    """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]
     """RevokeApiKey ends a key; gateways refuse it with the next snapshot."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
@@ -59,6 +63,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """GetDecision gives the record of one decision. The look itself is written to the log of looks."""
     CreateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateApiKeyRequest, _admin_service_pb2.CreateApiKeyResponse]  # type: ignore[assignment]
     """CreateApiKey makes a key for a partner. The key is in this one answer and nowhere else."""
+    RotateApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateApiKeyRequest, _admin_service_pb2.RotateApiKeyResponse]  # type: ignore[assignment]
+    """RotateApiKey makes a key's successor. The key itself goes on for an overlap, in which both are good. The successor is in
+    this one answer and nowhere else.
+    """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeApiKeyRequest, _admin_service_pb2.RevokeApiKeyResponse]  # type: ignore[assignment]
     """RevokeApiKey ends a key; gateways refuse it with the next snapshot."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
@@ -92,6 +100,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.CreateApiKeyResponse, _abc.Awaitable[_admin_service_pb2.CreateApiKeyResponse]]:
         """CreateApiKey makes a key for a partner. The key is in this one answer and nowhere else."""
+
+    @_abc_1.abstractmethod
+    def RotateApiKey(
+        self,
+        request: _admin_service_pb2.RotateApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.RotateApiKeyResponse, _abc.Awaitable[_admin_service_pb2.RotateApiKeyResponse]]:
+        """RotateApiKey makes a key's successor. The key itself goes on for an overlap, in which both are good. The successor is in
+        this one answer and nowhere else.
+        """
 
     @_abc_1.abstractmethod
     def RevokeApiKey(

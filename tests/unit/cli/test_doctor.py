@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from portcullis.adapters.log_signing import MEMORY, LogSigner
 from portcullis.adapters.spool import FileSpool, SpoolDirectoryReader
 from portcullis.adapters.sql.journal_schema import checkpoints
 from portcullis.cli import examinations
+from portcullis.cli.examined import Exposure
 from portcullis.cli.findings import Examination, Finding, State
 from portcullis.config import Settings
 from portcullis.exchange.checkpointing import Checkpointer
@@ -97,6 +99,27 @@ def test_a_private_home_with_whole_keys_is_well(home: Path) -> None:
     )
     assert {"disk": "ok"} == states(look(examinations.disk, home))
     assert {"clock": "ok"} == states(look(examinations.clock, home))
+
+
+class Exposed(ProcessWiring):
+    """A process that is given so much."""
+
+    def __init__(self, *given: Exposure) -> None:
+        super().__init__()
+        self._given = given
+
+    def exposures(self) -> Sequence[Exposure]:
+        return self._given
+
+
+def test_a_process_that_is_given_no_more_than_it_needs_is_well(home: Path) -> None:
+    assert {"process": "ok"} == states(look(examinations.process, home, Exposed()))
+
+
+def test_a_process_that_is_given_more_is_warned_of_each(home: Path) -> None:
+    found = look(examinations.process, home, Exposed(Exposure("it runs as root", "don't"), Exposure("a", "b")))
+
+    assert [Finding("process", State.WARN, "it runs as root", "don't"), Finding("process", State.WARN, "a", "b")] == found
 
 
 def test_an_absent_home_fails(tmp_path: Path) -> None:

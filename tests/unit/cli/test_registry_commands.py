@@ -109,6 +109,47 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(home: Path, c
     assert 2 == table.count(" UTC")
 
 
+def test_a_key_is_rotated_and_its_end_is_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--home", str(home))
+    assert 0 == portcullis("partner", "key", "new", "olga", "--role", "operator", "--expires", "90d", "--json", *where)
+    made = json.loads(capsys.readouterr().out)
+    assert 0 == portcullis("partner", "key", "rotate", made["key_id"], "--overlap", "36h", "--json", *where)
+    successor = json.loads(capsys.readouterr().out)
+    assert 0 == portcullis("partner", "key", "list", "olga", "--json", *where)
+    before, after = json.loads(capsys.readouterr().out)
+    assert 0 == portcullis("partner", "key", "list", "olga", *where)
+    table = capsys.readouterr().out
+
+    assert made["expires_at"] - made["created_at"] == pytest.approx(90 * 86_400, abs=5)
+    assert before["expires_at"] - successor["created_at"] == pytest.approx(36 * 3_600, abs=5)
+    assert (successor["key_id"], "", successor["expires_at"]) == (
+        before["successor"],
+        after["successor"],
+        after["expires_at"],
+    )
+    assert f"UTC, then {successor['key_id']}" in table
+    assert 2 == table.count(" 0 d ")
+
+
+@pytest.mark.parametrize("written", ["90", "d", "1y", "-1d", "1.5d", ""])
+def test_what_is_no_duration_is_wrong_usage(home: Path, written: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis("partner", "key", "new", "lender", "--expires", written, "--home", str(home))
+    assert "as 90d, 12h, 15m or 30s" in capsys.readouterr().err
+
+
+def test_a_certificate_is_revoked_and_listed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--home", str(home))
+    assert 0 == portcullis("partner", "certificate", "list", *where)
+    assert 0 == portcullis("partner", "certificate", "revoke", "0A:1B", "--note", "lost", *where)
+    assert 0 == portcullis("partner", "certificate", "list", "--json", *where)
+    none, revoked, listed = capsys.readouterr().out.split("\n", 2)
+
+    assert ("revoked certificates  none", "revoked a1b") == (none, revoked)
+    assert [("a1b", "lost")] == [(each["certificate"], each["note"]) for each in json.loads(listed)]
+    assert 2 == portcullis("partner", "certificate", "revoke", "nonsense", *where)
+    assert "openssl x509 -noout -serial" in capsys.readouterr().err
+
+
 def test_a_key_for_nobody_is_wrong_usage(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == portcullis("partner", "key", "new", "nobody", "--home", str(home))
     assert "no partner of the policy in force" in capsys.readouterr().err

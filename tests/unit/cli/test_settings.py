@@ -45,3 +45,24 @@ def test_an_option_comes_before_the_variable_and_the_file(
     portcullis("snapshot", "show", "--home", str(tmp_path / "option"))
 
     assert str(tmp_path / "option") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"TLS_CERT": "a"}, "PORTCULLIS_TLS_KEY"),
+        ({"TLS_KEY": "a"}, "PORTCULLIS_TLS_KEY"),
+        ({"TLS_CLIENT_CA": "a"}, "PORTCULLIS_TLS_CLIENT_CA"),
+        ({"TLS_CERT": "a", "TLS_KEY": "b", "TRANSPORT": "native"}, "PORTCULLIS_TLS_CERT"),
+        ({"FORWARDED_BY": "envoy.example"}, "PORTCULLIS_FORWARDED_BY"),
+    ],
+)
+def test_tls_by_halves_is_refused_by_the_setting_that_lacks_the_other(
+    given: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"PORTCULLIS_{name}", value)
+
+    assert 2 == portcullis("doctor")
+
+    assert [named] == [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]

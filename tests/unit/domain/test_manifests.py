@@ -48,7 +48,11 @@ def a_head(**changes: Any) -> Head:
         "registry_seq": 7,
         "actions": (LOAN, RAIL, CALL),
         "partners": policy().partners,
-        "credentials": (Credential("id-1", "lender", "00" * 32), Credential("id-2", "olga", "01" * 32, "operator")),
+        "credentials": (
+            Credential("id-1", "lender", "00" * 32, expires_at=NOW + 60.5),
+            Credential("id-2", "olga", "01" * 32, "operator"),
+        ),
+        "revoked": ("a1b", "0" * 64),
         "lists": (HeadList(name="court", number=1), HeadList(name="carriers", number=2, stalled_at=NOW - 60.5)),
     }
     return Head(**(values | changes))
@@ -392,10 +396,11 @@ def test_an_edition_is_put_together_in_the_order_of_the_head() -> None:
     head, manifests, terms = two_lists()
     edition = assemble(head, manifests, terms)
     assert (VERSION, NOW + 0.25, 7) == (edition.version, edition.published_at, edition.registry_seq)
-    assert (head.actions, head.partners, head.credentials) == (
+    assert (head.actions, head.partners, head.credentials, head.revoked) == (
         edition.policy.actions,
         edition.policy.partners,
         edition.credentials,
+        edition.revoked,
     )
     assert ["court", "carriers"] == [each.name for each in edition.lists] == [each.name for each in edition.policy.lists]
     court, carriers = edition.lists

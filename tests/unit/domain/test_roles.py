@@ -59,6 +59,7 @@ CHANGING = frozenset(
         "RedressService/EraseSubject",
         "AdminService/CreateApiKey",
         "AdminService/RevokeApiKey",
+        "AdminService/RotateApiKey",
         "SharingService/ReportEvents",
         "SharingService/StreamEvents",
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from portcullis.domain.caller_certificates import CallerCertificate
 from portcullis.domain.errors import RoleRequired, Unauthenticated
+from portcullis.domain.policies import Credentials, Partner
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.admission import Caller, Callers
 from portcullis.gateway.front import Front
@@ -68,6 +71,56 @@ def test_a_session_is_neither_shown_nor_kept_nor_longer_than_one_can_be(callers:
     assert {} == callers._by_header
     with pytest.raises(Unauthenticated):
         callers.admit(header(SESSION + "x" * 256), OBJECTING)
+
+
+def test_a_key_ends_by_the_clock_without_a_new_edition() -> None:
+    now = 100.0
+    callers = Callers([credential("lender-key", "lender", expires_at=200.0)], now=lambda: now)
+    assert 200.0 == callers.admit(header("lender-key"), ASKING).until
+    now = 199.9
+    assert "lender" == callers.admit(header("lender-key"), ASKING).holder
+    now = 200.0
+    with pytest.raises(Unauthenticated):
+        callers.admit(header("lender-key"), ASKING)
+
+
+def test_keys_whose_digests_begin_alike_are_told_apart() -> None:
+    one, other = credential("one-key", "one"), credential("other-key", "other")
+    alike = msgspec.structs.replace(other, digest=one.digest[:32] + other.digest[32:])
+    callers = Callers([alike, one])
+    assert "one" == callers.admit(header("one-key"), ASKING).holder
+    with pytest.raises(Unauthenticated):
+        callers.admit(header("other-key"), ASKING)
+
+
+def test_a_key_that_wants_a_certificate_beside_it_is_not_remembered_as_one_that_does_not() -> None:
+    bank = Partner("bank", "A bank", (), credentials=Credentials.BOTH, certificates=("bank.example",))
+    callers = Callers([credential("bank-key", "bank")], [bank], now=lambda: 150.0)
+    shown = CallerCertificate("a1", "0" * 64, frozenset({"bank.example"}), 100.0, 200.0)
+    assert Caller("bank", "partner", "id-bank-key") == callers.admit(header("bank-key"), ASKING, shown)
+    for certificate in (None, shown._replace(names=frozenset())):
+        with pytest.raises(Unauthenticated):
+            callers.admit(header("bank-key"), ASKING, certificate)
+
+
+def test_a_certificate_opens_what_partners_may_and_a_session_what_subjects_may() -> None:
+    bank = Partner("bank", "A bank", (), credentials=Credentials.EITHER, certificates=("bank.example",))
+    callers = Callers([credential("rita-key", "rita", "reviewer")], [bank], ["b2"], now=lambda: 150.0)
+    shown = CallerCertificate("a1", "0" * 64, frozenset({"bank.example"}), 100.0, 200.0)
+    nobodys = shown._replace(names=frozenset())
+    assert Caller("bank", "partner", "") == callers.admit([], ASKING, shown)
+    assert "rita" == callers.admit(header("rita-key"), READING, nobodys).holder
+    assert SESSION == callers.admit(header(SESSION), OBJECTING, shown).session
+    with pytest.raises(RoleRequired):
+        callers.admit([], READING, shown)
+    for metadata, certificate in (
+        (header("rita-key"), shown),  # a person's key beside a partner's certificate
+        (header("rita-key"), nobodys._replace(serial="b2")),
+        (header(SESSION), shown._replace(not_after=150.0)),
+        ([], nobodys),
+    ):
+        with pytest.raises(Unauthenticated):
+            callers.admit(metadata, READING, certificate)
 
 
 async def nothing(caller: Caller, request: pb.GetListRequest) -> pb.GetListResponse:

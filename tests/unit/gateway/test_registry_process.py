@@ -7,17 +7,27 @@ import time
 from typing import Any, cast
 
 import grpc
+import pytest
 from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.journal import MemoryJournal
+from portcullis.adapters.memory.registry import MemoryRegistry
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
 from portcullis.config import Settings
-from portcullis.gateway.operators import OperatorDesks, running_registry
+from portcullis.domain.caller_certificates import CallerCertificate
+from portcullis.domain.errors import Unauthenticated
+from portcullis.domain.policies import Credentials, Partner
+from portcullis.domain.roles import roles_of
+from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge, running_registry
 from portcullis.metrics import CheckTally
 from portcullis.v1 import admin_service_pb2 as pb
 from tests.support.distribution import DictRegistry, edition, records
-from tests.support.gateways import credential
+from tests.support.gateways import TOKENISER, credential
+from tests.support.imports import StillClock
+from tests.support.policies import policy
+
+PARTNERS = roles_of("portcullis.v1.CheckService/Check")
 
 
 class FaultyOnce(DictRegistry):
@@ -74,3 +84,21 @@ async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_lo
         writer.install(edition(8, records(range(2))), records(range(2)))
         await eventually(channel, "new-key", "8")
         assert not registry.faulty
+
+
+def test_what_a_registry_knows_of_certificates_counts_where_there_is_no_replica() -> None:
+    clock = StillClock()
+    store = MemoryRegistry(tokeniser=TOKENISER, clock=clock)
+    partner = Partner("bank", "A bank", (), credentials=Credentials.CERTIFICATE, certificates=("bank.example",))
+    store.apply_policy(policy(partners=(partner,)), actor="test")
+    known = RegistryKnowledge(store, clock.now)
+    known.look()
+    shown = CallerCertificate("a1b", "0" * 64, frozenset({"bank.example"}), clock.now() - 60, clock.now() + 60)
+    assert "bank" == known.callers().admit([], PARTNERS, shown).holder
+    store.revoke_certificate("a1b", note="", at=clock.now(), actor="test")
+    known.look()
+    with pytest.raises(Unauthenticated):
+        known.callers().admit([], PARTNERS, shown)
+    clock.time += 60
+    with pytest.raises(Unauthenticated):
+        known.callers().admit([], PARTNERS, shown._replace(serial="c"))

@@ -2,7 +2,6 @@ import pytest
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
-from portcullis.mains.environments import child_environment
 from portcullis.mains.homes import HomeLock, prepare_home
 from portcullis.mains.stack_file import (
     StackFile,
@@ -45,18 +44,3 @@ def test_the_file_is_for_its_owner_only_and_goes_at_the_end(tmp_path):
     assert 0o600 == (home / "run" / "stack.json").stat().st_mode & 0o777
     remove_stack_file(home)
     assert left_behind(home) is None
-
-
-def test_a_child_reads_its_parents_settings_and_none_of_its_other_variables(tmp_path, monkeypatch):
-    settings = Settings(home=tmp_path, grpc_port=1234, drain_s=0.5, transport="native")
-    environment = child_environment(
-        settings, {"EXTRA": "1"}, {"PATH": "/bin", "PORTCULLIS_API_KEY": "secret", "PORTCULLIS_CONFIG": "/etc/x.toml"}
-    )
-    assert ("/bin", "1") == (environment["PATH"], environment["EXTRA"])
-    assert not {"PORTCULLIS_API_KEY", "PORTCULLIS_CONFIG"} & environment.keys()
-    for name in ("PORTCULLIS_API_KEY", "PORTCULLIS_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        if name.startswith("PORTCULLIS_"):
-            monkeypatch.setenv(name, value)
-    assert settings == Settings()

@@ -1,11 +1,12 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 import redis
 
 from portcullis.mains.children import start_child
 from portcullis.mains.store_health import store_fault
-from portcullis.mains.valkey import MAX_SOCKET_PATH_BYTES, discard_socket, socket_path, url_of, valkey_spec
+from portcullis.mains.valkey import MAX_SOCKET_PATH_BYTES, discard_socket, path_of, socket_path, url_of, valkey_spec
 from tests.support.processes import wait_for
 
 
@@ -25,6 +26,29 @@ def test_a_home_with_a_long_path_gets_a_private_folder_for_its_socket():
     finally:
         discard_socket(path)
     assert not path.parent.exists()
+
+
+def test_a_socket_that_was_chosen_is_known_by_its_url_again():
+    short, long = Path("/run/portcullis"), Path("/" + "long/" * 40)
+    path = socket_path(long)
+    try:
+        assert short / "valkey.sock" == path_of(url_of(short / "valkey.sock"), short)
+        assert path == path_of(url_of(path), long)
+    finally:
+        discard_socket(path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://store:6379/0",
+        "unix:///run/redis/redis.sock",
+        "unix:///run/redis/valkey.sock",
+        "unix://:hush@/run/portcullis/valkey.sock",
+    ],
+)
+def test_the_socket_of_another_server_is_not_taken_for_ones_own(url):
+    assert path_of(url, Path("/run/portcullis")) is None
 
 
 def test_discarding_a_socket_in_a_run_folder_leaves_the_folder(tmp_path):

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.domain.errors import InvalidRequest, NotFound, Unauthenticated
+from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed, Unauthenticated
 from portcullis.domain.policies import Partner, Policy
 from portcullis.domain.roles import KEY_ROLES, Role
 from portcullis.ports import ApiKeyDesk
@@ -155,3 +155,80 @@ def test_a_key_that_is_no_operators_in_force_names_nobody(desk: ApiKeyDesk) -> N
         with pytest.raises(InvalidRequest, match="no key in force of the role") as caught:
             desk.approver(given)
         assert not given or given not in str(caught.value)
+
+
+DAY_S = 86_400.0
+
+
+def test_a_key_may_end_by_itself_and_is_good_for_nothing_then(store: MemoryRegistry) -> None:
+    clock = StillClock()
+    desk = KeyDesk(store, clock=clock)
+    made, _ = desk.create("rita", "reviewer", "", actor="op", lists=["court"], expires_at=NOW + DAY_S)
+    assert (NOW + DAY_S, ("court",)) == (made.expires_at, tuple(desk.lists_of("rita", made.key_id)))
+    clock.time = NOW + DAY_S
+    with pytest.raises(Unauthenticated):
+        desk.lists_of("rita", made.key_id)
+
+
+@pytest.mark.parametrize("expires_at", [NOW, NOW - 1.0, 0.0, NOW + 3651 * DAY_S, float("nan"), float("inf")])
+def test_an_end_that_a_key_cant_have_is_refused(desk: ApiKeyDesk, expires_at: float) -> None:
+    with pytest.raises(InvalidRequest, match=r"^expires_at: "):
+        desk.create("lending", "partner", "", actor="op", expires_at=expires_at)
+    assert [] == list(desk.list())
+
+
+def test_a_successor_has_the_same_holder_role_note_and_lists_and_lives_as_long(store: MemoryRegistry) -> None:
+    clock = StillClock()
+    desk = KeyDesk(store, clock=clock)
+    made, _ = desk.create("rita", "reviewer", "desk 2", actor="op", lists=["court"], expires_at=NOW + 90 * DAY_S)
+    clock.time = NOW + 80 * DAY_S
+    successor, text = desk.rotate(made.key_id, overlap_s=7 * DAY_S, actor="op")
+    assert ("rita", "reviewer", "desk 2", ("court",), NOW + 170 * DAY_S) == (
+        successor.holder,
+        successor.role,
+        successor.note,
+        successor.lists,
+        successor.expires_at,
+    )
+    assert text.startswith(f"pcl_{successor.key_id}_")
+    assert [(NOW + 87 * DAY_S, successor.key_id), (successor.expires_at, "")] == [
+        (key.expires_at, key.successor) for key in desk.list("rita")
+    ]
+
+
+def test_an_overlap_makes_no_key_live_longer_and_may_be_none(desk: ApiKeyDesk) -> None:
+    ending, _ = desk.create("lending", "partner", "", actor="op", expires_at=NOW + DAY_S)
+    lasting, _ = desk.create("lending", "partner", "", actor="op")
+    desk.rotate(ending.key_id, overlap_s=7 * DAY_S, actor="op")
+    successor, _ = desk.rotate(lasting.key_id, overlap_s=0.0, actor="op")
+    assert [NOW + DAY_S, NOW] == [key.expires_at for key in desk.list()[:2]]
+    assert successor.expires_at is None
+
+
+@pytest.mark.parametrize("overlap_s", [-1.0, 90 * DAY_S + 1, float("nan")])
+def test_an_overlap_that_cant_be_is_refused(desk: ApiKeyDesk, overlap_s: float) -> None:
+    made, _ = desk.create("lending", "partner", "", actor="op")
+    with pytest.raises(InvalidRequest, match=r"^overlap: "):
+        desk.rotate(made.key_id, overlap_s=overlap_s, actor="op")
+
+
+def test_what_is_not_there_has_ended_or_has_a_successor_is_not_rotated(desk: ApiKeyDesk) -> None:
+    with pytest.raises(NotFound):
+        desk.rotate("aaaaaaaa", overlap_s=0.0, actor="op")
+    made, _ = desk.create("lending", "partner", "", actor="op")
+    desk.rotate(made.key_id, overlap_s=DAY_S, actor="op")
+    with pytest.raises(StepNotAllowed, match="rotate its successor"):
+        desk.rotate(made.key_id, overlap_s=DAY_S, actor="op")
+    desk.revoke(made.key_id, actor="op")
+    with pytest.raises(StepNotAllowed, match="make a new key"):
+        desk.rotate(made.key_id, overlap_s=DAY_S, actor="op")
+
+
+def test_a_certificate_is_revoked_by_its_mark(desk: ApiKeyDesk, store: MemoryRegistry) -> None:
+    assert "a1b" == desk.revoke_certificate("0A:1B", "lost", actor="op")
+    assert [("a1b", "lost", NOW)] == [(each.mark, each.note, each.revoked_at) for each in desk.revoked_certificates()]
+    with store.view() as view:
+        assert ("a1b",) == view.revoked
+    for certificate, note, field in (("nonsense", "", "certificate"), ("a1b", "two\nlines", "note")):
+        with pytest.raises(InvalidRequest, match=f"^{field}: "):
+            desk.revoke_certificate(certificate, note, actor="op")

@@ -332,6 +332,44 @@ def test_a_warning_does_not_prevent_loading(write: Write):
     assert [("partners/golf.toml:agreement[0].actions", True)] == [(problem.where, problem.warning) for problem in found]
 
 
+SAN = '\n[[certificate]]\nsan = "spiffe://bank.example/checkout"\n'
+CERTIFIED = BANK.replace("[partner]", '[partner]\ncredentials = "both"') + SAN
+
+
+def test_a_partner_is_known_by_its_keys_or_by_the_certificates_that_it_names(write: Write):
+    more = CERTIFIED.replace('"bank"', '"shop"').replace("spiffe://bank", "spiffe://shop") + SAN.replace(
+        "spiffe://bank", "spiffe://b"
+    )
+    policy = load_policy(write(partners__certified=more, partners__other=CERTIFIED.replace('"bank"', '"other"')))
+    assert [
+        ("key", ()),
+        ("both", ("spiffe://shop.example/checkout", "spiffe://b.example/checkout")),
+        ("both", ("spiffe://bank.example/checkout",)),
+    ] == [(each.credentials, each.certificates) for each in policy.partners]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BANK + SAN, "partners/bank.toml:partner.credentials: 'credentials' is missing; a partner with a certificate"),
+        (
+            BANK.replace("[partner]", '[partner]\ncredentials = "both"'),
+            "partners/bank.toml:partner.credentials: there is no",
+        ),
+        (CERTIFIED.replace("both", "key"), "partners/bank.toml:partner.credentials: no certificate is looked at"),
+        (CERTIFIED.replace("both", "none"), "partners/bank.toml:partner.credentials: 'none' is none of its words"),
+        (CERTIFIED + SAN, "partners/bank.toml:certificate[1].san: another certificate of the policy has this name"),
+        (
+            CERTIFIED.replace("spiffe://bank.example/checkout", "*.bank.example"),
+            "partners/bank.toml:certificate[0].san: this is no name",
+        ),
+        (CERTIFIED.replace("san =", "name ="), "partners/bank.toml:certificate[0].san: 'san' is missing"),
+    ],
+)
+def test_what_is_no_credential_of_a_partner_is_refused_at_its_place(write: Write, text: str, told: str):
+    assert any(each.startswith(told) for each in problems(write(partners__bank=text)))
+
+
 GOLF = BANK.replace('"bank"', '"golf"').replace('["loan.apply"]', '["loan.apply", "golf.round.book"]')
 
 
@@ -466,7 +504,9 @@ def test_the_examples_of_the_reference_stand_in_the_demonstration_policy():
 
 def test_the_reference_names_every_key():
     fields = {field for part in PARTS for field in part.__struct_fields__}
-    written = {field.removesuffix("_s") for field in fields - {"attributes", "measures", "notices", "agreements"}}
+    written = {
+        field.removesuffix("_s") for field in fields - {"attributes", "measures", "notices", "agreements", "certificates"}
+    }
     assert set() == {key for key in written if f"`{key}`" not in REFERENCE}
 
 

@@ -3,7 +3,7 @@
 The database ``about`` holds JSON under these keys:
 
     head      the version, and for each list what changes with its records; small, written with every version
-    shared    actions, partners and credentials
+    shared    actions, partners, credentials and revoked certificates
     list-N    what the records of list N refer to: its definition, legal table and measures; up to many megabytes
 
 The head names each part with a stamp, a BLAKE2b digest of its bytes. A part with the stamp of the version before is not
@@ -57,6 +57,7 @@ class _Shared(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...]
     partners: tuple[Partner, ...]
     credentials: tuple[Credential, ...]
+    revoked: tuple[str, ...] = ()
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -88,7 +89,7 @@ def save_edition(put: Put, edition: Edition, payload_bytes: int, known: StoredEd
     The part of a list that left stays, unnamed, until the generation is replaced.
     """
     wanted: dict[str, _Shared | _Terms] = {
-        _SHARED: _Shared(edition.policy.actions, edition.policy.partners, edition.credentials)
+        _SHARED: _Shared(edition.policy.actions, edition.policy.partners, edition.credentials, edition.revoked)
     }
     for each, definition in zip(edition.lists, edition.policy.lists, strict=True):
         wanted[_list_key(each.number)] = _Terms(each.name, definition, each.legal, each.measures)
@@ -126,6 +127,7 @@ def load_edition(get: Get, known: StoredEdition | None) -> StoredEdition:
         policy=_policy(shared, terms, known.edition.policy if known else None),
         lists=tuple(_list_edition(row, own) for row, own in zip(head.lists, terms, strict=True)),
         credentials=shared.credentials,
+        revoked=shared.revoked,
     )
     parts = {_SHARED: _Part(head.shared, shared)}
     parts |= {_list_key(row.number): _Part(row.stamp, own) for row, own in zip(head.lists, terms, strict=True)}

@@ -36,6 +36,7 @@ from portcullis.ports import (
     PastStep,
     Proposal,
     PutOutcome,
+    RevokedCertificate,
     StoredEntry,
 )
 
@@ -58,6 +59,7 @@ class MemoryRegistry:
         entry_tokens = partial(tokens_of, tokeniser=tokeniser)
         self._imports = MemoryImports(self._ledger, self._policies, tokens_of=entry_tokens, clock=clock)
         self._keys: dict[str, tuple[ApiKey, str]] = {}
+        self._revoked: dict[str, RevokedCertificate] = {}
         self._looks: defaultdict[tuple[str, str], list[Look]] = defaultdict(list)
 
     def head(self) -> int:
@@ -72,6 +74,7 @@ class MemoryRegistry:
                 seq=len(self._ledger.log),
                 policy=self._policies.present,
                 credentials=self._credentials(),
+                revoked=tuple(self._revoked),
                 list_numbers=self._policies.numbers,
                 held=sorted(self._held(), key=lambda held: held.entry_id),
                 tokeniser=self._tokeniser,
@@ -271,6 +274,26 @@ class MemoryRegistry:
             self._keys[key.key_id] = (key, digest)
             self._ledger.write("key-add", key.key_id, StepNote(actor=actor))
 
+    def rotate_key(self, key_id: str, successor: ApiKey, digest: str, *, ends_at: float, actor: str) -> None:
+        """Keep a successor's digest and let the key before it end by itself.
+
+        Raises:
+            NotFound: no such key.
+            StepNotAllowed: it has ended, or has a successor.
+        """
+        with self._lock:
+            key, own = self._known_key(key_id)
+            key.demand_rotatable(successor.created_at)
+            self.add_key(successor, digest, actor=actor)
+            ended = msgspec.structs.replace(key, expires_at=ends_at, successor=successor.key_id)
+            self._keys[key_id] = (ended, own)
+            self._ledger.write("key-rotate", key_id, StepNote(actor=actor))
+
+    def _known_key(self, key_id: str) -> tuple[ApiKey, str]:
+        if key_id not in self._keys:
+            raise NotFound("no key has this id; list the keys to see theirs")
+        return self._keys[key_id]
+
     def revoke_key(self, key_id: str, *, at: float, actor: str) -> None:
         """Revoke a key. One that is revoked already keeps its date, and nothing is logged.
 
@@ -278,9 +301,7 @@ class MemoryRegistry:
             NotFound: no such key.
         """
         with self._lock:
-            if key_id not in self._keys:
-                raise NotFound("no key has this id; list the keys to see theirs")
-            key, digest = self._keys[key_id]
+            key, digest = self._known_key(key_id)
             if key.revoked_at is None:
                 self._keys[key_id] = (msgspec.structs.replace(key, revoked_at=at), digest)
                 self._ledger.write("key-revoke", key_id, StepNote(actor=actor))
@@ -290,6 +311,18 @@ class MemoryRegistry:
         with self._lock:
             return [key for key, _ in self._keys.values() if holder is None or key.holder == holder]
 
+    def revoke_certificate(self, mark: str, *, note: str, at: float, actor: str) -> None:
+        """Refuse a certificate; one that is refused already keeps its date, and nothing is logged."""
+        with self._lock:
+            if mark not in self._revoked:
+                self._revoked[mark] = RevokedCertificate(mark=mark, note=note, revoked_at=at)
+                self._ledger.write("certificate-revoke", mark, StepNote(actor=actor))
+
+    def revoked_certificates(self) -> Sequence[RevokedCertificate]:
+        """Give the certificates that are refused, in the order of their revocation."""
+        with self._lock:
+            return tuple(self._revoked.values())
+
     def close(self) -> None:
         """Nothing is to be given up."""
 
@@ -298,10 +331,11 @@ class MemoryRegistry:
         return (held for each in self._ledger.lists.values() for held in each.values())
 
     def _credentials(self) -> tuple[Credential, ...]:
+        now = self._clock.now()
         return tuple(
-            Credential(key_id=key.key_id, holder=key.holder, digest=digest, role=key.role)
+            Credential(key_id=key.key_id, holder=key.holder, digest=digest, role=key.role, expires_at=key.expires_at)
             for key, digest in self._keys.values()
-            if key.revoked_at is None
+            if key.is_in_force(now)
         )
 
 

@@ -21,6 +21,7 @@ class MemoryView:
         seq: int,
         policy: Policy,
         credentials: tuple[Credential, ...],
+        revoked: tuple[str, ...],
         list_numbers: Mapping[str, int],
         held: Sequence[Version],
         tokeniser: Tokeniser,
@@ -31,6 +32,7 @@ class MemoryView:
         self._log = log
         self.policy = policy
         self.credentials = credentials
+        self.revoked = revoked
         self.list_numbers = list_numbers
         self.now = now
         self._held = held

@@ -14,11 +14,12 @@ from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS, list_numb
 from portcullis.adapters.sql.registry_feed import first_progress, read_changes
 from portcullis.adapters.sql.registry_held import approve, held_imports, reject
 from portcullis.adapters.sql.registry_import import SqlImport
-from portcullis.adapters.sql.registry_keys import add_key, all_keys, revoke_key
+from portcullis.adapters.sql.registry_keys import add_key, all_keys, revoke_key, rotate_key
 from portcullis.adapters.sql.registry_life import find
 from portcullis.adapters.sql.registry_looks import note, noted
 from portcullis.adapters.sql.registry_past import past
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
+from portcullis.adapters.sql.registry_revocations import all_revoked, revoke_certificate
 from portcullis.adapters.sql.registry_staging import make_staging
 from portcullis.adapters.sql.registry_view import SqlView
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry
@@ -44,6 +45,7 @@ from portcullis.ports import (
     Progress,
     Proposal,
     PutOutcome,
+    RevokedCertificate,
     StoredEntry,
 )
 
@@ -143,6 +145,11 @@ class SqlRegistry:
         with self._database.reading() as connection:
             return all_keys(connection, holder)
 
+    def revoked_certificates(self) -> Sequence[RevokedCertificate]:
+        """Give the certificates that are refused, in the order of their revocation."""
+        with self._database.reading() as connection:
+            return all_revoked(connection)
+
     # --- writing --------------------------------------------------------------------------------------------------------
 
     def note_looks(self, list_name: str, keys: Sequence[str], *, actor: str, purpose: str) -> None:
@@ -209,6 +216,22 @@ class SqlRegistry:
         """
         with self._database.writing() as connection:
             add_key(connection, key, digest, actor=actor, at=self._database.now())
+
+    def rotate_key(self, key_id: str, successor: ApiKey, digest: str, *, ends_at: float, actor: str) -> None:
+        """Keep a successor's digest and let the key before it end by itself, in one transaction.
+
+        Raises:
+            NotFound: no such key.
+            StepNotAllowed: it has ended, or has a successor.
+        """
+        with self._database.writing() as connection:
+            at = self._database.now()
+            rotate_key(connection, key_id, successor, digest, ends_at=ends_at, actor=actor, at=at)
+
+    def revoke_certificate(self, mark: str, *, note: str, at: float, actor: str) -> None:
+        """Refuse a certificate; one that is refused already keeps its date, and nothing is logged."""
+        with self._database.writing() as connection:
+            revoke_certificate(connection, mark, note=note, revoked_at=at, actor=actor, at=self._database.now())
 
     def revoke_key(self, key_id: str, *, at: float, actor: str) -> None:
         """Revoke a key. One that is revoked already keeps its date, and nothing is logged.

@@ -31,7 +31,10 @@ def add_key(connection: Connection, key: ApiKey, digest: str, *, actor: str, at:
     same = select(api_keys.c.key_id).where((api_keys.c.key_id == key.key_id) | (api_keys.c.digest == digest))
     if connection.scalar(same) is not None:
         raise InvalidRequest.at("key_id", "a key of this id is there already; make another")
-    seq = next_change(connection, at=at, actor=actor, change="key-add", subject=key.key_id)
+    _insert(connection, key, digest, seq=next_change(connection, at=at, actor=actor, change="key-add", subject=key.key_id))
+
+
+def _insert(connection: Connection, key: ApiKey, digest: str, *, seq: int) -> None:
     connection.execute(
         insert(api_keys).values(
             key_id=key.key_id,
@@ -42,6 +45,8 @@ def add_key(connection: Connection, key: ApiKey, digest: str, *, actor: str, at:
             digest=digest,
             created_at=key.created_at,
             revoked_at=key.revoked_at,
+            expires_at=key.expires_at,
+            successor=key.successor,
             seq=seq,
         )
     )
@@ -53,12 +58,32 @@ def revoke_key(connection: Connection, key_id: str, *, revoked_at: float, actor:
     Raises:
         NotFound: no such key.
     """
+    if _known(connection, key_id).revoked_at is None:
+        next_change(connection, at=at, actor=actor, change="key-revoke", subject=key_id)
+        connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(revoked_at=revoked_at))
+
+
+def rotate_key(
+    connection: Connection, key_id: str, successor: ApiKey, digest: str, *, ends_at: float, actor: str, at: float
+) -> None:
+    """Keep a successor's digest and let the key before it end by itself; the connection holds the write lock.
+
+    Raises:
+        NotFound: no such key.
+        StepNotAllowed: it has ended, or has a successor.
+    """
+    _known(connection, key_id).demand_rotatable(successor.created_at)
+    add_key(connection, successor, digest, actor=actor, at=at)
+    next_change(connection, at=at, actor=actor, change="key-rotate", subject=key_id)
+    own = api_keys.c.key_id == key_id
+    connection.execute(update(api_keys).where(own).values(expires_at=ends_at, successor=successor.key_id))
+
+
+def _known(connection: Connection, key_id: str) -> ApiKey:
     row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).first()
     if row is None:
         raise NotFound("no key has this id; list the keys to see theirs")
-    if row.revoked_at is None:
-        next_change(connection, at=at, actor=actor, change="key-revoke", subject=key_id)
-        connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(revoked_at=revoked_at))
+    return _api_key(row)
 
 
 def write_lists(names: tuple[str, ...]) -> str:
@@ -80,4 +105,6 @@ def _api_key(row: Row[Any]) -> ApiKey:
         created_at=row.created_at,
         revoked_at=row.revoked_at,
         lists=read_lists(row.lists),
+        expires_at=row.expires_at,
+        successor=row.successor,
     )

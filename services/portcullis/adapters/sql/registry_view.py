@@ -15,7 +15,15 @@ from portcullis.adapters.sql.registry_database import guarded, head
 from portcullis.adapters.sql.registry_entries import LISTED_STATUSES, cut_tokens
 from portcullis.adapters.sql.registry_policies import present_policy
 from portcullis.adapters.sql.rows import read_measures
-from portcullis.adapters.sql.schema import api_keys, change_log, entries, entry_tokens, lists, wordings
+from portcullis.adapters.sql.schema import (
+    api_keys,
+    change_log,
+    entries,
+    entry_tokens,
+    lists,
+    revoked_certificates,
+    wordings,
+)
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.policies import Disclosure
@@ -71,6 +79,7 @@ class SqlView:
         seq: the last change included.
         policy: the policy in force, with the lists that are suspended.
         credentials: the API keys that are neither revoked nor expired.
+        revoked: the certificates that are refused.
         list_numbers: the number of every list of the policy.
     """
 
@@ -79,7 +88,8 @@ class SqlView:
         self.now = now
         self.seq = head(connection)
         self.policy = present_policy(connection)
-        self.credentials = _credentials(connection)
+        self.credentials = _credentials(connection, now)
+        self.revoked = tuple(connection.scalars(select(revoked_certificates.c.mark).order_by(revoked_certificates.c.seq)))
         self.list_numbers: Mapping[str, int] = _numbers(connection, {each.name for each in self.policy.lists})
         self._words = lru_cache(_WORDINGS_HELD)(self._read_words)
 
@@ -185,9 +195,10 @@ def _numbers(connection: Connection, names: Collection[str]) -> dict[str, int]:
     return {row.name: row.list_id for row in rows if row.name in names}
 
 
-def _credentials(connection: Connection) -> tuple[Credential, ...]:
-    in_force = select(api_keys).where(api_keys.c.revoked_at.is_(None)).order_by(api_keys.c.seq)
+def _credentials(connection: Connection, now: float) -> tuple[Credential, ...]:
+    goes_on = api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > now)
+    in_force = select(api_keys).where(api_keys.c.revoked_at.is_(None), goes_on).order_by(api_keys.c.seq)
     return tuple(
-        Credential(key_id=row.key_id, holder=row.holder, digest=row.digest, role=row.role)
+        Credential(key_id=row.key_id, holder=row.holder, digest=row.digest, role=row.role, expires_at=row.expires_at)
         for row in connection.execute(in_force)
     )

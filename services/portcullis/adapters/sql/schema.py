@@ -266,7 +266,8 @@ list_switches = Table(
     ),
 )
 
-# ``lists`` is a JSON array of the lists that the key is good for; empty for every list.
+# ``lists`` is a JSON array of the lists that the key is good for; empty for every list. ``successor`` is the id of the key
+# that was made in its place; empty for none.
 api_keys = Table(
     "api_keys",
     registry_metadata,
@@ -278,5 +279,17 @@ api_keys = Table(
     Column("digest", Text, nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float, nullable=True),
+    Column("expires_at", Float, nullable=True),
+    Column("successor", Text, nullable=False),
+    Column("seq", ForeignKey("change_log.seq"), nullable=False),
+)
+
+# ``mark`` is a certificate's serial number, or the digest of its key (`portcullis.domain.caller_certificates`).
+revoked_certificates = Table(
+    "revoked_certificates",
+    registry_metadata,
+    Column("mark", Text, primary_key=True),
+    Column("note", Text, nullable=False),
+    Column("revoked_at", Float, nullable=False),
     Column("seq", ForeignKey("change_log.seq"), nullable=False),
 )

@@ -25,7 +25,7 @@ def upgrade() -> None:
     _create_imports()
     _create_held_imports()
     _create_list_switches()
-    _create_api_keys()
+    _create_credentials()
 
 
 def _create_log_and_policies() -> None:
@@ -264,7 +264,7 @@ def _create_list_switches() -> None:
     )
 
 
-def _create_api_keys() -> None:
+def _create_credentials() -> None:
     op.create_table(
         "api_keys",
         sa.Column("key_id", sa.Text(), nullable=False),
@@ -275,8 +275,19 @@ def _create_api_keys() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("revoked_at", sa.Float(), nullable=True),
+        sa.Column("expires_at", sa.Float(), nullable=True),
+        sa.Column("successor", sa.Text(), nullable=False),
         sa.Column("seq", _number(), nullable=False),
         sa.PrimaryKeyConstraint("key_id", name="pk_api_keys"),
         sa.UniqueConstraint("digest", name="uq_api_keys_digest"),
         sa.ForeignKeyConstraint(["seq"], ["change_log.seq"], name="fk_api_keys_seq"),
+    )
+    op.create_table(
+        "revoked_certificates",
+        sa.Column("mark", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("revoked_at", sa.Float(), nullable=False),
+        sa.Column("seq", _number(), nullable=False),
+        sa.PrimaryKeyConstraint("mark", name="pk_revoked_certificates"),
+        sa.ForeignKeyConstraint(["seq"], ["change_log.seq"], name="fk_revoked_certificates_seq"),
     )
