@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 
-.PHONY: help run test check sbom bench bench-snapshot bench-exchange fuzz-snapshot fuzz-journal kill-exchange proto clean format
+.PHONY: help run test check sbom bench bench-disclosure bench-fairness bench-snapshot bench-exchange bench-probing bench-overload fuzz fuzz-snapshot fuzz-journal rotate-token-key kill-exchange proto clean format
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -64,17 +64,35 @@ proto: $(VENV)/.dev ## Generate the stubs from protos/
 bench: $(VENV)/.dev ## Measure, each figure against a baseline of the same run
 	$(BIN)/python -m benchmarks
 
+bench-probing: $(VENV)/.dev ## Count false alarms of honest partners, and how soon scrapers are stopped (five minutes)
+	$(BIN)/python -m benchmarks.probing
+
 bench-exchange: $(VENV)/.dev ## Measure durable events, recorded refusals and changes to 1,000 watchers (three minutes)
 	$(BIN)/python -m benchmarks.exchange
 
+bench-fairness: $(VENV)/.dev ## Measure what one partner at ten times its quota does to another's p99 (four minutes)
+	$(BIN)/python -m benchmarks.fairness
+
+bench-overload: $(VENV)/.dev ## Measure five times what a gateway can take, and what attacks cost others (twenty minutes)
+	$(BIN)/python -m benchmarks.overload
+
+bench-disclosure: $(VENV)/.dev ## Compare sizes and times of hits and misses, 100,000 pairs each (fifteen minutes)
+	$(BIN)/python -m benchmarks.disclosure
+
 bench-snapshot: $(VENV)/.dev ## Measure distribution at 1, 10 and 15 million entries (an hour and a half, 25 GB of disk)
 	$(BIN)/python -m benchmarks.snapshots
+
+fuzz: $(VENV)/.dev ## Send random and mutated requests to every method, on both transports (half an hour)
+	PORTCULLIS_FUZZ_S=$${PORTCULLIS_FUZZ_S:-1800} $(BIN)/python -m pytest -q -s -p no:logging tests/integration/test_fuzz_requests.py
 
 fuzz-snapshot: $(VENV)/.dev ## Change ten thousand metadata and target files, and see each refused (two minutes)
 	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s tests/unit/adapters/test_tuf_mutations.py
 
 fuzz-journal: $(VENV)/.dev ## Change ten thousand places of a journal, and see each found (five minutes)
 	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s --timeout 3600 tests/integration/test_journal_tampering.py
+
+rotate-token-key: $(VENV)/.dev ## Rotate the token key under a million checks, and see no wrong answer (ten minutes)
+	PORTCULLIS_CHECKS=1000000 $(BIN)/python -m pytest -q -s tests/e2e/test_token_key_rotation.py
 
 kill-exchange: $(VENV)/.dev ## Kill the exchange's parts 200 times under load, and see nothing lost (ten minutes)
 	PORTCULLIS_KILLS=200 $(BIN)/python -m pytest -q -s tests/e2e/test_exchange_kills.py

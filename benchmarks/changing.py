@@ -141,6 +141,7 @@ async def ask(made: World, checks: int) -> Seen:
             clock=clock,
             tally=CheckTally(CollectorRegistry()),
         )
+        await gateway.refresh()
         tick = asyncio.create_task(_tick(gateway))
         try:
             asking = _Asking(made, gateway)
@@ -154,7 +155,7 @@ async def ask(made: World, checks: int) -> Seen:
 async def _tick(gateway: Gateway) -> None:
     """Do what a worker's tick does to its view."""
     while True:
-        await gateway.held.refresh()
+        await gateway.refresh()
         await asyncio.sleep(gateway.settings.refresh_interval_s)
 
 

@@ -77,30 +77,36 @@ def measures(world: World) -> Iterator[dict[str, Measure]]:
         replica.close()
 
 
-class _Call:
+class Call:
     """What a handler looks at of its call: the metadata, as h2load sends it."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         self._metadata = tuple(headers.items())
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        """Give the metadata as pairs."""
         return self._metadata
 
 
-def _handler(world: World, replica: LmdbReplica, tokeniser: Tokeniser) -> Callable[[bytes], None]:
-    """Give the gateway's own handler of Check, as a transport would call it. On a miss it never waits for anything."""
-    clock = SystemClock()
+def gateway_of(world: World, replica: LmdbReplica, tokeniser: Tokeniser) -> Gateway:
+    """Wire a gateway without a transport, whose records are kept in memory: nothing in it waits for anything."""
     gateway = Gateway(
         settings=Settings(home=world.home),
         replica=replica,
         spool=MemorySpool(),
         tokeniser=tokeniser,
         subjects=world.subjects(),
-        clock=clock,
+        clock=SystemClock(),
         tally=CheckTally(CollectorRegistry()),
     )
-    method = gateway.services[SERVICE]["Check"].unary_unary
-    call = _Call(world.headers)
+    gateway.gates.follow(gateway.policy())
+    return gateway
+
+
+def _handler(world: World, replica: LmdbReplica, tokeniser: Tokeniser) -> Callable[[bytes], None]:
+    """Give the gateway's own handler of Check, as a transport would call it. On a miss it never waits for anything."""
+    method = gateway_of(world, replica, tokeniser).services[SERVICE]["Check"].unary_unary
+    call = Call(world.headers)
 
     def answer(body: bytes) -> None:
         try:

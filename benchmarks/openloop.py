@@ -30,6 +30,10 @@ _END_STREAM, _END_HEADERS, _ACK = 1, 4, 1
 _INITIAL_WINDOW = 65_535
 _LARGEST_WINDOW = 2**31 - 1
 _LARGEST_FRAME = 16_384
+_MAX_CONCURRENT_STREAMS = 3
+_UNBOUNDED = 2**31
+_MOST_REFUSED = 0.01
+"""A run in which more was refused says nothing of the time of calls."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,10 +58,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 class Times(msgspec.Struct, frozen=True, kw_only=True):
     """Times of a call in microseconds, from its due moment to the end of its stream.
 
+    ``refused`` is the share of the calls that the server had no place for (it reset them); their times are not among these.
+
     ``late_us`` is the driver's own lateness, as a 99th percentile: how long after its due moment a call was written.
     """
 
     calls: int
+    refused: float = 0.0
     rate: float
     p50_us: float
     p99_us: float
@@ -120,6 +127,8 @@ class Connection:
         self._waiting: deque[float] = deque()
         self._next_stream = 1
         self._window = _INITIAL_WINDOW
+        self._most_streams = _UNBOUNDED
+        self.refused: list[float] = []
         self._unread = b""
         self.finished: list[tuple[float, float]] = []
         self.lateness: list[float] = []
@@ -139,7 +148,7 @@ class Connection:
         self._write()
 
     def _write(self) -> None:
-        while self._waiting and self._window >= len(self._body):
+        while self._waiting and self._window >= len(self._body) and len(self._due) < self._most_streams:
             due = self._waiting.popleft()
             stream, self._next_stream = self._next_stream, self._next_stream + 2
             block = self._first if stream == 1 else self._later
@@ -176,21 +185,33 @@ class Connection:
         self._unread = data[place:]
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes, now: float) -> None:
-        if kind in (_HEADERS, _DATA):
-            if flags & _END_STREAM:
-                self.finished.append((self._due.pop(stream), now))
-        elif kind == _WINDOW_UPDATE:
-            if stream == 0:
-                self._window += int.from_bytes(payload, "big")
-                self._write()
-        elif kind == _SETTINGS:
-            if not flags & _ACK:
-                self.socket.sendall(_frame(_SETTINGS, _ACK, 0, b""))
-        elif kind == _PING:
-            if not flags & _ACK:
-                self.socket.sendall(_frame(_PING, _ACK, 0, payload))
-        elif kind in (_RST_STREAM, _GOAWAY):
-            raise CallFailed("the server reset a call or went away")
+        if kind in (_HEADERS, _DATA) and flags & _END_STREAM:
+            self.finished.append((self._due.pop(stream), now))
+            self._write()
+        elif kind == _RST_STREAM and stream in self._due:
+            # A stream that has had its whole answer may be reset besides (RFC 9113, section 8.1).
+            self.refused.append(self._due.pop(stream))
+            self._write()
+        elif kind == _GOAWAY:
+            raise CallFailed("the server went away")
+        else:
+            self._answer(kind, flags, stream, payload)
+
+    def _answer(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Do what the connection asks for."""
+        if kind == _WINDOW_UPDATE and stream == 0:
+            self._window += int.from_bytes(payload, "big")
+            self._write()
+        elif kind == _SETTINGS and not flags & _ACK:
+            self._heed(payload)
+            self.socket.sendall(_frame(_SETTINGS, _ACK, 0, b""))
+        elif kind == _PING and not flags & _ACK:
+            self.socket.sendall(_frame(_PING, _ACK, 0, payload))
+
+    def _heed(self, settings: bytes) -> None:
+        for name, value in struct.iter_unpack(">HI", settings):
+            if name == _MAX_CONCURRENT_STREAMS:
+                self._most_streams = value
 
 
 def run(plan: Plan) -> Times:
@@ -211,7 +232,7 @@ def run(plan: Plan) -> Times:
         held.callback(gc.enable)
         begin = time.monotonic()
         _drive(plan, connections, selector, begin)
-    return _summary(plan, connections, begin)
+    return summary(plan, connections, begin)
 
 
 def _drive(plan: Plan, connections: list[Connection], selector: selectors.BaseSelector, begin: float) -> None:
@@ -231,14 +252,23 @@ def _drive(plan: Plan, connections: list[Connection], selector: selectors.BaseSe
             key.data.read()
 
 
-def _summary(plan: Plan, connections: list[Connection], begin: float) -> Times:
+def summary(plan: Plan, connections: list[Connection], begin: float) -> Times:
+    """Give the times of the calls that count, of a run that began at a moment of the monotonic clock.
+
+    Raises:
+        CallFailed: there is none, or too many were refused.
+    """
     counted_from = begin + plan.warm_up_s
     times = sorted(end - due for each in connections for due, end in each.finished if due >= counted_from)
     late = sorted(lateness for each in connections for lateness in each.lateness)
     if not times:
         raise CallFailed("no call was made; the rate is too low for the time")
+    refused = sum(due >= counted_from for each in connections for due in each.refused)
+    if refused > _MOST_REFUSED * len(times):
+        raise CallFailed(f"the server refused {refused} calls of {refused + len(times)}")
     return Times(
         calls=len(times),
+        refused=refused / (refused + len(times)),
         rate=len(times) / plan.seconds,
         p50_us=_quantile(times, 0.50) * 1e6,
         p99_us=_quantile(times, 0.99) * 1e6,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,8 @@ from portcullis.demo import people
 from portcullis.domain.editions import FORMAT, Credential, Edition, Legal, ListEdition
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.multisets import MultisetDigest
-from portcullis.domain.policies import Policy
+from portcullis.domain.policies import Policy, Probing
+from portcullis.domain.quotas import UNLIMITED
 from portcullis.domain.records import Record, encode_body
 from portcullis.domain.segments import Change
 from portcullis.domain.subjects import SubjectNames
@@ -31,6 +32,9 @@ from portcullis.v1 import check_service_pb2 as pb
 
 PARTNER, PURPOSE, ACTION = "ticketing", "ticketing", "rail.ticket.purchase"
 LIST = "court-judgment-defaulters"
+OTHER_LIST = "self-exclusion"
+"""A list that the partner has no agreement about."""
+
 KIND = "cn.resident-id"
 BATCH = 1000
 VERSION = 1
@@ -40,7 +44,10 @@ _YEAR_S = 365 * 86_400
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run asks, and of whom. ``listed`` and ``unlisted`` are resident IDs; there are `BATCH` of the latter."""
+    """What a run asks, and of whom. ``listed`` and ``unlisted`` are resident IDs; there are `BATCH` of the latter.
+
+    ``silent`` are on a list that is none of the partner's business, where the run wants some.
+    """
 
     home: Path
     key: str
@@ -48,6 +55,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     edition: Edition
     listed: tuple[str, ...]
     unlisted: tuple[str, ...]
+    silent: tuple[str, ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:
@@ -57,17 +65,17 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def miss(self) -> pb.CheckRequest:
         """A check that nothing is found for."""
-        return _question(self.unlisted[0])
+        return question(self.unlisted[0])
 
     @property
     def hit(self) -> pb.CheckRequest:
         """A check that a court's entry refuses."""
-        return _question(self.listed[0])
+        return question(self.listed[0])
 
     @property
     def batch(self) -> pb.BatchCheckRequest:
         """As many checks as a batch may hold, each of another person whom nothing is found for."""
-        return pb.BatchCheckRequest(requests=[_question(number) for number in self.unlisted])
+        return pb.BatchCheckRequest(requests=[question(number) for number in self.unlisted])
 
     def tokeniser(self) -> Tokeniser:
         """Give the tokeniser of this home's key."""
@@ -88,33 +96,57 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
         writer.close()
 
 
-def _question(number: str) -> pb.CheckRequest:
+def question(number: str, train: str = "G101") -> pb.CheckRequest:
+    """Ask whether somebody may have a ticket for a train; the court's list has something to say of G trains."""
     request = pb.CheckRequest(action=ACTION, purpose=PURPOSE)
     request.identifiers.add(kind=KIND, value=number)
-    request.attributes.add(name="train").string_value = "G101"
+    request.attributes.add(name="train").string_value = train
     return request
 
 
-def build(home: Path, entries: int) -> World:
-    """Make the home: keys, and a replica of this many entries. It takes about ten seconds a million."""
+def build(
+    home: Path, entries: int, silent: int = 0, change: Callable[[Edition], Edition] = lambda edition: edition
+) -> World:
+    """Make the home: keys, and a replica of this many entries. It takes about ten seconds a million.
+
+    So many others are on a list that the partner has no agreement about. ``change`` gives the edition to install in the
+    place of the usual one.
+    """
     home.mkdir(mode=0o700, parents=True)
     ensure_keys(home / "keys")
     tokeniser = Tokeniser(read_key(home / "keys", TOKEN_KEY))
     listed = [people.resident_id(number).value for number in range(entries)]
-    policy = load_policy(Path(portcullis.demo.__file__).parent / "policy")
-    records = sorted(_records(listed, number_of(policy), tokeniser))
-    edition = _edition(policy, records)
+    policy = unlimited(load_policy(Path(portcullis.demo.__file__).parent / "policy"))
+    others = [people.resident_id(entries + BATCH + number).value for number in range(silent)]
+    records = sorted(
+        (*_records(listed, number_of(policy), tokeniser), *_records(others, number_of(policy, OTHER_LIST), tokeniser))
+    )
+    edition = change(_edition(policy, records))
     writer = LmdbReplicaWriter(home / "replica", SystemClock())
     writer.install(edition, records)
     writer.vouch(VERSION, 0.0)
     writer.close()
     unlisted = tuple(people.resident_id(entries + number).value for number in range(BATCH))
-    return World(home=home, key=_KEY, entries=entries, edition=edition, listed=tuple(listed[:BATCH]), unlisted=unlisted)
+    return World(
+        home=home,
+        key=_KEY,
+        entries=entries,
+        edition=edition,
+        listed=tuple(listed[:BATCH]),
+        unlisted=unlisted,
+        silent=tuple(others),
+    )
 
 
-def number_of(policy: Policy) -> int:
-    """Give the number of the list that everybody is on; lists are numbered from 1, in the policy's order."""
-    return [each.name for each in policy.lists].index(LIST) + 1
+def unlimited(policy: Policy) -> Policy:
+    """Give a policy whose partners may ask as much as they like: a load is not to measure how fast it is refused."""
+    partners = tuple(msgspec.structs.replace(each, quota=UNLIMITED, probing=Probing.WATCH) for each in policy.partners)
+    return msgspec.structs.replace(policy, partners=partners)
+
+
+def number_of(policy: Policy, name: str = LIST) -> int:
+    """Give the number of a list, of the one that everybody is on; lists are numbered from 1, in the policy's order."""
+    return [each.name for each in policy.lists].index(name) + 1
 
 
 def _edition(policy: Policy, records: list[Change]) -> Edition:

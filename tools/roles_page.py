@@ -27,8 +27,10 @@ the roles that may. A method without a row here can't be served, and a test call
 | `subject` | sees and disputes what is about themselves alone | session, begun with a proof |
 
 Make a key with `portcullis partner key new NAME --role ROLE`. With `--list` a key of another role than partner is good for
-those lists alone: for any other it gets `PERMISSION_DENIED` with `ERROR_REASON_OUTSIDE_SCOPE`, and so it does for what
-concerns every list: retention, erasure, subjects' codes, keys. A partner's agreements say what its keys are good for.
+those lists alone: for any other it gets `PERMISSION_DENIED` with `ERROR_REASON_OUTSIDE_SCOPE`, whether there is such a list
+or not, and so it does for what concerns every list: retention, erasure, subjects' codes, keys. A case, decision, import or
+redress number of another list is to it as one that is not there: `NOT_FOUND`. A partner's agreements say what its keys are
+good for.
 
 "x" means that the role may call the method. "anyone" means that no credential is needed.
 """

@@ -26,8 +26,8 @@ _METHOD = (
 )
 _NOTES = (
     "Six callers each send their next batch of a hundred events when the last one is answered and so on the disk.",
-    "Raw group commits hold six hundred rows, as many as these callers have under way.",
-    "The same rows: what an event leaves in the journal's own tables and indexes.",
+    "Raw group commits hold as many rows as the measured commits did in the same round, of the time that receipts share.",
+    "The same rows: what an event leaves, into a copy of the journal with as many rows in its tables and indexes.",
     "ENFORCED is of 5,000 decisions in turn, which the exchange remembers once it has looked them up.",
     "The bare table: a number and the entry's bytes without an index, which could not tell an event that is reported again.",
     "Of changes told, a round makes several; the median of their longest is over the rounds.",

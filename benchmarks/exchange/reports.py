@@ -2,7 +2,7 @@
 
 The batches are serialised before and the answers are read after the time that is measured, so that the client's own protobuf
 work does not bound the figure; every event of every batch must have a receipt of a place of its own in the log.
-Run as a module it reads a `Plan` as JSON from standard input and prints the events a second.
+Run as a module it reads a `Plan` as JSON from standard input and prints a `Taken` as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import grpc
 import msgspec
 
-from benchmarks.exchange.events import BATCH, CALLERS, MakeEvent, NotAcknowledged, enforced, settled
+from benchmarks.exchange.events import BATCH, CALLERS, MakeEvent, NotAcknowledged, Taken, enforced, settled, taken
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.v1 import sharing_service_pb2 as pb
 
@@ -32,8 +32,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     decision_ids: Sequence[str] = ()
 
 
-def run(plan: Plan) -> float:
-    """Drive the plan; gives events a second.
+def run(plan: Plan) -> Taken:
+    """Drive the plan; gives how its events were taken.
 
     Raises:
         NotAcknowledged: an event got no receipt, or two got one place.
@@ -54,15 +54,15 @@ def run(plan: Plan) -> float:
             under_way.append(call.future(body, metadata=metadata, timeout=_PATIENCE_S))
         answers += [each.result() for each in under_way]
         seconds = time.monotonic() - begin
-    _verify(plan, answers)
-    return plan.batches * BATCH / seconds
+    return taken(seconds, [receipt.recorded_at.ToNanoseconds() for receipt in _receipts(plan, answers)])
 
 
-def _verify(plan: Plan, answers: list[bytes]) -> None:
+def _receipts(plan: Plan, answers: list[bytes]) -> list[pb.Receipt]:
     results = [result for answer in answers for result in pb.ReportEventsResponse.FromString(answer).results]
-    places = {result.receipt.sequence for result in results if result.HasField("receipt")}
+    places = {result.receipt.sequence: result.receipt for result in results if result.HasField("receipt")}
     if len(places) != plan.batches * BATCH:
         raise NotAcknowledged(f"{len(places)} of {plan.batches * BATCH} events have a receipt of their own")
+    return list(places.values())
 
 
 def _batch(make: MakeEvent) -> bytes:
@@ -80,4 +80,4 @@ def _message(event: SharedEvent) -> pb.Event:
 
 
 if __name__ == "__main__":
-    print(run(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan)))
+    print(msgspec.json.encode(run(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan))).decode())

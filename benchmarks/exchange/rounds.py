@@ -20,6 +20,7 @@ from benchmarks.targets import gateway
 from portcullis.adapters.sql.journal import SqlJournal
 from portcullis.config import Settings, Transport
 from portcullis.domain.shared_events import EventKind
+from portcullis.gateway.collecting import settle
 from portcullis.mains.parts import open_journal
 
 EVENTS = Floor("value", "at least", 10_000)
@@ -29,6 +30,8 @@ TOLD = Floor("value", "at most", 1_000)
 
 _DECISIONS = 5_000
 _TRANSPORT: Transport = "grpcio"
+_SAME_TABLES = "of the same rows"
+_BARE_TABLE = "into one bare table"
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +58,22 @@ class _Kind(NamedTuple):
     decision_ids: tuple[str, ...]
 
 
+class _Files(NamedTuple):
+    """The databases of the journal in this process and of the exchange's, and a folder for raw ones."""
+
+    own: Path
+    served: Path
+    raw: Path
+
+
 def durable_events(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
     """Report events of two kinds, within this process and over the network, beside raw inserts of their rows."""
     with stage.journal() as journal:
         served = tuple(record_refusals(journal, _DECISIONS))
     with stage.exchange() as address, _own_journal(stage, folder / "own") as journal:
         own = record_refusals(journal, _DECISIONS)
+        # The collector of this process is set as that of one that serves.
+        settle()
         kinds = (
             _Kind(EventKind.SETTLED, "of a case each", events.settled, ()),
             _Kind(EventKind.ENFORCED, "of decisions", events.enforced(own), served),
@@ -71,44 +84,64 @@ def durable_events(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
             for figure in _events(
                 each,
                 journal,
-                folder,
+                _Files(folder / "own" / "journal.db", stage.stand.home / "journal.db", folder),
                 pace,
                 reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=each.decision_ids),
             )
         ]
 
 
-def _events(kind: _Kind, journal: SqlJournal, folder: Path, pace: Pace, plan: reports.Plan) -> list[Figure]:
-    def in_process() -> float:
-        return asyncio.run(events.journal_rate(journal, kind.make, pace.batches))
+def _events(kind: _Kind, journal: SqlJournal, files: _Files, pace: Pace, plan: reports.Plan) -> list[Figure]:
+    by_commit: dict[str, float] = {}
+
+    def noted(where: str, found: events.Taken) -> float:
+        by_commit[where] = found.by_commit
+        return found.rate
+
+    def in_process(batches: int) -> events.Taken:
+        return asyncio.run(events.report_to(journal, kind.make, batches))
+
+    def over_network(batches: int) -> events.Taken:
+        plan_of = msgspec.structs.replace(plan, batches=batches)
+        return msgspec.json.decode(driver("benchmarks.exchange.reports", plan_of), type=events.Taken)
 
     with pinned(SERVER_CPU):
         # Raw rows are made after what the journal has left of an event.
-        asyncio.run(events.journal_rate(journal, kind.make, events.CALLERS))
-        raw = events.RawRows(folder / "own" / "journal.db", kind.kind, folder)
-        driver("benchmarks.exchange.reports", msgspec.structs.replace(plan, batches=events.CALLERS))
-        values = in_turn(
-            pace.rounds,
-            {
-                "tables": lambda: raw.same_tables_rate(pace.batches),
-                "process": in_process,
-                "network": lambda: float(driver("benchmarks.exchange.reports", plan)),
-                "table": lambda: raw.one_table_rate(pace.batches),
-            },
-        )
+        in_process(events.CALLERS)
+        over_network(events.CALLERS)
+        with (
+            events.raw_rows(files.own, kind.kind, files.raw / "raw-own") as own,
+            events.raw_rows(files.served, kind.kind, files.raw / "raw-served") as served,
+        ):
+            values = in_turn(
+                pace.rounds,
+                {
+                    "process": lambda: noted("process", in_process(pace.batches)),
+                    "process tables": lambda: own.same_tables_rate(pace.batches, by_commit["process"]),
+                    "process table": lambda: own.one_table_rate(pace.batches, by_commit["process"]),
+                    "network": lambda: noted("network", over_network(pace.batches)),
+                    "network tables": lambda: served.same_tables_rate(pace.batches, by_commit["network"]),
+                    "network table": lambda: served.one_table_rate(pace.batches, by_commit["network"]),
+                },
+            )
     name = f"{kind.kind.value} {kind.what}, batches of {events.BATCH}"
-    tables = Series("raw group commits of the same rows", "events/s", values["tables"])
-    table = Series("raw group commits into one bare table", "events/s", values["table"])
-    in_journal, reported = (
-        Series(f"{where}, {name}", "events/s", values[key])
-        for key, where in (("process", "journal"), ("network", "ReportEvents"))
-    )
+    in_journal = Series(f"journal, {name}", "events/s", values["process"])
+    reported = Series(f"ReportEvents, {name}", "events/s", values["network"])
     return [
-        Figure(measured=in_journal, baseline=tables, floor=EVENTS_RATIO),
-        Figure(measured=in_journal, baseline=table, floor=EVENTS),
-        Figure(measured=reported, baseline=tables, transport=_TRANSPORT, floor=EVENTS_RATIO),
-        Figure(measured=reported, baseline=table, transport=_TRANSPORT, floor=EVENTS),
+        Figure(measured=in_journal, baseline=_raw(_SAME_TABLES, values["process tables"]), floor=EVENTS_RATIO),
+        Figure(measured=in_journal, baseline=_raw(_BARE_TABLE, values["process table"]), floor=EVENTS),
+        Figure(
+            measured=reported,
+            baseline=_raw(_SAME_TABLES, values["network tables"]),
+            transport=_TRANSPORT,
+            floor=EVENTS_RATIO,
+        ),
+        Figure(measured=reported, baseline=_raw(_BARE_TABLE, values["network table"]), transport=_TRANSPORT, floor=EVENTS),
     ]
+
+
+def _raw(where: str, values: tuple[float, ...]) -> Series:
+    return Series(f"raw group commits {where}", "events/s", values)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from benchmarks.durability import record
 from benchmarks.processes import LOAD_CPU, SERVER_CPU, pinned
 from benchmarks.snapshots.measuring import opened_registry, partner_key
 from benchmarks.snapshots.parts import Stand, empty_stand_on
+from benchmarks.world import unlimited
 from portcullis.adapters.sql.journal import SqlJournal
 from portcullis.config import Settings
 from portcullis.mains.keys import ensure_keys
@@ -56,7 +57,7 @@ def set_up(folder: Path) -> Iterator[Stage]:
     registry = folder / "registry"
     ensure_keys(registry / "keys")
     with opened_registry(registry) as store:
-        store.apply_policy(load_policy(Path(portcullis.demo.__file__).parent / "policy"), actor="benchmark")
+        store.apply_policy(unlimited(load_policy(Path(portcullis.demo.__file__).parent / "policy")), actor="benchmark")
     key = partner_key(registry)
     with empty_stand_on(registry) as stand:
         yield Stage(stand, registry, key)

@@ -22,7 +22,7 @@ from portcullis.config import Settings
 from portcullis.demo import people
 from portcullis.domain.entries import Entry, SubjectType
 from portcullis.domain.identifiers import Identifier
-from portcullis.mains.parts import open_registry, open_tokeniser
+from portcullis.mains.parts import open_registry, open_token_keys
 from portcullis.registry.keys import KeyDesk
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import check_service_pb2_grpc, types_pb2
@@ -104,7 +104,7 @@ def partner_key(registry: Path) -> str:
 def opened_registry(registry: Path) -> Iterator[SqlRegistry]:
     """Open the registry of a home."""
     settings = Settings(home=registry)
-    with open_registry(settings, open_tokeniser(settings)) as store:
+    with open_registry(settings, open_token_keys(settings)) as store:
         yield store
 
 

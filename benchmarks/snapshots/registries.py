@@ -23,7 +23,7 @@ from benchmarks.snapshots.watching import peak_bytes
 from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.mains.keys import ensure_keys
-from portcullis.mains.parts import open_registry, open_tokeniser
+from portcullis.mains.parts import open_entry_namer, open_registry, open_token_keys
 from portcullis.registry.imports import Importer
 from portcullis.registry.policy_files import load_policy
 
@@ -84,11 +84,11 @@ def main() -> None:
     home, begin, end = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     settings = Settings(home=home)
     ensure_keys(settings.keys_path)
-    clock, tokeniser = SystemClock(), open_tokeniser(settings)
+    clock = SystemClock()
     started = time.monotonic()
-    with open_registry(settings, tokeniser, clock) as store:
+    with open_registry(settings, open_token_keys(settings), clock) as store:
         store.apply_policy(load_policy(Path(portcullis.demo.__file__).parent / "policy"), actor="benchmark")
-        importer = Importer(store, index_tokens=tokeniser.index_tokens, clock=clock)
+        importer = Importer(store, index_tokens=open_entry_namer(settings).index_tokens, clock=clock)
         for place, name in enumerate(LISTS):
             report = importer.run(name, "jsonl", [Share(place, begin, end)], actor="benchmark")
             if report.rejected:

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from portcullis.config import Transport
-from portcullis.domain.policies import Disclosure, Effect, Partner, Policy
+from portcullis.domain.policies import Disclosure, Effect, Partner, Policy, Probing
 from portcullis.domain.records import Record
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
@@ -62,7 +62,7 @@ def the_policy(**changes: Any) -> Policy:
             purposes=("caller-identification",),
         ),
     )
-    partner = Partner(name="lender", title="A lender", agreements=agreements, **changes)
+    partner = Partner(name="lender", title="A lender", agreements=agreements, **({"probing": Probing.WATCH} | changes))
     return policy(*lists, partners=(partner,))
 
 
@@ -208,7 +208,6 @@ BAD_REQUESTS = {
         ),
         ["identifiers[0].country"],
     ),
-    "an unknown action": (question(action="tea.drink"), ["action"]),
     "no action": (question(action=""), ["action"]),
     "no purpose": (question(purpose=""), ["purpose"]),
     "no identifiers": (pb.CheckRequest(action="loan.apply", purpose="lending"), ["identifiers"]),
@@ -278,6 +277,8 @@ async def test_an_operators_key_is_not_for_checking(bench: Bench) -> None:
     "changes",
     [
         {"action": "rail.ticket.purchase", "attributes": [types_pb2.Attribute(name="train", string_value="G1")]},
+        {"action": "rail.ticket.purchase", "attributes": [types_pb2.Attribute(name="weather", string_value="wet")]},
+        {"action": "tea.drink"},
         {"purpose": "curiosity"},
     ],
 )
@@ -321,7 +322,7 @@ async def test_a_snapshot_that_does_not_come_in_time_is_an_error_that_names_the_
 
 
 async def test_a_batch_answers_in_order_and_keeps_a_fault_with_its_item(bench: Bench) -> None:
-    requests = [question(LISTED), question(action="tea.drink"), question(CLEAN), question(purpose="curiosity")]
+    requests = [question(LISTED), question(action=""), question(CLEAN), question(purpose="curiosity")]
     body = pb.BatchCheckRequest(requests=requests).SerializeToString()
     results = pb.BatchCheckResponse.FromString(await bench.call("CheckService/BatchCheck", body)).results
     assert ["response", "error", "response", "error"] == [result.WhichOneof("result") for result in results]

@@ -39,7 +39,7 @@ def stored(engine: Engine) -> Rows:
         return sorted(map(tuple, connection.execute(select(subject_keys))))
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, _WHAT_FITS - 1, _WHAT_FITS, _WHAT_FITS + 1, 3 * _WHAT_FITS + 5])
+@pytest.mark.parametrize("count", [0, 1, 7, 300, _WHAT_FITS - 1, _WHAT_FITS, _WHAT_FITS + 1, 3 * _WHAT_FITS + 5])
 def test_any_number_of_rows_is_stored_as_it_is(engine: Engine, count: int) -> None:
     assert count == put(engine, Insertion(subject_keys), rows(0, count))
     assert sorted(rows(0, count)) == stored(engine)

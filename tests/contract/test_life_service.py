@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from portcullis.domain.certificates import read_certificate
 from portcullis.domain.roles import Role
-from portcullis.ports import Acknowledgement
+from portcullis.ports import Acknowledgement, Settlement
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2
 from tests.support.decision_records import a_reason, a_record
@@ -305,14 +305,15 @@ async def test_releases_that_wait_are_given_the_soonest_first_and_the_authority_
         await staff.put(an_entry(number, list=name))
         if name == "court":
             await ask(staff, "approver-key", "ApproveEntry", list=name, key=f"key-{number}", expected_version=1)
-        staff.home.rights.note_settlement(
-            name,
-            f"case-{number}",
+        settled = Settlement(
+            list=name,
+            case_reference=f"case-{number}",
             partner="lender",
             event_id=f"event-{number}",
             reported_at=UNTIL - 10.0,
             release_at=UNTIL - float(number),
         )
+        staff.home.rights.note_settlements([settled])
     given = (await ask(staff, "auditor-key", "ListSettlements")).settlements
     assert ["key-2", "key-1", "key-0"] == [each.key for each in given]
     assert ("lender", "case-2", UNTIL - 2) == (given[0].partner, given[0].case_reference, given[0].release_at.seconds)
@@ -468,7 +469,7 @@ async def test_a_held_import_of_another_list_is_neither_shown_nor_decided(limite
     assert [] == list((await ask(limited, "bikes-approver", "ListHeldImports")).held_imports)
     for method in ("ApproveImport", "RejectImport"):
         code, reason, _, _ = await refused(limited, "bikes-approver", method, import_id=court.import_id)
-        assert (grpc.StatusCode.PERMISSION_DENIED, "OUTSIDE_SCOPE") == (code, reason)
+        assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason)
     (shown,) = (await ask(limited, "court-authority-approver", "ListHeldImports")).held_imports
     assert ("court", "edith") == (shown.list, shown.importer)
     approved = await ask(limited, "court-authority-approver", "ApproveImport", import_id=court.import_id)

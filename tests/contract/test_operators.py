@@ -360,12 +360,16 @@ async def test_a_key_that_is_limited_to_lists_makes_and_ends_no_keys_and_reads_n
         ("CreateApiKey", admin.CreateApiKeyRequest(partner="rosa", role="reviewer", lists=["court"])),
         ("RotateApiKey", admin.RotateApiKeyRequest(key_id="id-auditor-key")),
         ("RevokeApiKey", admin.RevokeApiKeyRequest(key_id="id-auditor-key")),
-        ("GetDecision", admin.GetDecisionRequest(decision_id=ids["bikes"])),
+        ("ListApiKeys", admin.ListApiKeysRequest()),
     ):
         code, reason, _, _ = await refusal(
             bench.call(f"AdminService/{method}", request.SerializeToString(), key="court-operator-key")
         )
         assert (grpc.StatusCode.PERMISSION_DENIED, "OUTSIDE_SCOPE") == (code, reason), method
+    for unseen in (ids["bikes"], "3" * 32):
+        asked = admin.GetDecisionRequest(decision_id=unseen).SerializeToString()
+        code, _, _, _ = await refusal(bench.call("AdminService/GetDecision", asked, key="court-operator-key"))
+        assert grpc.StatusCode.NOT_FOUND == code
     own = admin.GetDecisionRequest(decision_id=ids["court"])
     for key in ("court-operator-key", "reviewer-key", "auditor-key"):
         given = await call(bench, "AdminService/GetDecision", own, admin.GetDecisionResponse, key)

@@ -253,7 +253,7 @@ async def test_a_limited_key_works_on_cases_of_its_lists_alone(staff: Staff) -> 
         ("Resolve", {"why": "x", "resolution": pb.RESOLUTION_UPHELD}),
     ):
         code, reason, _, _ = await refused(staff, "court-key", method, case_id=bikes.case_id, **fields)
-        assert (grpc.StatusCode.PERMISSION_DENIED, "OUTSIDE_SCOPE") == (code, reason), method
+        assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason), method
     for method, fields in (
         ("OpenDispute", {"list": "bikes", "key": "key-2", "ground": WRONG}),
         ("ListCases", {"list": "bikes"}),
@@ -277,7 +277,7 @@ async def test_a_person_taken_for_the_subject_is_given_a_number_that_can_be_ende
     await staff.home.publish(staff.bench)
     ending = {"number_id": given.number_id, "why": "moved"}
     code, reason, _, _ = await refused(staff, "bikes-key", "RevokeRedressNumber", **ending)
-    assert (grpc.StatusCode.PERMISSION_DENIED, "OUTSIDE_SCOPE") == (code, reason)
+    assert (grpc.StatusCode.NOT_FOUND, "NOT_FOUND") == (code, reason)
     assert pb.RevokeRedressNumberResponse() == await ask(staff, "reviewer-key", "RevokeRedressNumber", **ending)
     same = await refused(staff, "reviewer-key", "IssueRedressNumber", **asking, own=identifier())
     assert (grpc.StatusCode.INVALID_ARGUMENT, ["own"]) == same[::2][:2]

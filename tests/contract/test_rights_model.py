@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from portcullis.domain.entries import LISTED
 from portcullis.domain.entry_life import Step, legal_steps
 from portcullis.domain.errors import NotFound
+from portcullis.ports import Settlement
 from tests.support.policies import NOW
 from tests.support.registry_entries import an_entry, document
 from tests.support.rights import NOTE, Office
@@ -35,14 +36,15 @@ class WaitingMachine(RuleBasedStateMachine):
         partner, number = event
         release_at = float(self.now + after)
         fresh = self.is_listed(key) and (key, partner, number) not in self.events
-        found = self.office.rights.note_settlement(
-            "court",
-            f"(2090) Demo {key}",
+        settled = Settlement(
+            list="court",
+            case_reference=f"(2090) Demo {key}",
             partner=partner,
             event_id=f"e{number}",
             reported_at=float(self.now),
             release_at=release_at,
         )
+        found = self.office.rights.note_settlements([settled])
         assert int(fresh) == found
         if fresh:
             self.events.add((key, partner, number))

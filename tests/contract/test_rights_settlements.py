@@ -10,7 +10,7 @@ import pytest
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import NotFound
-from portcullis.ports import WaitingRelease
+from portcullis.ports import Settlement, WaitingRelease
 from tests.support.policies import NOW
 from tests.support.registry_entries import an_entry, document
 from tests.support.rights import NOTE, Office, a_case
@@ -21,8 +21,24 @@ KEEPER = StepNote(actor="keeper", why="settled")
 
 def settle(office: Office, event_id: str = "e1", *, release_at: float = NOW + 100.0, partner: str = "lender") -> int:
     """Report the entry k1 of the court's list as settled."""
-    return office.rights.note_settlement(
-        "court", REFERENCE, partner=partner, event_id=event_id, reported_at=NOW + 0.5, release_at=release_at
+    return office.rights.note_settlements([settlement(event_id, release_at=release_at, partner=partner)])
+
+
+def settlement(
+    event_id: str,
+    *,
+    list_name: str = "court",
+    case_reference: str = REFERENCE,
+    partner: str = "lender",
+    release_at: float = NOW + 100.0,
+) -> Settlement:
+    return Settlement(
+        list=list_name,
+        case_reference=case_reference,
+        partner=partner,
+        event_id=event_id,
+        reported_at=NOW + 0.5,
+        release_at=release_at,
     )
 
 
@@ -52,9 +68,7 @@ def test_the_entries_of_a_settled_case_wait_for_their_release(office: Office) ->
 
 def test_releases_of_one_list_are_told_apart(office: Office) -> None:
     settle(office)
-    office.rights.note_settlement(
-        "carrier", REFERENCE, partner="lender", event_id="e1", reported_at=NOW, release_at=NOW + 50
-    )
+    office.rights.note_settlements([settlement("e1", list_name="carrier", release_at=NOW + 50)])
     assert [("carrier", "k1", NOW + 50.0), ("court", "k1", NOW + 100.0)] == waits(office)
     assert [("court", "k1", NOW + 100.0)] == waits(office, "court")
     assert waits(office, "secret") == []
@@ -63,8 +77,25 @@ def test_releases_of_one_list_are_told_apart(office: Office) -> None:
 def test_what_settles_no_listed_entry_lets_nothing_wait(office: Office) -> None:
     office.step(Step.RELEASE)
     assert settle(office) == 0
-    assert office.rights.note_settlement("none", "x", partner="p", event_id="e", reported_at=0.0, release_at=1.0) == 0
+    assert office.rights.note_settlements([settlement("e", list_name="none", case_reference="x")]) == 0
+    assert office.rights.note_settlements([]) == 0
     assert waits(office) == []
+
+
+def test_many_settlements_are_noted_at_once_and_one_that_comes_twice_is_noted_once(office: Office) -> None:
+    office.put(an_entry("k3", document(3), case_reference="other"))
+    settle(office, "e0")
+    told = [
+        settlement("e0"),
+        settlement("e1"),
+        settlement("e2", list_name="carrier"),
+        settlement("e3", case_reference="other"),
+        settlement("e3", case_reference="other"),
+        settlement("e4", case_reference="none"),
+        settlement("e1", partner="shop"),
+    ]
+    assert 4 == office.rights.note_settlements(told)
+    assert {("court", "k1"), ("carrier", "k1"), ("court", "k3")} == {place[:2] for place in waits(office)}
 
 
 def test_the_same_event_again_changes_nothing(office: Office) -> None:
@@ -113,7 +144,7 @@ def test_a_stayed_entry_is_released_too(office: Office) -> None:
 def test_releases_come_in_batches_the_soonest_first(office: Office) -> None:
     office.put(an_entry("k3", document(3), case_reference="other"))
     settle(office)
-    office.rights.note_settlement("court", "other", partner="p", event_id="e", reported_at=0.0, release_at=NOW + 1.0)
+    office.rights.note_settlements([settlement("e", case_reference="other", release_at=NOW + 1.0)])
     assert office.rights.release_due(NOW + 500.0, note=KEEPER, limit=1) == 1
     assert [("court", "k1", NOW + 100.0)] == waits(office)
     assert office.rights.release_due(NOW + 500.0, note=KEEPER, limit=1) == 1

@@ -10,9 +10,7 @@ from typing import get_args
 import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from grpc_status import rpc_status
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
@@ -27,10 +25,9 @@ from portcullis.gateway.server import Gateway
 from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
 from tests.support.gateways import SUBJECTS
 from tests.support.people import resident_id
+from tests.support.reflection import methods_of
 from tests.support.staff import KEYS, Staff, StaffHome, running_staff, staff_home
 
-IN_PLACE_OF = {"grpc.reflection.v1.ServerReflection"}
-"""Served under another name than their descriptor has: the same messages."""
 LEFT_OUT_BY_THE_LIBRARY = {"grpc.health.v1.Health/List"}
 """In the descriptor, and answered with UNIMPLEMENTED by the library's own servicer."""
 FAULTS = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
@@ -45,20 +42,10 @@ async def staff(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         desks = SharingDesks(EventDesk(home.journal, Prover(home.journal), home.clock), watch)
 
         def sharing(gateway: Gateway) -> Mapping[str, Handlers]:
-            return {SERVICE: SharingServicer(desks, home.registry.policy, gateway.front).handlers()}
+            return {SERVICE: SharingServicer(desks, home.registry.policy, gateway.front, gateway.gates).handlers()}
 
         async with watch, running_staff(request.param, home, also=sharing) as running:
             yield running
-
-
-def methods_of(port: int) -> dict[str, MethodDescriptor]:
-    """Ask a server by reflection which methods it has."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        database = ProtoReflectionDescriptorDatabase(channel)
-        pool = DescriptorPool(database)
-        services = [name for name in database.get_services() if name not in IN_PLACE_OF]
-        found = [(name, method) for name in services for method in pool.FindServiceByName(name).methods]
-    return {f"{name}/{method.name}": method for name, method in found}
 
 
 def credentials_of(home: StaffHome) -> dict[Role | None, str | None]:

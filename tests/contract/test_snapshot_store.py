@@ -433,14 +433,15 @@ def test_a_host_that_is_silent_for_a_day_by_the_servers_clock_is_forgotten_and_s
     with valkey.client() as client:
         now = client.time()[0]
         said = {
-            "lately": f"7 41 1.0 {now - int(ACKNOWLEDGED_KEPT_S) + 60}",
-            "long-ago": f"7 41 1.0 {now - int(ACKNOWLEDGED_KEPT_S)}",
-            "odd": f"seven 41 1.0 {now}",
+            "lately": f"7 41 1.0 - {now - int(ACKNOWLEDGED_KEPT_S) + 60}",
+            "long-ago": f"7 41 1.0 - {now - int(ACKNOWLEDGED_KEPT_S)}",
+            "older-release": f"7 41 1.0 {now}",
+            "odd": f"seven 41 1.0 - {now}",
             "none": "",
         }
         client.hset(ACKNOWLEDGED_KEY, mapping=said)
-        assert [Acknowledgement("lately", 7, 41, 1.0)] == other.acknowledged()
-        assert {b"lately", b"odd"} == set(client.hkeys(ACKNOWLEDGED_KEY))
+        assert [Acknowledgement(host, 7, 41, 1.0) for host in ("lately", "older-release")] == other.acknowledged()
+        assert {b"lately", b"older-release", b"odd"} == set(client.hkeys(ACKNOWLEDGED_KEY))
 
 
 def test_a_server_that_is_away_is_unavailable_and_waits_go_their_time():

@@ -116,6 +116,8 @@ def _operate(caller: Caller, decision: str) -> None:
     successor = caller.call(key, "AdminService/RotateApiKey", {"key_id": made["keyId"], "overlap": "60s"})
     for each in (made, successor):
         assert {} == caller.call(key, "AdminService/RevokeApiKey", {"key_id": each["keyId"]})
+    assert {} == caller.call(key, "AdminService/ListAlarms")
+    assert {} == caller.call(key, "AdminService/ReleaseAlarm", {"partner": "ticketing", "reason": "of a test"})
 
     entry = _entry(1)
     assert caller.call(key, "RegistryService/PutEntry", {"entry": entry, "why": "of a test"})["changed"]

@@ -34,7 +34,7 @@ from portcullis.client import (
 )
 from portcullis.config import Settings
 from portcullis.demo.people import resident_id
-from portcullis.mains.parts import open_registry, open_tokeniser
+from portcullis.mains.parts import open_registry, open_token_keys
 from portcullis.v1 import sharing_service_pb2 as pb
 from portcullis.v1 import sharing_service_pb2_grpc
 from tests.support.exchange_deployment import LIST, Deployment, assert_recorded
@@ -119,7 +119,7 @@ class Exchange:
         given = {"PORTCULLIS_HEARTBEAT_S": "1", "PORTCULLIS_DRAIN_S": str(DRAIN_S)}
         self.deployment = Deployment(folder, held, **given)
         settings = Settings(home=self.deployment.home)
-        self.registry = held.enter_context(open_registry(settings, open_tokeniser(settings)))
+        self.registry = held.enter_context(open_registry(settings, open_token_keys(settings)))
         self.checks = Checks(self.parts["gateway"].grpc, self.deployment.key)
         self.watcher = Watcher(self.parts["exchange"].grpc, self.deployment.key)
         for each in (self.checks, self.watcher):

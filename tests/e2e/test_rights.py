@@ -19,7 +19,7 @@ from portcullis.config import Settings
 from portcullis.demo.people import passport, resident_id
 from portcullis.domain.disputes import DisputeGround
 from portcullis.mains.demo import POLICY
-from portcullis.mains.parts import open_registry, open_rights, open_tokeniser
+from portcullis.mains.parts import open_registry, open_rights, open_token_keys
 from portcullis.mains.wiring import ProcessWiring
 from portcullis.registry.disputes import Disputes
 from portcullis.v1 import redress_service_pb2 as redress
@@ -160,7 +160,7 @@ def opened_long_ago(stack: RunningStack, key: str, *, left_s: float) -> None:
     """Open a dispute whose time to decide is over in ``left_s`` seconds: with a clock that stands thirty days back."""
     settings = Settings(home=stack.home)
     clock = HandClock(time.time() - DECIDED_DAYS * DAY_S + left_s)
-    tokeniser = open_tokeniser(settings)
+    tokeniser = open_token_keys(settings)
     with open_registry(settings, tokeniser, clock) as store, open_rights(settings, clock) as rights:
         Disputes(store, store, rights, clock=clock).open_dispute(
             list_name=LIST, case_reference="", key=key, ground=DisputeGround.WRONG_FACTS, evidence=(), by="reviewer"

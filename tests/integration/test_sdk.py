@@ -103,8 +103,11 @@ async def test_a_check_carries_the_key_and_every_field(driver: Driver, gateway: 
     )
 
 
-async def test_an_unavailable_gateway_is_asked_again(driver: Driver, gateway: ScriptedGateway) -> None:
-    gateway.script.extend([fail(grpc.StatusCode.UNAVAILABLE, "not yet")] * 2)
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_a_gateway_that_is_not_able_or_too_busy_is_asked_again(
+    driver: Driver, gateway: ScriptedGateway, code: grpc.StatusCode
+) -> None:
+    gateway.script.extend([fail(code, "not yet")] * 2)
 
     decision = await check(driver)
 

@@ -25,7 +25,7 @@ from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.mains.demo import POLICY, MemorySource
 from portcullis.mains.desks import open_operator_desks
 from portcullis.mains.keys import ensure_keys
-from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
+from portcullis.mains.parts import open_entry_namer, open_journal, open_registry, open_token_keys
 from portcullis.mains.wiring import ProcessWiring
 from portcullis.registry.imports import Importer
 from portcullis.registry.policy_files import load_policy
@@ -59,7 +59,8 @@ class Office:
             redis_url=f"unix://{folder}/none.sock",
         )
         ensure_keys(settings.keys_path)
-        self.clock, self.tokeniser = SystemClock(), open_tokeniser(settings)
+        self.clock, self.tokeniser = SystemClock(), open_token_keys(settings)
+        self.namer = open_entry_namer(settings)
         self.registry = held.enter_context(open_registry(settings, self.tokeniser))
         self.journal = held.enter_context(open_journal(settings))
         self.desks = open_operator_desks(settings, self.registry, self.journal, self.tokeniser, clock=self.clock, held=held)
@@ -96,7 +97,7 @@ class Office:
 
     def import_lists(self) -> None:
         canaries = self.canaries
-        importer = Importer(self.registry, index_tokens=self.tokeniser.index_tokens, clock=self.clock)
+        importer = Importer(self.registry, index_tokens=self.namer.index_tokens, clock=self.clock)
         self.listed = court_rows(canaries)
         callers = (row(f"P{number:03}", canaries.take("phone"), names=[canaries.name()]) for number in range(60))
         files = [
@@ -135,7 +136,7 @@ class Office:
         records = []
         for number, each in enumerate(self.canaries.all):
             probes: list[tuple[bytes, bool]] = []
-            self.tokeniser.probes(each.kind, each.value, each.country, probes)
+            self.tokeniser.held()[0].probes(each.kind, each.value, each.country, probes)
             reason = a_reason(list=CARRIER, entry_id=put.entry_id, case_reference=put.case_reference)
             tokens = tuple(token.hex() for token, _ in probes)
             about = {"tokens": tokens, "reasons": (reason,), "partner": "ticketing", "decided_at": time.time()}

@@ -21,6 +21,7 @@ from portcullis.v1 import types_pb2
 from tests.support.canaries import WITNESS, Canaries, bad_rows, court_rows, firms, json_lines, row
 from tests.support.canary_calls import Caller, Heard
 from tests.support.canary_search import redis_contents
+from tests.support.demo_policies import watched_policy
 from tests.support.processes import wait_for
 from tests.support.stack import RunningStack, fetch, portcullis
 
@@ -75,6 +76,7 @@ class Run:
 
     def take_part(self) -> None:
         """Go through everything that is done with identifiers."""
+        self.command("policy", "apply", watched_policy(self.folder / "policy"))
         self.import_lists()
         self.keep_lists()
         self.report(self.check())

@@ -16,6 +16,7 @@ from portcullis.domain.multisets import MultisetDigest
 from portcullis.domain.policies import Policy
 from portcullis.domain.records import Record, encode_body
 from portcullis.domain.segments import Change
+from portcullis.domain.token_keys import TokenKey
 from portcullis.ports import ENDED_KEPT_S, Clock, IndexedEntry, ReadTransaction
 from tests.support.clocks import HandClock
 from tests.support.policies import NOW, YEAR_S, a_list
@@ -96,8 +97,10 @@ class DictRegistry:
         self.policy = policy or Policy(lists=(a_list(),))
         self.credentials: tuple[Credential, ...] = ()
         self.revoked: tuple[str, ...] = ()
+        self.token_keys: tuple[TokenKey, ...] = ()
         self.entries: dict[tuple[bytes, int], IndexedEntry] = {}
         self.list_numbers: dict[str, int] = {}
+        self.forgotten_up_to = 0
         self.seq = 0
         self.down = False
         self._changed: dict[tuple[bytes, str], int] = {}
@@ -160,6 +163,9 @@ class DictRegistry:
             reading = copy.copy(self)
             reading.clock = HandClock(self.clock.now())
         yield reading
+
+    def forgot_renewals(self, after: int, /) -> bool:
+        return after < self.forgotten_up_to
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         for (key, _), indexed in sorted(self.entries.items(), key=lambda item: item[0]):

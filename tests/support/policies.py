@@ -17,8 +17,10 @@ from portcullis.domain.policies import (
     OnStale,
     Partner,
     Policy,
+    Probing,
     RestrictedList,
 )
+from portcullis.domain.quotas import UNLIMITED, Quota
 
 LEGAL = (Legal("Demonstration Act, section 1", "https://redress.example/court"),)
 """What the records of these tests rest on."""
@@ -85,13 +87,18 @@ RAIL = Action(
 CALL = Action(name="call.identify")
 
 
+def lender(*agreements: Agreement, quota: Quota = UNLIMITED, probing: Probing = Probing.WATCH) -> Partner:
+    """A partner that may ask as much as it likes, and in the order of numbers, unless it is said otherwise."""
+    return Partner(name="lender", title="A lender", agreements=agreements or (agreement(),), quota=quota, probing=probing)
+
+
 def policy(*lists: RestrictedList, **changes: Any) -> Policy:
     """A policy with one lender that may ask all of the lists."""
     lists = lists or (a_list(),)
     values: dict[str, Any] = {
         "actions": (LOAN, RAIL, CALL),
         "lists": lists,
-        "partners": (Partner(name="lender", title="A lender", agreements=(agreement(tuple(each.name for each in lists)),)),),
+        "partners": (lender(agreement(tuple(each.name for each in lists))),),
     }
     return Policy(**(values | changes))
 

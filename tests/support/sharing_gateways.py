@@ -26,6 +26,7 @@ from portcullis.domain.checkpoints import Checkpoint, sign_checkpoint
 from portcullis.domain.editions import Credential
 from portcullis.domain.event_rules import CODE_FIELDS
 from portcullis.domain.policies import Partner, Policy
+from portcullis.domain.quotas import UNLIMITED
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange.proving import Prover
@@ -33,6 +34,7 @@ from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.front import Front
+from portcullis.gateway.gates import Gates
 from portcullis.gateway.serving import serving
 from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
 from portcullis.metrics import CheckTally
@@ -56,7 +58,7 @@ def the_policy(**changes: Any) -> Policy:
     """Two partners, lender and shop, who share the lists court and rentals; elsewhere is nobody's."""
     lists = (a_list("court"), a_list("rentals", takes_terminations=True), a_list("elsewhere"))
     agreed = agreement(("court", "rentals"), valid_from=0, valid_until=FAR, **changes)
-    partners = tuple(Partner(name=name, title=name, agreements=(agreed,)) for name in ("lender", "shop"))
+    partners = tuple(Partner(name=name, title=name, agreements=(agreed,), quota=UNLIMITED) for name in ("lender", "shop"))
     return policy(*lists, partners=partners)
 
 
@@ -102,6 +104,8 @@ class SharingBench:
             credential("operator-key", "olga", "operator"),
         ]
         self.tally = CheckTally(CollectorRegistry())
+        self.gates = Gates()
+        self.gates.follow(self.policy)
         self.feed = MemoryFeed()
         self.announcer = MemoryAnnouncer()
         self.port = 0
@@ -197,6 +201,7 @@ async def running_sharing(
         SharingDesks(desk, feed or watch),
         lambda: bench.policy,
         Front(bench.callers, bench.tally),
+        bench.gates,
         reader_patience_s=reader_patience_s,
     )
     settings = Settings(grpc_port=port, transport=transport, drain_s=0.0)

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.log_signing import LogSigner
+from portcullis.adapters.memory.alarms import MemoryAlarmBoard
 from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.sql.migrating import migrate_registry
 from portcullis.adapters.sql.registry import SqlRegistry
@@ -23,7 +24,7 @@ from portcullis.domain.roles import Role
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.operators import OperatorDesks
 from portcullis.gateway.server import Gateway
-from portcullis.ports import Acknowledgement, ApiKey
+from portcullis.ports import Acknowledgement, ApiKey, Journal
 from portcullis.registry.aftermath import Aftermath
 from portcullis.registry.disputes import Disputes
 from portcullis.registry.entries import EntryDesk
@@ -61,12 +62,14 @@ _M = TypeVar("_M", bound=Message)
 class StaffHome:
     """The databases and the desks, by the system's clock."""
 
-    def __init__(self, folder: Path, the_policy: Policy | None = None) -> None:
+    def __init__(
+        self, folder: Path, the_policy: Policy | None = None, *, url: str = "", journal: Journal | None = None
+    ) -> None:
         self.clock = SystemClock()
-        url = sqlite_url(folder, "registry.db", migrate_registry)
+        url = url or sqlite_url(folder, "registry.db", migrate_registry)
         self.registry = SqlRegistry(url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=self.clock)
         self.rights = SqlRights(url, clock=self.clock)
-        self.journal = MemoryJournal(clock=self.clock)
+        self.journal: Journal = journal or MemoryJournal(clock=self.clock)
         self.registry.apply_policy(the_policy or policy(a_list("court"), a_list("bikes")), actor="test")
         self.hosts = Hosts()
         self.signer = LogSigner(bytes(range(32)), folder)
@@ -79,6 +82,7 @@ class StaffHome:
         importer = Importer(registry, index_tokens=TOKENISER.index_tokens, clock=clock)
         codes = SubjectCodes(rights, tokeniser=TOKENISER, clock=clock)
         return OperatorDesks(
+            alarms=MemoryAlarmBoard(),
             registry=EntryDesk(registry, importer),
             imports=HeldImports(registry),
             keys=KeyDesk(registry, clock=clock),
@@ -145,9 +149,11 @@ class Hosts:
 
 
 @contextmanager
-def staff_home(folder: Path, the_policy: Policy | None = None) -> Iterator[StaffHome]:
-    """Open an empty registry with its desks and keys."""
-    with closing(StaffHome(folder, the_policy)) as home:
+def staff_home(
+    folder: Path, the_policy: Policy | None = None, *, url: str = "", journal: Journal | None = None
+) -> Iterator[StaffHome]:
+    """Open an empty registry with its desks and keys, on SQLite and with a journal in memory unless others are given."""
+    with closing(StaffHome(folder, the_policy, url=url, journal=journal)) as home:
         yield home
 
 

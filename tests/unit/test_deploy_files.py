@@ -15,7 +15,7 @@ import yaml
 from portcullis.adapters.log_signing import MEMORY
 from portcullis.adapters.tuf.key_directory import KeyDirectory
 from portcullis.config import FORWARDED_BY_LOOPBACK, Settings
-from portcullis.mains.keys import JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
+from portcullis.mains.keys import ENTRY_KEY, FEED_KEY, JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
 from tests.support.trust_folders import sign_as
@@ -132,11 +132,29 @@ def test_every_service_says_how_it_is() -> None:
     assert [] == [name for name, each in compose()["services"].items() if "healthcheck" not in each]
 
 
-def test_no_part_can_write_its_root_or_gain_rights() -> None:
-    for each in parts().values():
-        assert each["read_only"]
-        assert ["ALL"] == each["cap_drop"]
-        assert ["no-new-privileges:true"] == each["security_opt"]
+@pytest.mark.parametrize("name", compose()["services"])
+def test_nothing_can_write_its_root_or_gain_rights(name: str) -> None:
+    each = compose()["services"][name]
+    assert each["read_only"]
+    assert ["ALL"] == each["cap_drop"]
+    assert ["no-new-privileges:true"] == each["security_opt"]
+
+
+def test_nothing_runs_as_root() -> None:
+    """Our own image and Prometheus's name another user themselves; the others would begin as root."""
+    assert {"valkey": "valkey", "postgres": "postgres"} == {
+        name: each["user"] for name, each in compose()["services"].items() if "user" in each
+    }
+    assert set(compose()["services"]) == {"valkey", "postgres", "prometheus", *parts()}
+
+
+def test_every_image_from_outside_can_be_given_by_its_digest() -> None:
+    outside = [each["image"] for name, each in compose()["services"].items() if name not in parts()]
+    assert 3 == len(outside)
+    assert [] == [image for image in outside if not re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z/]+:[\w.-]+\}", image)]
+    bases = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    assert ["${PYTHON_IMAGE}"] * 2 == bases
+    assert {"PYTHON_IMAGE"} == {name for each in parts().values() for name in each["build"]["args"]}
 
 
 def test_nothing_that_is_given_a_secret_can_dump_it() -> None:
@@ -161,21 +179,29 @@ def test_the_gateways_and_the_shipper_of_the_host_share_one_spool_that_is_kept()
     assert "spool" in compose()["volumes"]
 
 
+def test_the_gateways_of_the_host_share_the_file_in_which_quotas_are_agreed_on() -> None:
+    sharing = {name for name, each in parts().items() if "quotas:/var/lib/portcullis/quotas" in each.get("volumes", ())}
+
+    assert {"gateway-1", "gateway-2"} == sharing
+    assert "quotas" in compose()["volumes"]
+    assert "portcullis/quotas" in (DEPLOY / "Dockerfile").read_text()
+
+
 def test_a_gateway_needs_neither_database_nor_store() -> None:
     gateway = parts()["gateway-1"]
 
     assert {"follower"} == gateway["depends_on"].keys()
-    assert ["token.key"] == [each["source"] for each in gateway["secrets"]]
+    assert [TOKEN_KEY, FEED_KEY] == [each["source"] for each in gateway["secrets"]]
 
 
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        ("registry", {TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY}),
-        ("publisher", {TOKEN_KEY, SEAL_KEY}),
-        ("follower", set()),
+        ("registry", {TOKEN_KEY, SEAL_KEY, ENTRY_KEY, RECORD_KEY, JOURNAL_KEY}),
+        ("publisher", {TOKEN_KEY, SEAL_KEY, ENTRY_KEY}),
+        ("follower", {TOKEN_KEY}),
         ("shipper", {RECORD_KEY}),
-        ("exchange", {TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY}),
+        ("exchange", {TOKEN_KEY, FEED_KEY, SEAL_KEY, ENTRY_KEY, RECORD_KEY, JOURNAL_KEY}),
     ],
 )
 def test_a_part_is_given_the_key_files_that_it_needs_and_no_other(part: str, keys: set[str]) -> None:
@@ -331,6 +357,9 @@ def test_envoy_reaches_the_gateway_where_it_listens_and_the_exchange_where_compo
 
     assert {
         "gateway": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
+        "batches": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
+        "streams": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
+        "health": {"address": "127.0.0.1", "port_value": Settings.model_fields["grpc_port"].default},
         "exchange": {"address": "127.0.0.1", "port_value": published},
     } == endpoints
 
@@ -368,7 +397,7 @@ def test_the_loopback_that_envoys_gateway_shall_believe_is_a_setting() -> None:
 def test_envoy_routes_only_to_its_clusters() -> None:
     text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
 
-    assert {"gateway", "exchange"} == set(re.findall(r"\{cluster: (\w+)", text))
+    assert {"gateway", "batches", "streams", "health", "exchange"} == set(re.findall(r"\bcluster: (\w+)", text))
 
 
 def test_the_commands_of_the_guide_parse() -> None:

@@ -2,19 +2,30 @@
 
 The wrapping key is derived from the file's by keyed BLAKE2b (RFC 7693), so that nothing else that the file's key is used for
 meets it. A wrapped key is a box of `portcullis.adapters.sealed_box`.
+
+A key is followed by another: ``seal.key`` by ``seal.2.key``, and that by ``seal.3.key``. The newest wraps, and each that is
+here opens what it has wrapped. One whose name ends in ``.next`` opens as well but does not wrap yet, so that every host can
+have it before the first of them uses it. What takes the files is told by them alone: a process that runs sees a new one
+within a second.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+import time
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from portcullis.adapters.sealed_box import BOX_KEY_BYTES, SealedBox
+from portcullis.domain.errors import SetupFault
 
 _PERSON: Final = b"entry-wrapping"
 _BOUND_TO: Final = b"data key"
+_FILE: Final = re.compile(r"^seal\.(?:([1-9][0-9]{0,8})\.)?key(\.next)?$")
+_LOOK_EVERY_S: Final = 1.0
 
 
 class KeyFileWrapper:
@@ -28,6 +39,8 @@ class KeyFileWrapper:
     Raises:
         SetupFault: the key has another length.
     """
+
+    epoch = 1
 
     def __init__(self, key: bytes, *, name: str = "keys/seal.key", draw: Callable[[int], bytes] = os.urandom) -> None:
         SealedBox(key)
@@ -45,3 +58,131 @@ class KeyFileWrapper:
             ValueError: it was wrapped under another key, or is damaged.
         """
         return self._box.open(wrapped, _BOUND_TO)
+
+    def is_present(self, wrapped: bytes, /) -> bool:
+        """Say whether a data key is wrapped under the key that wraps now."""
+        try:
+            self.unwrap(wrapped)
+        except ValueError:
+            return False
+        return True
+
+
+class SealFile(NamedTuple):
+    """A key file that wraps, wrapped or will wrap: its epoch, and whether it is only the next one."""
+
+    path: Path
+    epoch: int
+    is_next: bool
+
+
+def seal_files(directory: Path) -> list[SealFile]:
+    """Give the files that data keys are wrapped under, the oldest first; raises OSError where the folder can't be read."""
+    found = ((each, _FILE.match(each.name)) for each in directory.iterdir())
+    return sorted(
+        (SealFile(path, int(match.group(1) or 1), bool(match.group(2))) for path, match in found if match),
+        key=lambda each: each.epoch,
+    )
+
+
+class FolderWrapper:
+    """Wraps under the newest key of a folder, and unwraps under any. Implements `portcullis.ports.KeyWrapper`.
+
+    Args:
+        directory: the folder.
+        read: gives the 32 bytes of a file of it, by its name; raises SetupFault.
+        monotonic: tells when the folder may be looked at again.
+
+    Raises:
+        SetupFault: there is no key, or one can't be read.
+    """
+
+    def __init__(
+        self, directory: Path, read: Callable[[Path, str], bytes], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._directory = directory
+        self._read = read
+        self._monotonic = monotonic
+        self._look_at = 0.0
+        self._names: tuple[str, ...] = ()
+        self._opening: Sequence[KeyFileWrapper] = ()
+        self._wrapping: KeyFileWrapper | None = None
+        self._epoch = 0
+        self._look()
+
+    @property
+    def name(self) -> str:
+        """What the key that wraps is called."""
+        return self._present().name
+
+    @property
+    def epoch(self) -> int:
+        """The number of the key that wraps; the folder is looked at once a second."""
+        if self._monotonic() >= self._look_at:
+            self._look()
+        return self._epoch
+
+    def wrap(self, data_key: bytes, /) -> bytes:
+        """Wrap a data key."""
+        self._look()
+        return self._present().wrap(data_key)
+
+    def unwrap(self, wrapped: bytes, /) -> bytes:
+        """Give a wrapped data key back.
+
+        Raises:
+            ValueError: it was wrapped under a key that is not here, or is damaged.
+        """
+        found = self._unwrapped(wrapped)
+        if found is None:
+            # Another process may have gone over to a key that came since.
+            self._look()
+            found = self._unwrapped(wrapped)
+        if found is None:
+            raise ValueError("wrapped under another key")
+        return found
+
+    def is_present(self, wrapped: bytes, /) -> bool:
+        """Say whether a data key is wrapped under the key that wraps now."""
+        return self.epoch > 0 and self._present().is_present(wrapped)
+
+    def _unwrapped(self, wrapped: bytes) -> bytes | None:
+        for each in self._opening:
+            try:
+                return each.unwrap(wrapped)
+            except ValueError:
+                continue
+        return None
+
+    def _present(self) -> KeyFileWrapper:
+        assert self._wrapping is not None  # noqa: S101 - tells mypy; a look has found one, or raised
+        return self._wrapping
+
+    def _look(self) -> None:
+        self._look_at = self._monotonic() + _LOOK_EVERY_S
+        try:
+            files = seal_files(self._directory)
+        except OSError:
+            files = []
+        names = tuple(each.path.name for each in files)
+        if names == self._names and self._wrapping is not None:
+            return
+        wrapping = [each for each in files if not each.is_next]
+        if not wrapping:
+            # Says what is wrong with it.
+            self._read(self._directory, "seal.key")
+        made: dict[SealFile, KeyFileWrapper] = {}
+        for each in files:
+            try:
+                key = self._read(self._directory, each.path.name)
+            except SetupFault:
+                if not each.is_next:
+                    raise
+                # Just being copied: nothing is wrapped under it yet, and it is looked at again.
+                names = ()
+            else:
+                made[each] = KeyFileWrapper(key, name=f"keys/{each.path.name}")
+        self._opening = tuple(reversed(made.values()))
+        self._wrapping = made[wrapping[-1]]
+        self._epoch = wrapping[-1].epoch
+        self._names = names

@@ -32,7 +32,8 @@ class GroupWithDefault(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default in the place of a command that is not named."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        unnamed = args[0] not in self.commands and args[0] not in ctx.help_option_names if args else not self.no_args_is_help
+        if unnamed:
             args = [_UNNAMED, *args]
         return super().parse_args(ctx, args)
 

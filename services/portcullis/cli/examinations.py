@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portcullis.cli.alarm_examination import alarms
 from portcullis.cli.exchange_examinations import exchange, spool
 from portcullis.cli.findings import MIB, NO_DISK_BYTES, NO_ROOM, Examination, Finding, State, finding_of
 from portcullis.cli.signing import WARN_DAYS, days_left
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 KEY_FILES = {
     "token.key": "",
+    "feed.key": "",
+    "entry.key": "the registry, the publisher or the exchange",
     "seal.key": "the registry, the publisher or the exchange",
     "record.key": "the registry, the exchange or a shipper",
     "journal.key": "the exchange",
@@ -75,8 +78,32 @@ def process(wiring: Wiring, _settings: Settings) -> Iterator[Finding]:
 
 def keys(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look whether the key files are there, private and whole."""
+    folder = settings.keys_path.absolute()
     for name, parts in KEY_FILES.items():
+        later = sorted(folder.glob(f"{Path(name).stem}.*.key"))
+        yield from (_key_file(each.name, each, parts) for each in later)
+        if later and not (folder / name).exists():
+            # It was rotated out and retired.
+            continue
         yield _key_file(name, settings.keys_path.absolute() / name, parts)
+
+
+def key_ages(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
+    """Look whether keys are older than they may get, and whether the registry's token keys are those that are here."""
+    if not settings.keys_path.is_dir():
+        return
+    found = wiring.home_keys(settings).report()
+    now = wiring.clock.now()
+    late = [each for each in found if each.is_overdue(now)]
+    for each in found:
+        if each.name == "token" and each.state in {"missing", "damaged"}:
+            mend = f"copy {Path(each.file).name} from another host of the registry, or from its backup"
+            yield Finding("key ages", State.FAIL, f"the token key of epoch {each.epoch} is {each.state}", mend)
+    for each in late:
+        what = f"{each.name} is older than {each.most_days} days"
+        yield Finding("key ages", State.WARN, what, "rotate it: docs/how-to/keys.md, `portcullis keys`")
+    if not late:
+        yield Finding("key ages", State.OK, f"{len(found)} keys, none older than it may get")
 
 
 def signing_keys(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
@@ -225,6 +252,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     home,
     process,
     keys,
+    key_ages,
     signing_keys,
     trusted_root,
     disk,
@@ -234,6 +262,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     journal,
     exchange,
     store,
+    alarms,
     replica,
     gateway,
 )

@@ -85,16 +85,22 @@ def show_policy(ctx: typer.Context, *, home: options.Home = None, as_json: optio
     if policy.partners:
         print_line()
         print_table(
-            ("partner", "purposes", "lists"),
+            ("partner", "purposes", "lists", "checks a second", "subjects a day"),
             [
                 (
                     partner.name,
                     ", ".join(dict.fromkeys(purpose for each in partner.agreements for purpose in each.purposes)),
                     ", ".join(dict.fromkeys(name for each in partner.agreements for name in each.lists)),
+                    _most(partner.quota.checks_per_s),
+                    _most(partner.quota.subjects_per_day),
                 )
                 for partner in policy.partners
             ],
         )
+
+
+def _most(quota: int) -> str:
+    return f"{quota:,}" if quota else "not limited"
 
 
 def _show_problems(problems: Sequence[PolicyProblem]) -> None:

@@ -1,4 +1,4 @@
-"""``portcullis keys``: the keys that snapshots are signed with, and the key files of this home."""
+"""``portcullis keys``: the keys that snapshots are signed with; the others of a home are in `portcullis.cli.home_keys`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portcullis.cli import options
+from portcullis.cli.default_command import DefaultCommand, GroupWithDefault
+from portcullis.cli.home_keys import (
+    FEED,
+    SEAL,
+    TOKEN,
+    Why,
+    make_next_key,
+    report_keys,
+    retire_token_key,
+    rotate_feed_key,
+    switch_token_key,
+)
 from portcullis.cli.output import print_error, print_fields, print_json, print_table
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
     from portcullis.ports import KeyChanges, RoleKey, RoleKeys
 
-app = typer.Typer(help="The keys that snapshots are signed with.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Every key of a home.", cls=GroupWithDefault, no_args_is_help=False, rich_markup_mode=None)
+app.command("report", cls=DefaultCommand)(report_keys)
+app.command("switch")(switch_token_key)
+app.command("retire")(retire_token_key)
 
 WARN_DAYS = 60
 """From how many days before its end on `keys show` warns of metadata that expires."""
@@ -75,7 +90,11 @@ def rotate_key(
     *,
     role: Annotated[
         str,
-        typer.Argument(metavar="ROLE", help="root, targets, snapshot, timestamp, head or list:NAME.", show_default=False),
+        typer.Argument(
+            metavar="KEY",
+            help="token, seal or feed; or the role root, targets, snapshot, timestamp, head or list:NAME.",
+            show_default=False,
+        ),
     ],
     renew: Annotated[
         bool, typer.Option("--renew", help="Keep the keys of root or targets; sign anew, so that it expires later.")
@@ -100,14 +119,30 @@ def rotate_key(
             show_default=False,
         ),
     ] = None,
+    partner: Annotated[str, typer.Option("--partner", metavar="NAME", help="Whose feed key.", show_default=False)] = "",
+    why: Why = "",
     offline: Offline = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Give a role a new key. Running publishers and followers go over to it by themselves."""
+    """Make the next token or seal key, give a partner another feed key, or a role a new key.
+
+    A token or seal key is put in use by `keys switch`. With another feed key a partner knows every entry by another
+    name, and its cursors expire. Running publishers and followers go over to a role's key by themselves.
+    """
     if renew and (uri or public_key):
         raise typer.BadParameter("keeps the keys; leave --uri and --public-key out", param_hint="--renew")
     wiring = wiring_of(ctx)
+    if role in {TOKEN, FEED, SEAL} and (renew or uri or public_key or offline):
+        raise typer.BadParameter("takes none of the options of signing keys", param_hint=role)
+    if role == FEED:
+        rotate_feed_key(wiring, wiring.settings(home=home), partner, why, as_json=as_json)
+        return
+    if partner:
+        raise typer.BadParameter("is for feed alone", param_hint="--partner")
+    if role in {TOKEN, SEAL}:
+        make_next_key(wiring, wiring.settings(home=home), role, as_json=as_json)
+        return
     ceremony = wiring.key_ceremony(wiring.settings(home=home), offline)
     changes = ceremony.renew(role) if renew else ceremony.rotate(role, uri=uri, public_key=public_key)
     _show_changes(changes, as_json=as_json)

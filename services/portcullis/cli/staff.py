@@ -95,11 +95,11 @@ class Asked(NamedTuple):
     """Whom a command asks, with whose key, and how it shows the answer."""
 
     target: str | None
-    key: str | None
-    name: str | None
     home: Path | None
     timeout_s: float
     as_json: bool
+    key: str | None = None
+    name: str | None = None
     tls_ca: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -115,15 +115,31 @@ def staff_command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]]
     return register
 
 
-def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say whom it asks, and with whose key, in the place of its ``whom``."""
+def subject_command(app: typer.Typer, name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command of a listed person, who has no key: its ``whom`` becomes the options that say whom it asks."""
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        app.command(name)(with_options(command, keyless=True))
+        return command
+
+    return register
+
+
+def with_options(command: Callable[..., None], *, keyless: bool = False) -> Callable[..., None]:
+    """Give a command the options that say whom it asks, and with whose key, in the place of its ``whom``.
+
+    Args:
+        command: the command.
+        keyless: leave out the options that say with whose key, for whoever has none.
+    """
     own = inspect.signature(command, eval_str=True)
-    parameters = [*(each for each in own.parameters.values() if each.name != "whom"), *_WHOM]
+    shared = [each for each in _WHOM if not (keyless and each.name in _WITH_KEY)]
+    parameters = [*(each for each in own.parameters.values() if each.name != "whom"), *shared]
     given = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in parameters]
 
     @wraps(command)
     def run(**values: Any) -> None:
-        whom = Asked(**{field: values.pop(field) for field in Asked._fields})
+        whom = Asked(**{each.name: values.pop(each.name) for each in shared})
         command(whom=whom, **values)
 
     vars(run)["__signature__"] = inspect.Signature(given)  # what typer reads
@@ -146,6 +162,8 @@ _WHOM = (
     _option("tls_cert", options.TlsCert, None),
     _option("tls_key", options.TlsKey, None),
 )
+
+_WITH_KEY = {"key", "name"}
 
 
 def entry_of(name: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ import typer
 from portcullis.cli import staff
 from portcullis.cli.cases import REVIEWER, Evidences, Ground, WithGround, ground_number, show_case
 from portcullis.cli.messages import stamp_text
+from portcullis.cli.options import text_or_file
 from portcullis.cli.output import print_error, print_fields
-from portcullis.cli.staff import Asked, entry_of, show, staff_command
+from portcullis.cli.staff import Asked, entry_of, show, staff_command, subject_command
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,12 @@ Own = Annotated[
 Code = Annotated[
     str,
     typer.Option(
-        "--code", metavar="CODE", envvar=CODE, help="The code; prefer the variable. It is used up.", show_default=False
+        "--code",
+        metavar="CODE",
+        callback=text_or_file,
+        envvar=CODE,
+        help="The code, or @FILE, a file that holds it. Prefer that: others can see arguments and variables. It is used up.",
+        show_default=False,
     ),
 ]
 
@@ -67,9 +73,9 @@ def code(ctx: typer.Context, whom: Asked, *, shown: Shown) -> None:
     show(answer, as_json=whom.as_json, text=text)
 
 
-@staff_command(app, "begin")
+@subject_command(app, "begin")
 def begin(ctx: typer.Context, whom: Asked, *, own: Own, given: Code) -> None:
-    """Exchange a code for a session of an hour, to be set as PORTCULLIS_SUBJECT_SESSION."""
+    """Exchange a code for a session of an hour, to be set as PORTCULLIS_SUBJECT_SESSION, itself or as @FILE."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
     request = pb.BeginSessionRequest(identifier=_identifier(own), proof=given)
@@ -83,7 +89,7 @@ def begin(ctx: typer.Context, whom: Asked, *, own: Own, given: Code) -> None:
     show(answer, as_json=whom.as_json, text=text)
 
 
-@staff_command(app, "export")
+@subject_command(app, "export")
 def export(
     ctx: typer.Context,
     whom: Asked,
@@ -109,7 +115,7 @@ def export(
         typer.echo(answer.text, nl=not answer.text.endswith("\n"))
 
 
-@staff_command(app, "dispute")
+@subject_command(app, "dispute")
 def dispute(
     ctx: typer.Context,
     whom: Asked,
@@ -137,7 +143,7 @@ def dispute(
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
-@staff_command(app, "case")
+@subject_command(app, "case")
 def own_case(ctx: typer.Context, whom: Asked, *, case_id: staff.CaseId, own: Own = "", given: Code = "") -> None:
     """Show one's own case."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
@@ -147,7 +153,7 @@ def own_case(ctx: typer.Context, whom: Asked, *, case_id: staff.CaseId, own: Own
     show(answer, as_json=whom.as_json, text=lambda: show_case(answer.case))
 
 
-@staff_command(app, "evidence")
+@subject_command(app, "evidence")
 def add_own_evidence(
     ctx: typer.Context,
     whom: Asked,
@@ -235,7 +241,7 @@ def _session(ctx: typer.Context, whom: Asked, own: str, given: str) -> Iterator[
     """Open the connection of a person who has a session, or a code to begin one."""
     from portcullis.v1 import redress_service_pb2 as pb  # noqa: PLC0415 - as above
 
-    wiring, credential = wiring_of(ctx), os.environ.get(SESSION, "")
+    wiring, credential = wiring_of(ctx), text_or_file(os.environ.get(SESSION)) or ""
     if given:
         if not own:
             raise typer.BadParameter("with a code, give the number that it was issued for", param_hint="--id")
@@ -263,7 +269,8 @@ def _proof_of(given: str) -> Iterator[None]:
     try:
         yield
     except Unauthenticated:
-        what = "it has ended" if given == SESSION else "it is used up, over, or was made for another number"
+        code_fails = "it is used up, over, or was made for another number, or too many wrong ones came in the last minute"
+        what = "it has ended" if given == SESSION else code_fails
         raise typer.BadParameter(
             f"{what}; ask an operator or reviewer for a new code (`portcullis subject code`)", param_hint=given
         ) from None

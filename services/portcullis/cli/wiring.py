@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         SnapshotStore,
         TrustedSnapshots,
     )
+    from portcullis.ports.home_keys import HomeKeys
     from portcullis.ports.relay import StreamDesk
 
 
@@ -232,6 +233,10 @@ class Wiring(Protocol):
         Raises:
             SetupFault: the folder can't be written.
         """
+        ...
+
+    def home_keys(self, settings: Settings) -> HomeKeys:
+        """Open the keys of this home."""
         ...
 
     def key_ceremony(self, settings: Settings, offline: Path | None) -> KeyCeremony:

@@ -1,9 +1,11 @@
 """How the SDK talks: the gRPC service config and channel options, the same for both clients.
 
-Retries are gRPC's own. Only UNAVAILABLE is tried again: the gateway sends it when it has given no decision or acknowledged
-no event, and an event that is reported twice is one event. A throttle stops retries while a gateway fails, so that they
-can't pile up on it. RESOURCE_EXHAUSTED is the gateway's plea to send less, so it is never tried again. A stream is not
-retried: what was asked on it is the caller's to ask anew, and a watch resumes by itself (`portcullis.client.resuming`).
+Retries are gRPC's own. Tried again are UNAVAILABLE, which the gateway sends when it has given no decision or acknowledged no
+event, and CANCELLED by the other side: so gRPC's core ends a call that found no place in a busy server's queue and was not
+begun (`grpc.server.max_pending_requests`). An event that is reported twice is one event. A throttle stops retries while a
+gateway fails, so that they can't pile up on it. RESOURCE_EXHAUSTED is the gateway's plea to send less, so it is never tried
+again. A stream is not retried: what was asked on it is the caller's to ask anew, and a watch resumes by itself
+(`portcullis.client.resuming`).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ SERVICE_CONFIG = json.dumps(
                     "initialBackoff": "0.05s",
                     "maxBackoff": "0.4s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],

@@ -1,14 +1,17 @@
 """The rules of one partner and its agreements.
 
 In words: an agreement names lists and actions that the policy declares, and purposes; it begins before it ends; a list of
-class AUTHORITY_ONLY is in none. A partner that proves itself by a certificate names one, and one that does not names
-none. An action that no list of the agreement has a measure on, or a list that has none on its actions, is a warning: the
-first can only ever be an error at the checkout, the second shares more than is used.
+class AUTHORITY_ONLY is in none, nor one of canaries. A partner that proves itself by a certificate names one, and one
+that does not names none. A quota is no negative number. An action that no list of the agreement has a measure on, or a
+list that has none on
+its actions, is a warning: the first can only ever be an error at the checkout, the second shares more than is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
 
 from portcullis.domain.caller_certificates import is_certificate_name
 from portcullis.domain.errors import PolicyProblem
@@ -21,7 +24,9 @@ from portcullis.domain.policy_places import (
     certificate_place,
     nearest,
     partner_place,
+    quota_place,
 )
+from portcullis.domain.quotas import LARGEST_BATCH, LARGEST_QUOTA
 
 _MAX_TITLE_LENGTH = 512
 
@@ -38,6 +43,14 @@ def check_partner(
     for index, agreement in enumerate(partner.agreements):
         yield from _check_agreement(agreement, lists, actions, agreement_place(files, number, partner.name, index))
     yield from _check_certificates(partner, number, files)
+    for key, value in msgspec.structs.asdict(partner.quota).items():
+        most = LARGEST_BATCH if key == "batch" else LARGEST_QUOTA
+        if not 0 <= value <= most:
+            yield PolicyProblem(
+                f"{quota_place(files, number, partner.name)}.{key}",
+                f"a quota lies in 0 to {most}",
+                f"write a whole number up to {most}, 0 for not limited",
+            )
 
 
 def _check_certificates(partner: Partner, number: int, files: Files) -> Iterator[PolicyProblem]:
@@ -68,6 +81,9 @@ def _check_agreement(
             yield PolicyProblem(
                 f"{place}.lists", f"the list {name!r} is AUTHORITY_ONLY and never leaves the registry", "remove it"
             )
+        if name in lists and lists[name].canary:
+            what = f"the list {name!r} holds canaries, and no partner may know of it"
+            yield PolicyProblem(f"{place}.lists", what, "remove it")
     yield from _check_cover(agreement, lists, actions, place)
 
 

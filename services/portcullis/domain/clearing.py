@@ -6,6 +6,7 @@ The rules:
    of the number, a token of another document in the same check and the token found (`Tokeniser.clearance`), a record of the
    same list and entry. The registry indexes such a clearance with the entry as long as the number holds.
 2. The holder's own document must be an exact match (no weak token): a number that somebody picked up clears nobody.
+   All of it is judged under each token key that numbers in force were issued under (`portcullis.domain.token_keys`).
 3. Without a number nothing of this is computed, and with one that clears nothing the answer is as without.
 
 Example: a traveller's phone number once belonged to somebody on the court's list. With the redress number and the
@@ -14,13 +15,11 @@ traveller's own passport in the check, the court's entry that the phone finds is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from portcullis.domain.records import decode_body, decode_records, encode_body
 from portcullis.domain.segments import join_segments, split_segments
-
-Clearance = Callable[[str, bytes, bytes], bytes]
-"""`Tokeniser.clearance`: the token of (number, own token, mistaken token)."""
+from portcullis.domain.token_keys import ProbeSet
 
 
 class Clearing:
@@ -28,22 +27,21 @@ class Clearing:
 
     Args:
         number: the number's sixteen characters (`portcullis.domain.redress_numbers`).
-        probes: the customer's (token, weak) pairs.
+        probe_sets: the customer's (token, weak) pairs under each key, all in the same order.
         get: the replica's look-up, of one version.
-        clearance: makes the tokens that clearances stand under.
     """
 
     def __init__(
         self,
         number: str,
-        probes: Sequence[tuple[bytes, bool]],
+        probe_sets: Sequence[ProbeSet],
         get: Callable[[bytes], bytes | None],
-        clearance: Clearance,
     ) -> None:
         self._number = number
-        self._probes = probes
+        self._sets = probe_sets
         self._get = get
-        self._clearance = clearance
+        # The same identifier under each key stands at the same place.
+        self._places = {token: place for each in probe_sets for place, (token, _) in enumerate(each.probes)}
         self._entries: dict[int, None] = {}
 
     @property
@@ -72,10 +70,15 @@ class Clearing:
     def _cleared(self, token: bytes) -> set[tuple[int, int]]:
         """Give (list, entry) of what the number clears where this token finds it."""
         cleared: set[tuple[int, int]] = set()
-        for own, weak in self._probes:
-            if weak or own == token:
-                continue
-            value = self._get(self._clearance(self._number, own, token))
+        for clearance in self._clearances(token):
+            value = self._get(clearance)
             if value is not None:
                 cleared |= {(each.list_number, each.entry_id) for each in decode_records(value)}
         return cleared
+
+    def _clearances(self, token: bytes) -> Iterator[bytes]:
+        """Give the tokens under which the number may clear what this token finds."""
+        place = self._places[token]
+        for clearance, probes in self._sets:
+            mistaken = probes[place][0]
+            yield from (clearance(self._number, own, mistaken) for own, weak in probes if not weak and own != mistaken)

@@ -2,7 +2,8 @@
 
 The rules, in their order:
 
-1. Every token of the customer is looked up. Nothing found and no list stale: ALLOW, and nothing more is looked at.
+1. Every token of the customer is looked up. Nothing found and no list stale: ALLOW, and nothing more is looked at. Nothing
+   that speaks is the same answer as nothing found, and nothing tells the two apart afterwards.
 2. An entry counts if it is in force now (expiry is judged here, rule 2), not stayed, and bound by a measure of the plan
    whose condition holds. A redress number takes entries away before that, in the look-up (`portcullis.domain.clearing`).
 3. A match that is not exact (``weak``) can lead to a review and to nothing else (rule 6): a RESTRICT becomes a REVIEW, and
@@ -21,7 +22,7 @@ holds no grant on loans, so one hit remains and the outcome is RESTRICT.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,7 +32,8 @@ from portcullis.domain.editions import Edition
 from portcullis.domain.plans import BoundMeasure, Plan
 from portcullis.domain.policies import AttributeValue, Effect, OnStale
 from portcullis.domain.protected import is_protected
-from portcullis.domain.records import Record, decode_records
+from portcullis.domain.records import Record, decode_body
+from portcullis.domain.segments import split_segments
 
 Probe = tuple[bytes, bool]
 """A token to look up, and whether a match of it is weak."""
@@ -63,8 +65,15 @@ class Verdict(NamedTuple):
     hits: tuple[Hit, ...]
 
 
+class Speaking(NamedTuple):
+    """The measures that could speak about one action with its attributes, by list: of an exact match, and of a weak one."""
+
+    exact: Mapping[int, tuple[BoundMeasure, ...]]
+    weak: Mapping[int, tuple[BoundMeasure, ...]]
+
+
 ALLOWED = Verdict(Outcome.ALLOW, None, False, ())  # noqa: FBT003 - a record's field
-"""The verdict of a miss."""
+"""The verdict where nothing speaks and no list is stale."""
 
 _STRENGTH = {Effect.RESTRICT: 0, Effect.REVIEW: 1, Effect.NOTICE: 2, Effect.GRANT: 3}
 _OUTCOMES = {Effect.RESTRICT: Outcome.RESTRICT, Effect.REVIEW: Outcome.REVIEW}
@@ -118,6 +127,44 @@ def decide(  # noqa: PLR0917 - keywords cost a tenth of the call on the check pa
     return _weigh(plan, found or (), attributes, now, stale)
 
 
+def speaking(plan: Plan, attributes: Mapping[str, AttributeValue]) -> Speaking:
+    """Say beforehand which measures could speak about one action, whoever asks, as long as no list is stale."""
+    exact: dict[int, tuple[BoundMeasure, ...]] = {}
+    weak: dict[int, tuple[BoundMeasure, ...]] = {}
+    if is_protected(plan.action, attributes):
+        return Speaking(exact, weak)
+    for number, bound in plan.by_list.items():
+        held = [(each, _holds(each, attributes)) for each in bound]
+        graver = tuple(each for each, holds in held if holds is not False and each.effect in _OUTCOMES)
+        spoken = tuple(each for each, holds in held if holds or each in graver)
+        if spoken:
+            exact[number] = spoken
+        if graver:
+            weak[number] = graver
+    return Speaking(exact, weak)
+
+
+def speaks(value: bytes, measures: Mapping[int, Sequence[BoundMeasure]], now: float) -> bool:
+    """Say whether a record of a token's value lets one of the measures speak.
+
+    What is no measure's list is passed over unread, so that an entry of another list costs next to nothing.
+
+    Raises:
+        ValueError: a record of a list that has measures can't be read.
+    """
+    for number, body in split_segments(value):
+        bound = measures.get(number)
+        if bound and any(_in_force(bound, record, now) for record in decode_body(number, body)):
+            return True
+    return False
+
+
+def _in_force(bound: Sequence[BoundMeasure], record: Record, now: float) -> bool:
+    if record.stayed or not record.valid_from <= now < record.until:
+        return False
+    return any(record.measures & each.bit and each.published_from <= now < each.published_until for each in bound)
+
+
 def _weigh(
     plan: Plan,
     found: Iterable[tuple[bytes, bool]],
@@ -136,21 +183,29 @@ def _weigh(
         if hit is not None:
             key = (measure.list_number, measure.bit, record.entry_id)
             hits[key] = min(hits.get(key, hit), hit, key=_rank)
+    if not hits and not stale:
+        return ALLOWED
     judged = _when_stale(plan, hits.values(), attributes, stale) if stale else hits.values()
     if is_protected(plan.action, attributes):
         judged = ()
+        if not stale:
+            return ALLOWED
     return _verdict(sorted(judged, key=_rank), degraded=bool(stale))
 
 
 def _bound(plan: Plan, found: Iterable[tuple[bytes, bool]], now: float) -> Iterator[tuple[BoundMeasure, Record, bool]]:
     """Pair each record in force with the measures of the plan that its mask names."""
     for value, weak in found:
-        for record in decode_records(value):
-            if record.stayed or not record.valid_from <= now < record.until:
+        for number, body in split_segments(value):
+            measures = plan.by_list.get(number)
+            if not measures:
                 continue
-            for measure in plan.by_list.get(record.list_number, ()):
-                if record.measures & measure.bit and measure.published_from <= now < measure.published_until:
-                    yield measure, record, weak
+            for record in decode_body(number, body):
+                if record.stayed or not record.valid_from <= now < record.until:
+                    continue
+                for measure in measures:
+                    if record.measures & measure.bit and measure.published_from <= now < measure.published_until:
+                        yield measure, record, weak
 
 
 def _hit(measure: BoundMeasure, record: Record, holds: bool | None, *, weak: bool) -> Hit | None:  # noqa: FBT001 - or unknown

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from portcullis.domain.policies import Policy
+from portcullis.domain.token_keys import TokenKey
 
 FORMAT = 2
 """The format of editions, records and files; a replica of another format is rebuilt, not read."""
@@ -76,7 +77,8 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
 
     ``version`` grows with every publish; ``published_at`` is Unix seconds; ``registry_seq`` is the registry's change that
     it includes up to. ``lists`` stand in the order of ``policy.lists``. ``revoked`` are the certificates that are
-    refused, as `portcullis.domain.caller_certificates.read_mark` writes them, in their order.
+    refused, as `portcullis.domain.caller_certificates.read_mark` writes them, in their order. ``token_keys`` are those that
+    the records were made with (`portcullis.domain.token_keys`), the newest first; none in what was made with the first.
     """
 
     format: int
@@ -87,6 +89,7 @@ class Edition(msgspec.Struct, frozen=True, kw_only=True):
     lists: tuple[ListEdition, ...]
     credentials: tuple[Credential, ...]
     revoked: tuple[str, ...] = ()
+    token_keys: tuple[TokenKey, ...] = ()
 
     @property
     def records(self) -> int:

@@ -13,6 +13,7 @@
     ├── NotCovered              no list of the agreement has a measure on the action
     ├── NotFound                no such thing, or none that this caller may see
     ├── StepNotAllowed          an entry or case stands where this step can't be taken; names those that can
+    ├── KeyChangeRefused        a key can't be changed or retired as things stand; says what to do first
     ├── VersionMissed           somebody else has changed it since
     ├── PlanChanged             the entries of a planned step are others by now
     ├── ImportNotHeld           an import that can't be approved or rejected any more
@@ -174,6 +175,10 @@ class StepNotAllowed(PortcullisError):
         )
 
 
+class KeyChangeRefused(PortcullisError):
+    """A key of the stack can't be changed, or retired, as things stand."""
+
+
 class VersionMissed(PortcullisError):
     """Somebody else has changed it since the caller looked."""
 
@@ -245,6 +250,40 @@ class ReaderTooSlow(PortcullisError):
         super().__init__("the stream was not read for too long; resume from the last cursor received")
 
 
+class Refused(PortcullisError):
+    """It may be asked again later: ``retry_after_s`` seconds from now, and not before."""
+
+    def __init__(self, message: str, *, retry_after_s: float, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, metadata=metadata)
+        self.retry_after_s = retry_after_s
+
+
+class QuotaExceeded(Refused):
+    """The caller has used up a quota (`portcullis.domain.quotas`)."""
+
+    reason = "ERROR_REASON_QUOTA_EXCEEDED"
+
+    def __init__(self, quota: str, *, retry_after_s: float) -> None:
+        super().__init__(
+            f"your quota {quota} is used up; ask again after the time given, or agree on a larger one",
+            retry_after_s=retry_after_s,
+            metadata={"quota": quota},
+        )
+
+
+class ProbingSuspected(Refused):
+    """The caller's questions look like somebody going through numbers; the operator has been told."""
+
+    reason = "ERROR_REASON_PROBING_SUSPECTED"
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(
+            "the numbers asked about look gone through one by one, so answers are held back; the operator has been told and "
+            "can release them",
+            retry_after_s=retry_after_s,
+        )
+
+
 class SnapshotBehind(PortcullisError):
     """The snapshot asked for did not arrive within the deadline."""
 
@@ -273,6 +312,15 @@ class RecordUnavailable(Unavailable):
         super().__init__("the decision can't be recorded just now, so it is not given; try again")
 
 
+class Overloaded(Unavailable):
+    """More is asked than can be answered in time, so this was not begun."""
+
+    reason = "ERROR_REASON_OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__("more is asked of this gateway than it can answer in time, so this was not begun; try again")
+
+
 class RegistryUnavailable(Unavailable):
     """The registry's database can't be reached or written."""
 
@@ -291,6 +339,8 @@ class JournalUnavailable(Unavailable):
 class StoreUnavailable(Unavailable):
     """The transport of snapshots can't be reached."""
 
+    reason = "ERROR_REASON_STORE_UNAVAILABLE"
+
 
 class LeaseLost(Unavailable):
     """Another publisher holds the lease; this one must not publish."""
@@ -300,6 +350,7 @@ class Refusal(StrEnum):
     """Why a published file was refused: the label that refusals are counted by."""
 
     STORE_EMPTY = "store-empty"
+    TOKEN_KEY_MISSING = "token-key-missing"  # noqa: S105 - a label
     FORMAT = "format"
     ROLLBACK = "rollback"
     MIXED_VERSIONS = "mixed-versions"

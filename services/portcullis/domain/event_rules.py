@@ -11,6 +11,9 @@
     COMMITMENT_PUBLISHED                 yes                               commitment_reference, url
     TERMINATED             one of        yes                               or subject
 
+Agreements are those in force when the event is reported, not when it happened nor when its decision was made: after the end
+nothing is shared any more, either way. The record of the decision itself stands, and so do receipts.
+
 A reference is no place for a text: it has 1 to 128 characters of ``A-Z a-z 0-9 . _ : / -``. A case reference is the
 authority's own, as a reason gave it, so it is any line of 1 to 128 characters.
 """
@@ -134,12 +137,17 @@ def match_decision(
     why = _unfit(event, decision)
     if why:
         return InvalidRequest.at(f"{event.kind.value.lower()}.decision_id", f"{why}; report what was decided")
-    if agreed is None or event.list or all(name in agreed for name in decision.lists):
+    if agreed is None or event.list:
         return None
-    return NotPermitted(
-        f"detail: your agreements in force do not cover reporting {event.kind.value} about every list of that decision",
-        metadata={"kind": event.kind.value},
-    )
+    # Every event of a decision comes by here. As in `check_event`, a generator would cost more than what it looks at.
+    for name in decision.lists:
+        if name not in agreed:
+            return NotPermitted(
+                f"detail: your agreements in force do not cover reporting {event.kind.value} about every list of that"
+                " decision",
+                metadata={"kind": event.kind.value},
+            )
+    return None
 
 
 def _agreements(policy: Policy, partner: str, now: float) -> list[Agreement]:

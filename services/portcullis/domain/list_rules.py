@@ -7,7 +7,7 @@ In words:
   alone (rule 3). The condition is tried on ordinary forms; what trials can't find, `portcullis.domain.decisions` still
   guards, and a condition of more forms than can be tried is refused;
 - caller identification is a NOTICE of a PUBLIC list with a publication period, and nothing else (rule 10);
-- a list of class AUTHORITY_ONLY has no measures;
+- a list of class AUTHORITY_ONLY has no measures, and neither has one of canaries, which must reach the gateways;
 - a NOTICE or GRANT is silent while its list is out of date: nobody is labelled or favoured on old grounds;
 - the guard of its imports is a share and a number of entries (`portcullis.domain.guards`);
 - the clocks of its entries and the texts of its notices are those of `portcullis.domain.life_rules`;
@@ -84,11 +84,22 @@ def check_list(each: RestrictedList, number: int, actions: Mapping[str, Action],
             "a list of class AUTHORITY_ONLY has no effect at partners, and this one has measures",
             "remove the measures, or write RESTRICTED if its law lets partners act on it",
         )
-    if each.disclosure is not Disclosure.AUTHORITY_ONLY and not each.measures:
+    yield from _check_canary(each, place)
+    if each.disclosure is not Disclosure.AUTHORITY_ONLY and not each.canary and not each.measures:
         yield PolicyProblem(place, "the list has no measure and does nothing", "add a [[measure]]", warning=True)
     for index, measure in enumerate(each.measures):
         own = measure_place(files, number, each.name, index, measure.name)
         yield from _check_measure(measure, each, actions, own)
+
+
+def _check_canary(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:
+    if not each.canary:
+        return
+    if each.measures:
+        yield PolicyProblem(f"{place}.canary", "a list of canaries names nobody, and this one has measures", "remove them")
+    if each.disclosure is not Disclosure.RESTRICTED:
+        what = "its numbers must reach the gateways, and nobody else"
+        yield PolicyProblem(f"{place}.disclosure", f"this list holds canaries: {what}", "write RESTRICTED")
 
 
 def _check_head(each: RestrictedList, place: str) -> Iterator[PolicyProblem]:

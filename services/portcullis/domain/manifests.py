@@ -29,6 +29,7 @@ from msgspec import Meta
 from portcullis.domain.editions import FORMAT, Credential, Edition, Legal, ListEdition
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.policies import Action, Partner, Policy, RestrictedList
+from portcullis.domain.token_keys import TokenKey
 
 HEAD_TARGET = "head/head.json"
 MAX_DOCUMENT_BYTES = 64 << 20
@@ -68,6 +69,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     partners: tuple[Partner, ...]
     credentials: tuple[Credential, ...]
     revoked: tuple[str, ...] = ()
+    token_keys: tuple[TokenKey, ...] = ()
     lists: tuple[HeadList, ...]
 
 
@@ -164,6 +166,8 @@ def decode_head(data: bytes) -> Head:
     """
     head = _decode(data, Head, Refusal.HEAD_MALFORMED)
     _demand_distinct([each.name for each in head.lists], [each.number for each in head.lists])
+    if len({each.epoch for each in head.token_keys}) != len(head.token_keys):
+        raise SnapshotInvalid("a head names a token key twice", refusal=Refusal.HEAD_MALFORMED)
     return head
 
 
@@ -255,6 +259,7 @@ def assemble(head: Head, manifests: Mapping[str, Manifest], terms: Mapping[str, 
         lists=tuple(lists),
         credentials=head.credentials,
         revoked=head.revoked,
+        token_keys=head.token_keys,
     )
 
 

@@ -3,7 +3,8 @@
 A plan answers, once for each (partner, action, purpose): which measures of which lists may speak, after the agreements in
 force now. It holds until the next moment at which an agreement begins or ends. The rules:
 
-- an action that no agreement of the partner names for this purpose is refused, and so is a purpose that none names;
+- an action that no agreement of the partner names for this purpose is refused, and so is a purpose that none names; whether
+  the policy declares the action for others is not told, nor which attributes it has;
 - an action that is allowed but that no measure touches is an error: an ALLOW would mean nothing;
 - a list of class AUTHORITY_ONLY never speaks, and only a PUBLIC list speaks to ``call.identify`` (rule 10);
 - a suspended list does not speak either, not even by its fail mode, but the action stays covered by it: two people have
@@ -102,8 +103,7 @@ class Plans:
         """Give the plan in force at ``now`` (Unix seconds).
 
         Raises:
-            InvalidRequest: no policy knows the action.
-            NotPermitted: outside the partner's agreements.
+            NotPermitted: outside the partner's agreements, as an action that nobody declares is.
             NotCovered: inside, but no measure touches the action.
         """
         plan = self._plans.get((partner, action, purpose))
@@ -116,13 +116,16 @@ class Plans:
         """Give a declared action, or None."""
         return self._actions.get(name)
 
-    def binder(self, action: str) -> AttributeBinder | None:
-        """Give a declared action's attribute binder, or None."""
-        return self._binders.get(action)
+    def binder(self, partner: str, action: str, purpose: str, now: float) -> AttributeBinder | None:
+        """Give the attribute binder of an action that the partner may ask about at ``now``; None of any other."""
+        try:
+            return self.plan(partner, action, purpose, now).binder
+        except NotPermitted:
+            return None
+        except NotCovered:
+            return self._binders[action]
 
     def _compile(self, partner_name: str, action: str, purpose: str, now: float) -> Plan:
-        if action not in self._actions:
-            raise InvalidRequest.at("action", "no policy declares this action; use a name that the policy lists")
         partner = self._partners.get(partner_name)
         agreements = partner.agreements if partner else ()
         current = [agreement for agreement in agreements if agreement.valid_from <= now < agreement.valid_until]
@@ -132,10 +135,10 @@ class Plans:
                 metadata={"field": "purpose"},
             )
         matching = [each for each in current if purpose in each.purposes and action in each.actions]
-        if partner is None or not matching:
+        if partner is None or not matching or action not in self._actions:
             raise NotPermitted(
                 "action: no agreement in force covers it for this purpose; ask for what your agreement names",
-                metadata={"action": action},
+                metadata={"field": "action"},
             )
         bound_lists = self._bind(partner, self._actions[action], {name for each in matching for name in each.lists})
         if not bound_lists:

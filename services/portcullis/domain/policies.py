@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from portcullis.domain.changes import ChangeKind
+from portcullis.domain.quotas import Quota
 from portcullis.domain.shared_events import EventKind
 
 DEFAULT_GUARD_PERCENT = 5
@@ -118,6 +119,9 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unless the authority objects; 0: only by the authority. What tells who somebody is is kept ``kept_after_end_s`` seconds
     after the entry's end, looks ``looks_kept_s`` and decisions ``decisions_kept_s``. ``notices`` are what the subject of a
     refusal is told. It is ``suspended`` while two people have taken it out of force: the registry says so, no file.
+
+    A ``canary`` list names nobody: it holds numbers that no person has, has no measures and stands in no agreement, so that
+    a question about one of them is the sign of somebody who goes through numbers.
     """
 
     name: str
@@ -150,6 +154,7 @@ class RestrictedList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions_kept_s: int = DEFAULT_KEPT_S
     notices: tuple[NoticeTemplate, ...] = ()
     suspended: bool = False
+    canary: bool = False
 
 
 class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,10 +186,23 @@ class Credentials(StrEnum):
     BOTH = "both"
 
 
+class Probing(StrEnum):
+    """What is done about a partner that goes through numbers (`portcullis.domain.probing`): STRICT holds back, WATCH tells.
+
+    WATCH is for who screens all its customers again in the order of their numbers, and for no other.
+    """
+
+    STRICT = "strict"
+    WATCH = "watch"
+
+
 class Partner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One partner. In ``shadow`` it is only shown what would have been.
 
-    ``certificates`` are the names, SPIFFE IDs or other subject alternative names, that its certificates carry.
+    ``certificates`` are the names, SPIFFE IDs or other subject alternative names, that its certificates carry. What it may
+    ask for is bounded by its ``quota``, and ``probing`` says what happens when it goes through numbers. ``feed_epoch``
+    says which of its keys its names are made with (`portcullis.domain.subjects`); the registry knows it, and no policy as it
+    is loaded has it.
     """
 
     name: str
@@ -193,6 +211,9 @@ class Partner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shadow: bool = False
     credentials: Credentials = Credentials.KEY
     certificates: tuple[str, ...] = ()
+    quota: Quota = Quota()
+    probing: Probing = Probing.STRICT
+    feed_epoch: int = 1
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -65,6 +65,12 @@ def certificate_place(files: Files, number: int, partner: str, place: int) -> st
     return f"{file}:certificate[{place}]" if file else f"partner[{partner or number}].certificate[{place}]"
 
 
+def quota_place(files: Files, number: int, partner: str) -> str:
+    """Give the place of the quota of the ``number``-th partner."""
+    file = files.get(f"partners[{number}]")
+    return f"{file}:quota" if file else f"partner[{partner or number}].quota"
+
+
 def nearest(name: str, known: Iterable[str], *, what: str) -> str:
     """Say which known name may be meant, or which there are."""
     names = sorted(known)

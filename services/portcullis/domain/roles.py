@@ -158,6 +158,8 @@ _TABLE: Mapping[str, tuple[tuple[str, frozenset[Role], str], ...]] = {
         ("RotateApiKey", _OPERATOR, ""),
         ("RevokeApiKey", _OPERATOR, ""),
         ("ListApiKeys", _RUNNING, ""),
+        ("ListAlarms", _RUNNING, ""),
+        ("ReleaseAlarm", _OPERATOR, ""),
     ),
     "grpc.health.v1.Health": (
         ("Check", _ANYONE, "Load balancers ask, and have no key."),

@@ -1,7 +1,8 @@
 """Tokens: the keyed pseudonyms of identifiers, and which of them match.
 
 A token is keyed BLAKE2b (RFC 7693) of 128 bits, over the identifier's canonical text, with its kind as personalisation
-and the epoch of the key as salt. Only the holder of the key can tell which number stands behind one.
+and the epoch of the key as salt. Only the holder of the key can tell which number stands behind one. What changes with the
+key, and how it is changed while checks go on, stands in `portcullis.domain.token_keys`.
 
 Rule 6 of the domain: only an exact match may RESTRICT, anything weaker leads to REVIEW at most. For the kinds that belong
 to no country or to one alone, the number is exact: one token, strong. A passport, national ID, tax or registration number
@@ -34,6 +35,8 @@ from portcullis.domain.identifiers import KINDS, Identifier, Kind, normalise
 
 TOKEN_BYTES = 16
 """The length of a token."""
+
+FINGERPRINT_BYTES = 8
 
 MIN_KEY_BYTES = 16
 MAX_KEY_BYTES = 64
@@ -76,6 +79,10 @@ class Tokeniser:
         key: the secret, 16 to 64 bytes.
         epoch: the number of the key, from 1; another epoch gives other tokens.
 
+    Attributes:
+        epoch: the number of the key.
+        fingerprint: tells whether two hosts hold the same key, and nothing about the key: 16 hexadecimal digits.
+
     Raises:
         ValueError: a key too short or too long, or an epoch that is no positive 32-bit number.
     """
@@ -86,6 +93,10 @@ class Tokeniser:
         if not 1 <= epoch < 2**32:
             raise ValueError("epoch: it must lie in 1 to 4294967295")
         salt = epoch.to_bytes(hashlib.blake2b.SALT_SIZE, "little")
+        self.epoch = epoch
+        self.fingerprint = hashlib.blake2b(
+            digest_size=FINGERPRINT_BYTES, key=key, salt=salt, person=b"fingerprint"
+        ).hexdigest()
         self._lanes = {kind.name: _lane(kind, key, salt) for kind in KINDS.values()}
         self._clearances: _Hash = hashlib.blake2b(digest_size=TOKEN_BYTES, key=key, salt=salt, person=b"clearance")
 
@@ -126,6 +137,14 @@ class Tokeniser:
         else:
             into.append((_finish(lane.some_country, text), True))
             into.append((_finish(lane.unknown_country, text), True))
+
+    def of_epoch(self, epoch: int) -> Tokeniser | None:
+        """Give itself where the epoch is its own: one key is the least of `portcullis.domain.token_keys.TokenKeys`."""
+        return self if epoch == self.epoch else None
+
+    def held(self) -> tuple[Tokeniser, ...]:
+        """Give itself alone, as `of_epoch`."""
+        return (self,)
 
     def clearance(self, number: str, own: bytes, mistaken: bytes) -> bytes:
         """Give the token under which a redress number takes an entry back from somebody who is not its subject.

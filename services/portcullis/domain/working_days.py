@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
+from functools import lru_cache
 
 MAX_DAYS = 366
 """The most working days that a term has."""
@@ -48,15 +49,22 @@ def add_working_days(moment_s: float, days: int, calendar: str) -> float:
         raise ValueError(f"days: must be 0 to {MAX_DAYS}")
     if days == 0:
         return moment_s
+    first = datetime.fromtimestamp(moment_s, _zone(calendar)).date()
+    # The zones have no daylight saving time, so a day has as many seconds as any other.
+    return moment_s + _length(first, days, calendar).total_seconds()
+
+
+@lru_cache(maxsize=256)
+def _length(first: date, days: int, calendar: str) -> timedelta:
+    """Give how long a term is; remembered, as those of a day are the same and a calendar takes a millisecond to make."""
     is_worked = _working_day_of(calendar) if calendar else _is_monday_to_friday
     if is_worked is None:
         raise ValueError("calendar: not the code of a country whose holidays are known; give one, or none")
-    first = day = datetime.fromtimestamp(moment_s, _zone(calendar)).date()
+    day = first
     while days:
         day += _ONE_DAY
         days -= is_worked(day)
-    # The zones have no daylight saving time, so a day has as many seconds as any other.
-    return moment_s + (day - first).total_seconds()
+    return day - first
 
 
 def _zone(calendar: str) -> timezone:

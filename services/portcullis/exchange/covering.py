@@ -8,16 +8,21 @@ from typing import NamedTuple
 from portcullis.domain.changes import ChangeKind, FeedChange
 from portcullis.domain.errors import NotPermitted
 from portcullis.domain.policies import Disclosure, Policy
+from portcullis.domain.subjects import FIRST_EPOCH
 from portcullis.ports import Clock
 
 
 class Coverage(NamedTuple):
-    """The kinds of changes that a partner is told, by list; true of one policy, from ``since`` until ``until``."""
+    """The kinds of changes that a partner is told, by list; true of one policy, from ``since`` until ``until``.
+
+    ``feed_epoch`` says which of the partner's keys it is told with.
+    """
 
     policy: Policy
     since: float
     until: float
     kinds: Mapping[str, frozenset[ChangeKind]]
+    feed_epoch: int = FIRST_EPOCH
 
 
 def coverage_of(policy: Policy, partner: str, now: float) -> Coverage:
@@ -31,7 +36,8 @@ def coverage_of(policy: Policy, partner: str, now: float) -> Coverage:
             for name in disclosed.intersection(agreement.lists):
                 kinds[name] = kinds.get(name, frozenset()) | frozenset(agreement.changes)
     turns = (turn for each in agreements for turn in (each.valid_from, each.valid_until) if turn > now)
-    return Coverage(policy, now, min(turns, default=float("inf")), kinds)
+    epoch = found.feed_epoch if found is not None else FIRST_EPOCH
+    return Coverage(policy, now, min(turns, default=float("inf")), kinds, epoch)
 
 
 class Covering:
@@ -59,6 +65,10 @@ class Covering:
         kinds = self._of(partner).kinds
         _demand(kinds, lists)
         return (not lists or change.list in lists) and change.kind in kinds.get(change.list, ())
+
+    def feed_epoch(self, partner: str) -> int:
+        """Say which of its keys a partner's names and cursors are made with."""
+        return self._of(partner).feed_epoch
 
     def _of(self, partner: str) -> Coverage:
         policy, now = self._policy(), self._clock.now()

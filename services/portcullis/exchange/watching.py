@@ -8,6 +8,7 @@ The rules:
 3. A cursor is made for one partner alone (`portcullis.domain.subjects`). It says up to where was looked, not what was told
    last: past changes of other lists it moves on with the heartbeats.
 4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
+   So is one from before the partner's feed key was rotated: its names are others now, and it reads what is kept anew.
 5. A heartbeat says how far behind the watcher is, and counts in that the feed itself may be behind the registry. Where the
    feed can't be read any more, the stream ends rather than say that all is quiet.
 
@@ -105,10 +106,12 @@ class FeedWatch:
         while True:
             grown = self._tail.grown
             changes = await self._after(reader)
+            if self._covering.feed_epoch(partner) != reader.epoch:
+                raise self._expired(partner, self._tail.ends)
             for change in changes:
                 reader.position = change.position
                 if self._covering.tells(partner, wanted, change):
-                    subject = self._subjects.name(partner, change.list_number, change.entry_id)
+                    subject = self._subjects.name(partner, change.list_number, change.entry_id, reader.epoch)
                     yield Watched(self._cursor(reader), change, subject)
                     beat_at = self._next_beat()
             if not changes:
@@ -125,22 +128,26 @@ class FeedWatch:
         ends = await self._ends()
         if ends.feed != self._tail.ends.feed or self._tail.unread_s > _BEHIND_S:
             await self._tail.look()
+        epoch = self._covering.feed_epoch(partner)
         if cursor is None:
-            return _Reader(partner, ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn)
+            return _Reader(partner, ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn, epoch)
         if cursor.feed != ends.feed:
             raise self._expired(partner, ends)
-        position = self._subjects.position(partner, cursor.feed, cursor.mark)
+        position = self._subjects.position(partner, cursor.feed, cursor.mark, epoch)
         if position is None:
+            if any(self._subjects.position(partner, cursor.feed, cursor.mark, each) is not None for each in range(1, epoch)):
+                raise self._expired(partner, ends)
             raise InvalidRequest.at("cursor", f'is none of yours; send the last one received, "{OLDEST}" or nothing')
         if not ends.oldest <= position <= ends.newest:
             raise self._expired(partner, ends)
-        return _Reader(partner, ends.feed, position, self._tail.turn)
+        return _Reader(partner, ends.feed, position, self._tail.turn, epoch)
 
     def _cursor(self, reader: _Reader) -> str:
-        return str(Cursor(reader.feed, self._subjects.mark(reader.partner, reader.feed, reader.position)))
+        return str(Cursor(reader.feed, self._subjects.mark(reader.partner, reader.feed, reader.position, reader.epoch)))
 
     def _expired(self, partner: str, ends: FeedEnds) -> CursorExpired:
-        return CursorExpired(str(Cursor(ends.feed, self._subjects.mark(partner, ends.feed, ends.oldest))))
+        epoch = self._covering.feed_epoch(partner)
+        return CursorExpired(str(Cursor(ends.feed, self._subjects.mark(partner, ends.feed, ends.oldest, epoch))))
 
     async def _ends(self) -> FeedEnds:
         async with self._reads:
@@ -183,9 +190,10 @@ class FeedWatch:
 class _Reader:
     """How far one watcher is."""
 
-    __slots__ = ("feed", "partner", "position", "turn")
+    __slots__ = ("epoch", "feed", "partner", "position", "turn")
 
-    def __init__(self, partner: str, feed: str, position: int, turn: int) -> None:
+    def __init__(self, partner: str, feed: str, position: int, turn: int, epoch: int) -> None:
+        self.epoch = epoch
         self.partner = partner
         self.feed = feed
         self.position = position

@@ -2,7 +2,8 @@
 
 A miss is the answer of almost every check, so it is put together from bytes: an encoded protobuf message is the
 concatenation of its fields (Protocol Buffers, "Encoding"), and all fields but the decision's id are the same until the next
-look at the replica. A test holds these bytes against protobuf's own. A hit is built as a message.
+look at the replica. A test holds these bytes against protobuf's own. A hit is built as a message, and brought to the miss's
+size (`portcullis.gateway.padding`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from portcullis.domain.editions import Edition, Legal
 from portcullis.domain.notices import Refused, write_notice
 from portcullis.domain.policies import Effect
 from portcullis.domain.subjects import SubjectNames
+from portcullis.gateway.padding import CHECK_BYTES, CHECK_TAG, padded, padding, varint
 from portcullis.v1 import check_service_pb2, types_pb2
 
 DECISION_ID_LENGTH = 32
@@ -24,6 +26,7 @@ DECISION_ID_LENGTH = 32
 _ID_FIELD = b"\x0a\x20"  # decision_id = 1, 32 bytes long
 _ALLOW_FIELD = b"\x10\x01"  # outcome = 2, OUTCOME_ALLOW
 _RESPONSE_FIELD = b"\x0a"  # CheckResult.response = 1, BatchCheckResponse.results = 1
+_RESULT_FIELD = b"\x12"  # StreamCheckResponse.result = 2
 _IDS_AT_ONCE = 1024
 
 OUTCOMES = {
@@ -50,13 +53,15 @@ LegalTables = Mapping[int, tuple[Legal, ...]]
 class Wording(NamedTuple):
     """How an answer is worded: its entries are named for its partner alone.
 
-    ``action`` is what was asked, in words, and ``locale`` the language wanted of a notice, "" for the list's first.
+    ``action`` is what was asked, in words, and ``locale`` the language wanted of a notice, "" for the list's first;
+    ``feed_epoch`` says which of the partner's keys names are made with.
     """
 
     subjects: SubjectNames
     partner: str
     action: str
     locale: str
+    feed_epoch: int = 1
 
 
 class DecisionIds:
@@ -97,26 +102,29 @@ class SnapshotLine:
             tail.cache_ttl.FromMilliseconds(int(allow_cache_ttl_s * 1e3))
         self._after = _ALLOW_FIELD + tail.SerializeToString(deterministic=True)
         response = len(_ID_FIELD) + DECISION_ID_LENGTH + len(self._after)
+        self._after_alone = self._after + padding(response, CHECK_TAG, CHECK_BYTES)
         result = _RESPONSE_FIELD + varint(response)
         self._batch_before = _RESPONSE_FIELD + varint(len(result) + response) + result + _ID_FIELD
 
     def miss(self, decision_id: bytes) -> bytes:
-        """Give a CheckResponse that allows."""
-        return _ID_FIELD + decision_id + self._after
+        """Give a CheckResponse that allows, of the one size."""
+        return _ID_FIELD + decision_id + self._after_alone
 
     def batch_miss(self, decision_id: bytes) -> bytes:
-        """Give a CheckResponse that allows, framed as an item of BatchCheckResponse."""
+        """Give a CheckResponse that allows, without padding, framed as an item of BatchCheckResponse."""
         return self._batch_before + decision_id + self._after
 
 
-def varint(number: int) -> bytes:
-    """Encode a non-negative number as protobuf does."""
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+def alone(response: check_service_pb2.CheckResponse) -> bytes:
+    """Encode an answer that goes out alone or on a stream: of the one size."""
+    return padded(response.SerializeToString(), CHECK_TAG, CHECK_BYTES)
+
+
+def streamed(request_id: str, response: bytes) -> bytes:
+    """Put an encoded CheckResponse into a StreamCheckResponse."""
+    result = _RESPONSE_FIELD + varint(len(response)) + response
+    head = check_service_pb2.StreamCheckResponse(request_id=request_id).SerializeToString()
+    return head + _RESULT_FIELD + varint(len(result)) + result
 
 
 def response_of(
@@ -150,7 +158,8 @@ def reason_of(hit: Hit, legal: LegalTables, wording: Wording) -> types_pb2.Reaso
     reason.message = _REVIEW_MESSAGE if softened else hit.measure.message
     reason.case_reference = hit.record.case_reference
     reason.until.seconds = hit.record.until
-    reason.subject = wording.subjects.name(wording.partner, hit.record.list_number, hit.record.entry_id)
+    list_number, entry_id = hit.record.list_number, hit.record.entry_id
+    reason.subject = wording.subjects.name(wording.partner, list_number, entry_id, wording.feed_epoch)
     _add_notice(reason, hit, wording)
     return reason
 

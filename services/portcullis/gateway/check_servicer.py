@@ -12,11 +12,21 @@ from collections.abc import AsyncIterator, Sequence
 
 import grpc
 
-from portcullis.domain.errors import InvalidRequest, PortcullisError, SnapshotBehind, Unauthenticated
+from portcullis.domain.errors import (
+    InvalidRequest,
+    PortcullisError,
+    ProbingSuspected,
+    Refused,
+    SnapshotBehind,
+    Unauthenticated,
+)
+from portcullis.domain.plans import CALL_IDENTIFY
 from portcullis.domain.roles import roles_of
-from portcullis.gateway.answers import varint
+from portcullis.gateway.answers import streamed
 from portcullis.gateway.desk import Answer, CheckDesk
 from portcullis.gateway.front import Context, Front, Handlers
+from portcullis.gateway.gates import Gate, Gates
+from portcullis.gateway.padding import BATCH_TAG, batch_bytes, padded, varint
 from portcullis.gateway.requests import MAX_NAME, parse, wanted_version
 from portcullis.gateway.short_path import split_batch
 from portcullis.gateway.statuses import to_status
@@ -36,6 +46,9 @@ _LONGEST_WAIT_S = 30.0
 _MARGIN_S = 0.05
 """Kept of the caller's deadline for the error to travel."""
 
+_UNREAD_S = 0.05
+"""How long a stream is not read after a refusal."""
+
 _RESULT_FIELD = b"\x0a"
 
 
@@ -46,6 +59,7 @@ class _Batch:
         self.parts: list[bytes] = []
         self.answers: dict[int, Answer] = {}
         self.faults: dict[int, PortcullisError] = {}
+        self.labels = 0
 
 
 class CheckServicer:
@@ -55,14 +69,17 @@ class CheckServicer:
         held: what this worker serves from.
         desk: decides and records.
         front: makes the handlers.
+        gates: bound what each partner asks.
         refresh_interval_s: how often the replica is looked at while a call waits for a snapshot.
     """
 
-    def __init__(self, held: Held, desk: CheckDesk, front: Front, refresh_interval_s: float) -> None:
+    def __init__(self, held: Held, desk: CheckDesk, front: Front, gates: Gates, refresh_interval_s: float) -> None:
         self._held = held
         self._desk = desk
+        self._gate_of = gates.of
         self._front = front
         self._admit = front.admit_among
+        self._pressure = front.pressure
         self._tally = desk.tally
         self._refresh_interval_s = refresh_interval_s
 
@@ -81,19 +98,29 @@ class CheckServicer:
         sampled = not tally.allowed % SAMPLE_EVERY
         started = time.perf_counter() if sampled else 0.0
         try:
+            if self._pressure.behind_s:
+                self._pressure.demand_time(context)
             view = self._held.present()
             holder = self._admit(view.callers, context, ROLES).holder
-            if not self._desk.passes(view, holder, body):
+            gate = self._gate_of(holder)
+            gate.take()
+            if gate.labels_used_up or not self._desk.passes(view, holder, body, gate):
                 request = parse(pb.CheckRequest, body)
+                if request.action == CALL_IDENTIFY:
+                    gate.may_show()
                 if request.at_least_snapshot:
                     wanted = self._vetted(view, holder, request)
                     del view
-                    view, holder = await self._waited(wanted, context)
-                answer = self._desk.check(view, holder, request, body)
+                    with gate.under_way():
+                        view, holder = await self._waited(wanted, context)
+                    gate = self._gate_of(holder)
+                    if request.action == CALL_IDENTIFY:
+                        # Others may have been shown the last labels meanwhile.
+                        gate.may_show()
+                answer = self._desk.check(view, holder, request, gate, body)
                 if answer is not None:
                     del view
-                    await self._desk.make_durable((answer,))
-                    return answer.response.SerializeToString()
+                    return await self._recorded(gate, request, answer)
             tally.allowed += 1
             if sampled:
                 tally.observe(time.perf_counter() - started)
@@ -101,6 +128,14 @@ class CheckServicer:
         except Exception as caught:  # noqa: BLE001 - the one way out
             fault = caught
         return await self._front.refuse(fault, context)
+
+    async def _recorded(self, gate: Gate, request: pb.CheckRequest, answer: Answer) -> bytes:
+        """Give an answer once its record is durable."""
+        with gate.under_way():
+            if request.action == CALL_IDENTIFY and answer.response.reasons:
+                gate.label_shown()
+            await self._desk.make_durable((answer,))
+        return answer.alone()
 
     def _vetted(self, view: View, holder: str, request: pb.CheckRequest) -> int:
         """Say what is wrong with a check before it waits for a snapshot; gives the version that it wants."""
@@ -114,37 +149,57 @@ class CheckServicer:
 
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
-        view = self._held.present()
-        holder = self._admit(view.callers, context, ROLES).holder
+        gate = self._gate_of(self._admit(self._held.present().callers, context, ROLES).holder)
+        gate.take()
         items = split_batch(body)
         if items is None:
             items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
-        if not 1 <= len(items) <= MAX_BATCH:
-            raise InvalidRequest.at("requests", f"send 1 to {MAX_BATCH}")
+        most = min(gate.quota.batch or MAX_BATCH, MAX_BATCH)
+        if not 1 <= len(items) <= most:
+            raise InvalidRequest.at("requests", f"send 1 to {most}" + (", as was agreed" if most < MAX_BATCH else ""))
+        gate.more_checks(len(items) - 1)
+        with gate.under_way():
+            return await self._answer_batch(gate, items, context)
+
+    async def _answer_batch(self, gate: Gate, items: Sequence[bytes], context: Context) -> bytes:
+        view = self._held.present()
         while True:
             batch = _Batch()
-            wanted = await self._decide(view, holder, items, batch)
+            wanted = await self._decide(view, gate, items, batch)
             arrived = wanted <= view.version
             del view
             if arrived:
                 return await self._settle(batch)
-            # Nothing of the batch was counted or recorded yet: it is decided again, from the version that an item wants.
-            view, holder = await self._waited(wanted, context)
+            # Nothing of the batch was recorded yet: it is decided again, from the version that an item wants.
+            gate.labels_kept_back(batch.labels)
+            view, present = await self._waited(wanted, context)
+            if present != gate.partner:
+                # The credential is another partner's by now, as a certificate's name can be.
+                raise Unauthenticated
 
-    async def _decide(self, view: View, holder: str, items: Sequence[bytes], batch: _Batch) -> int:
+    async def _decide(self, view: View, gate: Gate, items: Sequence[bytes], batch: _Batch) -> int:
         """Decide the items; gives the highest version that one wants: if it is not here, the rest is idle."""
-        desk, parts = self._desk, batch.parts
+        desk, parts, holder = self._desk, batch.parts, gate.partner
         passes, next_id, miss = desk.passes, desk.next_id, view.line.batch_miss
         wanted = 0
+        refusal: ProbingSuspected | None = None
         for place, item in enumerate(items):
             if place % _SHARE == _SHARE - 1:
                 await asyncio.sleep(0)
+                refusal = gate.held_back()
             try:
-                if not passes(view, holder, item):
+                if refusal is not None:
+                    raise refusal
+                if gate.labels_used_up or not passes(view, holder, item, gate):
                     request = parse(pb.CheckRequest, item)
+                    if request.action == CALL_IDENTIFY:
+                        gate.may_show()
                     wanted = max(wanted, wanted_version(request.at_least_snapshot))
-                    answer = desk.check(view, holder, request, item)
+                    answer = desk.check(view, holder, request, gate, item)
                     if answer is not None:
+                        if request.action == CALL_IDENTIFY and answer.response.reasons:
+                            gate.label_shown()
+                            batch.labels += 1
                         batch.answers[place] = answer
                         parts.append(b"")
                         continue
@@ -166,44 +221,58 @@ class CheckServicer:
         for place, error in batch.faults.items():
             self._front.count(error)
             batch.parts[place] = _framed(pb.CheckResult(error=to_status(error)))
-        return b"".join(batch.parts)
+        return padded(b"".join(batch.parts), BATCH_TAG, batch_bytes(len(batch.parts)))
 
-    async def stream_check(self, bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    async def stream_check(self, bodies: AsyncIterator[bytes], context: Context) -> None:
         """Answer checks as they come, in their order; an item's fault stays with the item.
 
         Nothing of a version is kept between items: an idle stream must not hold an old replica.
         """
-        self._admit(self._held.present().callers, context, ROLES)
-        async for body in bodies:
-            request_id = ""
-            try:
-                item = parse(pb.StreamCheckRequest, body)
-                request_id = item.request_id[:MAX_NAME]
-                if len(item.request_id) > MAX_NAME:
-                    raise InvalidRequest.at("request_id", f"must be at most {MAX_NAME} characters")
-                result = pb.CheckResult(response=await self._answer_item(item.check, context))
-            except Unauthenticated:
-                raise
-            except PortcullisError as fault:
-                self._front.count(fault)
-                result = pb.CheckResult(error=to_status(fault))
-            yield pb.StreamCheckResponse(request_id=request_id, result=result).SerializeToString()
+        holder = self._admit(self._held.present().callers, context, ROLES).holder
+        with self._gate_of(holder).stream():
+            async for body in bodies:
+                item = pb.StreamCheckRequest()
+                try:
+                    answer = await self._answer_streamed(body, item, context)
+                except Unauthenticated:
+                    raise
+                except PortcullisError as fault:
+                    self._front.count(fault)
+                    result = pb.CheckResult(error=to_status(fault))
+                    answer = pb.StreamCheckResponse(request_id=item.request_id[:MAX_NAME], result=result).SerializeToString()
+                    if isinstance(fault, Refused):
+                        # What is not read fills the window of the stream, and so holds its sender up.
+                        await asyncio.sleep(min(fault.retry_after_s, _UNREAD_S))
+                await context.write(answer)
 
-    async def _answer_item(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
+    async def _answer_streamed(self, body: bytes, item: pb.StreamCheckRequest, context: Context) -> bytes:
+        """Read an item into ``item``, which tells the request id even of one that is refused, and answer it."""
+        item.CopyFrom(parse(pb.StreamCheckRequest, body))
+        if len(item.request_id) > MAX_NAME:
+            raise InvalidRequest.at("request_id", f"must be at most {MAX_NAME} characters")
+        return streamed(item.request_id, await self._answer_item(item.check, context))
+
+    async def _answer_item(self, request: pb.CheckRequest, context: Context) -> bytes:
         view = self._held.present()
         # A key may have been revoked since the stream began.
         holder = self._admit(view.callers, context, ROLES).holder
+        gate = self._gate_of(holder)
+        gate.take()
+        if request.action == CALL_IDENTIFY:
+            gate.may_show()
         if request.at_least_snapshot:
             wanted = self._vetted(view, holder, request)
             del view
             view, holder = await self._waited(wanted, context)
-        answer = self._desk.check(view, holder, request)
+            gate = self._gate_of(holder)
+            if request.action == CALL_IDENTIFY:
+                gate.may_show()
+        answer = self._desk.check(view, holder, request, gate)
         if answer is None:
             self._tally.allowed += 1
-            return pb.CheckResponse.FromString(view.line.miss(self._desk.next_id()))
+            return view.line.miss(self._desk.next_id())
         del view
-        await self._desk.make_durable((answer,))
-        return answer.response
+        return await self._recorded(gate, request, answer)
 
     async def _arrival(self, wanted: int, context: Context) -> View:
         """Wait until a version is here, as long as the caller's deadline lets it; gives the view of it.

@@ -11,17 +11,17 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from portcullis.domain.clearing import Clearing
-from portcullis.domain.decisions import ALLOWED, Hit, Probe, Verdict, decide
+from portcullis.domain.decisions import ALLOWED, Hit, Probe, Speaking, Verdict, decide, speaking, speaks
 from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted, RecordUnavailable
 from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.plans import Plan
 from portcullis.domain.policies import AttributeValue
-from portcullis.domain.subjects import SubjectNames
-from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.answers import DecisionIds, Wording, response_of
+from portcullis.domain.subjects import FIRST_EPOCH, SubjectNames
+from portcullis.gateway.answers import DecisionIds, Wording, alone, response_of
+from portcullis.gateway.finds import note_canaries, note_found
+from portcullis.gateway.gates import Gate
 from portcullis.gateway.requests import (
     MAX_IDENTIFIERS,
-    AddProbes,
     bounded_reference,
     identifier_count,
     read_attributes,
@@ -43,11 +43,15 @@ class Answer(NamedTuple):
     record: DecisionRecord
     verdict: Verdict
 
+    def alone(self) -> bytes:
+        """Encode the response as it goes out alone or on a stream: in the size of every answer."""
+        return alone(self.response)
+
 
 class Question(NamedTuple):
     """One check as it is decided and recorded.
 
-    ``locale`` is the language wanted of a notice; ``cleared`` are the entries that a redress number took away.
+    ``locale`` is the language wanted of a notice; ``clearing`` takes away what a redress number clears.
     """
 
     plan: Plan
@@ -56,7 +60,11 @@ class Question(NamedTuple):
     reference: str = ""
     dry_run: bool = False
     locale: str = ""
-    cleared: tuple[int, ...] = ()
+    clearing: Clearing | None = None
+
+    def meaning(self) -> tuple[Plan, Speaking]:
+        """Give what the question means whoever it is about."""
+        return self.plan, speaking(self.plan, self.attributes)
 
 
 class CheckDesk:
@@ -69,14 +77,11 @@ class CheckDesk:
     def __init__(
         self,
         *,
-        tokeniser: Tokeniser,
         subjects: SubjectNames,
         spool: DecisionSpool,
         clock: Clock,
         tally: CheckTally,
     ) -> None:
-        self._probes: AddProbes = tokeniser.probes
-        self._clearance = tokeniser.clearance
         self._subjects = subjects
         self._spool = spool
         self.clock = clock
@@ -84,71 +89,70 @@ class CheckDesk:
         self.tally = tally
         self.next_id = DecisionIds()
 
-    def passes(self, view: View, holder: str, body: bytes) -> bool:
-        """Say that a check finds nothing, if its bytes tell so by the short path; False leaves it to `check`."""
+    def passes(self, view: View, holder: str, body: bytes, gate: Gate) -> bool:
+        """Say that nothing speaks about a check, if its bytes tell so by the short path; False leaves it to `check`.
+
+        What it lets pass is noted at the caller's ``gate``, and `check` notes the rest. Who is on no list, and who is on one
+        that does not speak here, pass alike.
+        """
         customer = split(body)
         if customer is None:
             return False
         kind, value, country, tail = customer
-        plan = view.tails.plan((holder, tail))
+        meaning = view.tails.known((holder, tail))
+        if meaning is None:
+            return False
+        plan, among = meaning
         now = self._now()
-        if plan is None or not plan.begins <= now < plan.ends or (view.stale and not view.stale.isdisjoint(plan.by_list)):
+        if not plan.begins <= now < plan.ends or (view.stale and not view.stale.isdisjoint(plan.by_list)):
             return False
         probes: list[Probe] = []
         try:
-            self._probes(kind, value, country, probes)
+            view.probes(kind, value, country, probes)
         except InvalidIdentifier:
             return False
         get = view.get
-        for token, _ in probes:  # noqa: SIM110 - a generator costs as much as the look-up
-            if get(token) is not None:
-                return False
+        silent = False
+        for token, weak in probes:
+            found = get(token)
+            if found is not None:
+                if speaks(found, among.weak if weak else among.exact, now):
+                    return False
+                silent = True
+        if silent:
+            note_canaries(view, gate, probes)
+        gate.noted.append((kind, value, probes[0][0]))
         return True
 
-    def check(self, view: View, holder: str, request: check_service_pb2.CheckRequest, body: bytes = b"") -> Answer | None:
+    def check(
+        self, view: View, holder: str, request: check_service_pb2.CheckRequest, gate: Gate, body: bytes = b""
+    ) -> Answer | None:
         """Decide one check; None when nothing was found, as nearly always; the caller counts it.
 
-        ``body`` is the request's bytes where the short path may know the question next time.
+        What was asked is noted at the caller's ``gate``. ``body`` is the request's bytes where the short path may know the
+        question next time.
 
         Raises:
             InvalidRequest: with every violation of the request.
             NotPermitted: outside the agreement.
             NotCovered: no list has a measure on the action.
         """
-        add_probes = self._probes
-        get = view.get
-        clearing: Clearing | None = None
+        now = self._now()
         try:
-            now = self._now()
-            plan = view.plans.plan(holder, request.action, request.purpose, now)
-            identifiers = request.identifiers
-            if not 0 < len(identifiers) <= MAX_IDENTIFIERS:
-                raise InvalidRequest([identifier_count()])  # noqa: TRY301 - a call costs as much as the check
-            probes: list[Probe] = []
-            for each in identifiers:
-                add_probes(each.kind, each.value, each.country, probes)
-            attributes = plan.blank
-            given = request.attributes
-            if given or attributes is None:
-                attributes = plan.binder.bind(read_attributes(given))
-            reference = request.partner_reference
-            if reference:
-                bounded_reference(reference)
-            if request.redress_number:
-                clearing = Clearing(wanted_number(request.redress_number), probes, get, self._clearance)
-                get = clearing.get
-            if request.locale:
-                wanted_locale(request.locale)
+            question = _read(view, holder, request, gate, now)
         except (InvalidRequest, InvalidIdentifier, NotPermitted, NotCovered) as fault:
-            found = violations(request, self._probes, view.plans)
+            if isinstance(fault, InvalidIdentifier):
+                gate.miswritten()
+            found = violations(request, view.probes, view.plans.binder(holder, request.action, request.purpose, now))
             raise (InvalidRequest(found) if found else fault) from None
-        verdict = decide(plan, probes, attributes, get, now, view.stale)
+        get = question.clearing.get if question.clearing else view.get
+        verdict = decide(question.plan, question.probes, question.attributes, get, now, view.stale)
         if verdict is ALLOWED:
+            note_canaries(view, gate, question.probes)
             if body:
-                view.tails.learn(holder, plan, body, request)
+                view.tails.learn(holder, body, request, question.meaning)
             return None
-        cleared = clearing.entries if clearing else ()
-        question = Question(plan, probes, attributes, reference, request.dry_run, request.locale, cleared)
+        note_found(view, gate, question.probes, verdict)
         return self.answer(view, question, verdict, now)
 
     def vet(self, view: View, holder: str, request: check_service_pb2.CheckRequest) -> None:
@@ -159,10 +163,11 @@ class CheckDesk:
             NotPermitted: outside the agreement.
             NotCovered: no list has a measure on the action.
         """
-        found = violations(request, self._probes, view.plans)
+        now = self._now()
+        found = violations(request, view.probes, view.plans.binder(holder, request.action, request.purpose, now))
         if found:
             raise InvalidRequest(found)
-        view.plans.plan(holder, request.action, request.purpose, self._now())
+        view.plans.plan(holder, request.action, request.purpose, now)
 
     def judge(self, view: View, question: Question) -> Answer | None:
         """Decide a question that is no CheckRequest; None when nothing was found."""
@@ -173,7 +178,10 @@ class CheckDesk:
     def answer(self, view: View, question: Question, verdict: Verdict, now: float) -> Answer:
         """Build the answer and the record of a verdict that is no plain miss."""
         decision_id = self.next_id().decode()
-        wording = Wording(self._subjects, question.plan.partner, question.plan.title, question.locale)
+        partner = question.plan.partner
+        known = view.edition.policy.partner_named(partner)
+        epoch = known.feed_epoch if known else FIRST_EPOCH
+        wording = Wording(self._subjects, partner, question.plan.title, question.locale, epoch)
         response = response_of(verdict, decision_id, view.line, view.legal, wording)
         return Answer(response, _record(decision_id, view, question, verdict, now), verdict)
 
@@ -202,6 +210,40 @@ class CheckDesk:
         self.tally.spooled(len(records), time.perf_counter() - started)
 
 
+def _read(view: View, holder: str, request: check_service_pb2.CheckRequest, gate: Gate, now: float) -> Question:
+    """Take a check as if it were good; raises at the first thing that is wrong with it."""
+    plan = view.plans.plan(holder, request.action, request.purpose, now)
+    probes = _probes(view, request, gate)
+    attributes = plan.blank
+    given = request.attributes
+    if given or attributes is None:
+        attributes = plan.binder.bind(read_attributes(given))
+    reference = request.partner_reference
+    if reference:
+        bounded_reference(reference)
+    clearing: Clearing | None = None
+    if request.redress_number:
+        written = [(each.kind, each.value, each.country) for each in request.identifiers]
+        clearing = Clearing(wanted_number(request.redress_number), view.probe_sets(written), view.get)
+    locale = request.locale
+    if locale:
+        wanted_locale(locale)
+    return Question(plan, probes, attributes, reference, request.dry_run, locale, clearing)
+
+
+def _probes(view: View, request: check_service_pb2.CheckRequest, gate: Gate) -> list[Probe]:
+    identifiers = request.identifiers
+    if not 0 < len(identifiers) <= MAX_IDENTIFIERS:
+        raise InvalidRequest([identifier_count()])
+    probes: list[Probe] = []
+    add_probes = view.probes
+    for each in identifiers:
+        first = len(probes)
+        add_probes(each.kind, each.value, each.country, probes)
+        gate.noted.append((each.kind, each.value, probes[first][0]))
+    return probes
+
+
 def _record(decision_id: str, view: View, question: Question, verdict: Verdict, now: float) -> DecisionRecord:
     plan = question.plan
     return DecisionRecord(
@@ -221,7 +263,7 @@ def _record(decision_id: str, view: View, question: Question, verdict: Verdict, 
         tokens=tuple(token.hex() for token, _ in question.probes),
         attributes={name: value for name, value in question.attributes.items() if name in plan.looked_at},
         reasons=tuple(_recorded(hit, view) for hit in verdict.hits),
-        cleared=question.cleared,
+        cleared=question.clearing.entries if question.clearing else (),
     )
 
 

@@ -25,6 +25,7 @@ import structlog
 
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import Refusal, SnapshotInvalid, StoreUnavailable
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway.following.catching_up import REPLACED_MEANWHILE, CatchingUp, StillPaused
 from portcullis.gateway.following.counts import FollowerCounts
 from portcullis.gateway.following.freshness import Freshness, Sighting
@@ -39,7 +40,11 @@ _log = structlog.get_logger("portcullis.follower")
 class Follower:
     """Follows one store into one replica. The store is only waited on: what it holds is read through ``trusted``.
 
-    ``note_held`` is told after each look what the replica holds; it neither blocks nor raises.
+    ``note_held`` is told after each look what the replica holds; it neither blocks nor raises. ``token_keys`` are those that
+    are here: a version that needs another is refused, since every check from it would find nobody.
+
+    Attributes:
+        key_fault: which token key is missing; "" where none is.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Follower:
         counts: FollowerCounts,
         follow_interval_s: float,
         note_held: Callable[[Edition], object] = lambda _: None,
+        token_keys: TokenKeys | None = None,
     ) -> None:
         self._store = store
         self._trusted = trusted
@@ -60,7 +66,8 @@ class Follower:
         self._counts = counts
         self._follow_interval_s = follow_interval_s
         self._note_elsewhere = note_held
-        self._catching_up = CatchingUp(trusted=trusted, replica=replica, clock=clock, counts=counts)
+        self._catching_up = CatchingUp(trusted=trusted, replica=replica, clock=clock, counts=counts, token_keys=token_keys)
+        self.key_fault = ""
         self._freshness = Freshness(clock)
         self._fault = ""
         self._following = False
@@ -109,12 +116,14 @@ class Follower:
             _log.info("following", version=held.version if held else None)
         elif self._fault:
             _log.info("following again")
-        self._following, self._fault = True, ""
+        self._following, self._fault, self.key_fault = True, "", ""
         return True
 
     def _refused(self, fault: SnapshotInvalid) -> bool:
         if fault.refusal is Refusal.STORE_EMPTY and self._replica.held() is None:
             return self._failed("store", "nothing is published yet")
+        if fault.refusal is Refusal.TOKEN_KEY_MISSING:
+            self.key_fault = fault.message
         if not isinstance(fault, StillPaused):
             self._counts.refused(fault.refusal.value)
         return self._failed(fault.refusal.value, fault.message)

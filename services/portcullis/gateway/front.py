@@ -21,11 +21,13 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from portcullis.config import Settings
-from portcullis.domain.errors import PortcullisError
+from portcullis.domain.errors import PortcullisError, Refused
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.admission import ANYBODY, Caller, Callers
 from portcullis.gateway.peers import Peers
-from portcullis.gateway.requests import parse
+from portcullis.gateway.refusals import KeptStatuses
+from portcullis.gateway.requests import parse, parse_texts
+from portcullis.gateway.shedding import VITAL, Pressure
 from portcullis.gateway.statuses import to_status
 from portcullis.metrics import CheckTally
 
@@ -34,7 +36,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[bytes, bytes]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Handlers: TypeAlias = "Mapping[str, Handler]"
 UnaryBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[bytes]]"
-StreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]"
+StreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], Awaitable[None]]"
 ClientStreamBytes: TypeAlias = "Callable[[AsyncIterator[bytes], Context], Awaitable[bytes]]"
 ServerStreamBytes: TypeAlias = "Callable[[bytes, Context], Awaitable[None]]"
 Admission: TypeAlias = "Callable[[Callers, Context, Collection[Role]], Caller]"
@@ -52,12 +54,15 @@ class Front:
         peers: reads callers' certificates; None where no caller can have shown one.
 
     Attributes:
+        pressure: how far the event loop is behind.
         admit_among: names the caller of a call among those that an edition knows; raises as `admit`.
     """
 
     def __init__(self, callers: Callable[[], Callers], tally: CheckTally, peers: Peers | None = None) -> None:
         self._callers = callers
         self._tally = tally
+        self._kept_statuses = KeptStatuses()
+        self.pressure = Pressure()
         self.admit_among: Admission = admit_by_key if peers is None else _admission_by(peers)
 
     def admit(self, context: Context, roles: Collection[Role]) -> Caller:
@@ -76,7 +81,7 @@ class Front:
 
         async def call(body: bytes, context: Context) -> bytes:
             caller = admit(context)
-            return (await method(caller, parse(kind, body))).SerializeToString()
+            return (await method(caller, parse_texts(kind, body))).SerializeToString()
 
         return self.raw_unary(name, call)
 
@@ -123,6 +128,9 @@ class Front:
             fault: Exception | None = None
             try:
                 await method(body, context)
+            except grpc.aio.InternalError:
+                # So grpcio says that a message can't be written: the caller is gone, and nobody is there to be told.
+                return
             except Exception as caught:  # noqa: BLE001 - the one way out
                 fault = caught
             if fault is not None:
@@ -133,9 +141,13 @@ class Front:
     def raw_unary(self, name: str, method: UnaryBytes) -> Handler:
         """Make a unary method out of one that admits and parses by itself."""
         roles_of(name)
+        # What must live through a flood looks at one that never rises.
+        pressure = Pressure() if f"/{name}".startswith(VITAL) else self.pressure
 
         async def call(body: bytes, context: Context) -> bytes:
             try:
+                if pressure.behind_s:
+                    pressure.demand_time(context)
                 return await method(body, context)
             except Exception as caught:  # noqa: BLE001 - the one way out
                 fault = caught
@@ -144,17 +156,24 @@ class Front:
         return grpc.unary_unary_rpc_method_handler(call)
 
     def raw_stream(self, name: str, method: StreamBytes) -> Handler:
-        """Make a bidirectional method out of one that admits and parses by itself."""
+        """Make a bidirectional method out of one that admits and parses by itself, and writes to the context.
+
+        It writes rather than yields so that it ends with the call: a generator that is given up while it yields goes on
+        holding what it holds until somebody collects it.
+        """
         roles_of(name)
 
-        async def call(bodies: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        async def call(bodies: AsyncIterator[bytes], context: Context) -> None:
+            fault: Exception | None = None
             try:
-                async for body in method(bodies, context):
-                    yield body
-                return  # noqa: TRY300 - the else of an async for would be read as its own
+                await method(bodies, context)
+            except grpc.aio.InternalError:
+                # So grpcio says that a message can't be written: the caller is gone, and nobody is there to be told.
+                return
             except Exception as caught:  # noqa: BLE001 - the one way out
                 fault = caught
-            await self.refuse(fault, context)
+            if fault is not None:
+                await self.refuse(fault, context)
 
         return grpc.stream_stream_rpc_method_handler(call)
 
@@ -167,6 +186,8 @@ class Front:
         if isinstance(fault, grpc.aio.AbortError):
             raise fault
         self.count(fault)
+        if isinstance(fault, Refused):
+            await context.abort_with_status(self._kept_statuses.of(fault))
         await context.abort_with_status(rpc_status.to_status(to_status(fault)))
         raise AssertionError("abort_with_status always raises")  # pragma: no cover
 

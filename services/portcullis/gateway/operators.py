@@ -13,6 +13,7 @@ import structlog
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway import admin_servicer, redress_servicer, registry_servicer
 from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
@@ -28,6 +29,7 @@ from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import (
     AftermathDesk,
+    AlarmBoard,
     ApiKeyDesk,
     Clock,
     DisputeDesk,
@@ -54,6 +56,7 @@ class OperatorDesks(NamedTuple):
     disputes: DisputeDesk
     subjects: SubjectDesk
     aftermath: AftermathDesk
+    alarms: AlarmBoard
 
 
 def operator_services(
@@ -61,7 +64,16 @@ def operator_services(
 ) -> dict[str, Handlers]:
     """Make the handlers of RegistryService, RedressService and AdminService."""
     scopes = Scopes(desks.keys, clock)
-    admin = AdminServicer(held=held, keys=desks.keys, journal=journal, scopes=scopes, front=front, transport=transport)
+    admin = AdminServicer(
+        held=held,
+        keys=desks.keys,
+        journal=journal,
+        alarms=desks.alarms,
+        scopes=scopes,
+        front=front,
+        transport=transport,
+        clock=clock,
+    )
     return {
         registry_servicer.SERVICE: {
             **RegistryServicer(desks.registry, desks.imports, scopes, front).handlers(),
@@ -171,6 +183,7 @@ async def running_registry(
     desks: OperatorDesks,
     replica: Replica,
     journal: Journal,
+    tokeniser: TokenKeys,
     clock: Clock,
     tally: CheckTally,
 ) -> AsyncIterator[int]:
@@ -183,7 +196,7 @@ async def running_registry(
     known = RegistryKnowledge(reader, clock.now)
     await asyncio.to_thread(known.look)
     front = Front(known.callers, tally, peers_of(settings))
-    held = Held(replica, clock)
+    held = Held(replica, clock, tokeniser=tokeniser)
     services = operator_services(desks, held=held, journal=journal, front=front, transport=settings.transport, clock=clock)
     async with serving_beside_the_registry(
         settings=settings, known=known, services=services, tally=tally, also=held.refresh

@@ -158,7 +158,7 @@ class RedressServicer:
 
         def within(scope: Scope) -> CaseView:
             if scope.lists:
-                scope.demand(self._desk.list_of(case_id))
+                scope.found("case_id", lambda: self._desk.list_of(case_id), lambda name: (name,))
             return act()
 
         return await self._scopes.across(caller, within)

@@ -126,11 +126,11 @@ class RegistryServicer:
         return pb.RejectImportResponse(held_import=write_held(await self._scopes.across(caller, reject)))
 
     def _demand_import(self, scope: Scope, import_id: int) -> None:
-        """Refuse an import of a list outside; one that is not held any more, the desk refuses by itself."""
+        """Refuse an import of a list outside, and for a limited key one that is not held, which may be of any list."""
         if scope.lists:
-            for each in self._imports.held():
-                if each.import_id == import_id:
-                    scope.demand(each.list)
+            scope.found(
+                "import_id", self._imports.held, lambda held: [each.list for each in held if each.import_id == import_id]
+            )
 
     async def get_entry(self, caller: Caller, request: pb.GetEntryRequest) -> pb.GetEntryResponse:
         """Give one entry; the look is noted."""

@@ -6,16 +6,17 @@ partner learns of all faults at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
+from portcullis.domain.attributes import AttributeBinder
 from portcullis.domain.decisions import Probe
 from portcullis.domain.errors import FieldViolation, InvalidRequest, Unparsable
 from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.notices import MAX_LOCALE, is_locale_tag
-from portcullis.domain.plans import Plans
 from portcullis.domain.policies import AttributeValue
 from portcullis.domain.redress_numbers import read_number
 from portcullis.v1 import check_service_pb2, types_pb2
@@ -27,6 +28,8 @@ MAX_REFERENCE = 128
 # Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID put in the wrong field, which the
 # answer that no such version is here would otherwise tell.
 MAX_VERSION_DIGITS = 15
+
+_NUL = "holds the character NUL; write plain text"
 
 _M = TypeVar("_M", bound=Message)
 
@@ -41,6 +44,35 @@ def parse(kind: type[_M], body: bytes) -> _M:
         return kind.FromString(body)
     except DecodeError:
         raise Unparsable(f"the request is no {kind.DESCRIPTOR.name} in protobuf") from None
+
+
+def parse_texts(kind: type[_M], body: bytes) -> _M:
+    """Read a message whose texts may go to a database: none may hold the character NUL, which PostgreSQL has no place for.
+
+    Raises:
+        Unparsable: the bytes are no such message.
+        InvalidRequest: a text holds NUL; every such field is named.
+    """
+    request = parse(kind, body)
+    # Zero bytes stand in numbers too; without any there is nothing to look for.
+    if b"\0" in body:
+        found = list(_with_nul(request, ""))
+        if found:
+            raise InvalidRequest([FieldViolation(field, _NUL) for field in found])
+    return request
+
+
+def _with_nul(message: Message, within: str) -> Iterator[str]:
+    """Name the fields whose text holds NUL."""
+    for field, value in message.ListFields():
+        if field.type not in {FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE}:
+            continue
+        for place, each in enumerate(value if field.is_repeated else (value,)):
+            name = f"{within}{field.name}[{place}]" if field.is_repeated else f"{within}{field.name}"
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                yield from _with_nul(each, f"{name}.")
+            elif "\0" in each:
+                yield name
 
 
 AddProbes = Callable[[str, str, str, list[Probe]], None]
@@ -62,10 +94,12 @@ def bounded_reference(text: str) -> str:
     """Give the partner's reference.
 
     Raises:
-        InvalidRequest: it is too long.
+        InvalidRequest: it is too long, or holds the character NUL.
     """
     if len(text) > MAX_REFERENCE:
         raise InvalidRequest.at("partner_reference", f"must be at most {MAX_REFERENCE} characters")
+    if "\0" in text:
+        raise InvalidRequest.at("partner_reference", _NUL)
     return text
 
 
@@ -104,25 +138,22 @@ def wanted_version(text: str) -> int:
     return int(text)
 
 
-def violations(request: check_service_pb2.CheckRequest, add: AddProbes, plans: Plans) -> list[FieldViolation]:
-    """Look at every field of a check and give all that is wrong."""
+def violations(
+    request: check_service_pb2.CheckRequest, add: AddProbes, binder: AttributeBinder | None
+) -> list[FieldViolation]:
+    """Look at every field of a check and give all that is wrong.
+
+    ``binder`` is None where the caller may not ask about the action: what it asks for is then no business of the caller's.
+    """
     found: list[FieldViolation] = []
     if not 1 <= len(request.identifiers) <= MAX_IDENTIFIERS:
         found.append(identifier_count())
     found += identifier_violations(request.identifiers[:MAX_IDENTIFIERS], add)
-    binder = plans.binder(request.action)
-    if binder is None:
-        found.append(
-            FieldViolation(
-                "action",
-                _unknown_name(
-                    request.action,
-                    "no policy declares it; use one that your agreement names",
-                ),
-            )
-        )
-    if not 0 < len(request.purpose) <= MAX_NAME:
-        found.append(FieldViolation("purpose", _unknown_name(request.purpose, "")))
+    found += [
+        FieldViolation(field, f"must be at most {MAX_NAME} characters" if name else "must not be empty")
+        for field, name in (("action", request.action), ("purpose", request.purpose))
+        if not 0 < len(name) <= MAX_NAME
+    ]
     found += reference_violations(request)
     try:
         given = read_attributes(request.attributes)
@@ -164,14 +195,6 @@ def reference_violations(request: check_service_pb2.CheckRequest) -> list[FieldV
 def identifier_count() -> FieldViolation:
     """Say how many identifiers a check takes."""
     return FieldViolation("identifiers", f"send 1 to {MAX_IDENTIFIERS}, all that you hold of this one customer")
-
-
-def _unknown_name(name: str, otherwise: str) -> str:
-    if not name:
-        return "must not be empty"
-    if len(name) > MAX_NAME:
-        return f"must be at most {MAX_NAME} characters"
-    return otherwise
 
 
 def _value(attribute: types_pb2.Attribute, place: int) -> AttributeValue:

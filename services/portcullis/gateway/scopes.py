@@ -2,15 +2,19 @@
 
 Which those are stands beside the key in the registry's database, not in the snapshot, so it is looked up there, before
 anything is done or read. An answer is used again for a moment, so that a page of calls costs one look.
+
+Where a request names a list, what lies outside is refused as such, whether there is such a list or not. Where it names
+something by an id, a case, a decision or an import, what is of a list outside is answered as what is not there: who may not
+see it can't tell the two apart, nor on which list it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, TypeVar
 
-from portcullis.domain.errors import InvalidRequest, OutsideScope
+from portcullis.domain.errors import InvalidRequest, NotFound, OutsideScope
 from portcullis.domain.roles import Role
 from portcullis.gateway.admission import Caller
 from portcullis.ports import ApiKeyDesk, Clock
@@ -39,6 +43,28 @@ class Scope(NamedTuple):
         """
         if not self.covers(list_name):
             raise OutsideScope(list_name)
+
+    def found(self, field: str, fetch: Callable[[], _T], lists_of: Callable[[_T], Collection[str]]) -> _T:
+        """Fetch what an id names; for a limited key one error stands for what is not there and what is of a list outside.
+
+        Args:
+            field: the request's field that has the id.
+            fetch: gives what it names; raises NotFound where there is nothing.
+            lists_of: gives the lists that it is of; none, where that can't be told any more.
+
+        Raises:
+            NotFound: it is not there, or not of lists within alone.
+        """
+        if not self.lists:
+            return fetch()
+        try:
+            found = fetch()
+            lists = lists_of(found)
+        except NotFound:
+            lists = ()
+        if not lists or not all(map(self.covers, lists)):
+            raise NotFound(f"{field}: nothing of the lists that your key covers has this id; look at it, or use another key")
+        return found
 
     def one(self, list_name: str) -> str:
         """Give the list to ask about, "" for every one: that named, or the only one within.

@@ -1,33 +1,39 @@
 """One gateway worker: the servicers on a transport, and the tick that keeps them fresh.
 
 The tick, a few dozen times a second, lets the replica look for a new version, lets answers carry the present age, keeps
-health true and once a second flushes the counters. Nothing of it is on the path of a call.
+health true and once a second flushes the counters and has the gates study what is left, and forget it. Nothing of it is on
+the path of a call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
 from portcullis.config import Settings
+from portcullis.domain.editions import Edition
 from portcullis.domain.policies import Policy
 from portcullis.domain.subjects import SubjectNames
-from portcullis.domain.tokens import Tokeniser
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway import caller_servicer, check_servicer
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.caller_servicer import CallerServicer
 from portcullis.gateway.check_servicer import CheckServicer
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.front import Front, Handlers, peers_of
+from portcullis.gateway.gates import Gates
 from portcullis.gateway.serving import Health, serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import Clock, DecisionSpool, Replica
 
 _FLUSH_EVERY_S = 1.0
+_STUDY_EVERY_S = 1.0
+"""What was asked about is forgotten after so long."""
 _log = structlog.get_logger(__name__)
 
 
@@ -38,13 +44,14 @@ class Gateway:
         settings: the address, limits and intervals.
         replica: the reader's side of this host's replica.
         spool: where decisions that give a reason become durable.
-        tokeniser: holds the token key.
+        tokeniser: the token keys that are here.
         subjects: names entries for partners, by the same key.
         clock: wall and monotonic time.
         tally: this worker's counters.
 
     Attributes:
         services: the handlers by the name of their service; whoever serves more here adds to them before `running`.
+        gates: bound what each partner asks.
     """
 
     def __init__(
@@ -53,25 +60,28 @@ class Gateway:
         settings: Settings,
         replica: Replica,
         spool: DecisionSpool,
-        tokeniser: Tokeniser,
+        tokeniser: TokenKeys,
         subjects: SubjectNames,
         clock: Clock,
         tally: CheckTally,
     ) -> None:
         self.settings = settings
         self._clock = clock
-        self.held = Held(replica, clock, settings.allow_cache_ttl_s)
+        self.held = Held(replica, clock, settings.allow_cache_ttl_s, tokeniser=tokeniser)
         self.desk = CheckDesk(
-            tokeniser=tokeniser,
             subjects=subjects,
             spool=spool,
             clock=clock,
             tally=tally,
         )
         self.front = Front(self.callers, tally, peers_of(settings))
+        self.gates = Gates(clock.monotonic, clock.now)
+        self._followed: Edition | None = None
         self.services: dict[str, Handlers] = {
-            check_servicer.SERVICE: CheckServicer(self.held, self.desk, self.front, settings.refresh_interval_s).handlers(),
-            caller_servicer.SERVICE: CallerServicer(self.held, self.desk, tokeniser.probes, self.front).handlers(),
+            check_servicer.SERVICE: CheckServicer(
+                self.held, self.desk, self.front, self.gates, settings.refresh_interval_s
+            ).handlers(),
+            caller_servicer.SERVICE: CallerServicer(self.held, self.desk, self.front, self.gates).handlers(),
         }
 
     def callers(self) -> Callers:
@@ -121,21 +131,50 @@ class Gateway:
         async with serving(self.settings, self.services, socket=socket) as (port, health):
             # Of the replica as it was opened; the tick's first look would say the same later.
             await health.set(serving=self.serving())
-            tick = asyncio.create_task(self._tick(health), name="gateway-tick")
+            self._follow()
+            tasks = (
+                asyncio.create_task(self._tick(health), name="gateway-tick"),
+                asyncio.create_task(self._measure_pressure(), name="gateway-pressure"),
+            )
             try:
                 yield port
             finally:
-                tick.cancel()
-                await asyncio.gather(tick, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 self.desk.tally.flush()
+
+    async def refresh(self) -> bool:
+        """Look for a new version of the replica, and go by it; True when there is one. The tick does this."""
+        changed = await self.held.refresh()
+        self._follow()
+        return changed
+
+    def _follow(self) -> None:
+        """Have the gates go by the edition held, if it is another; however it came to be held."""
+        view = self.held.view
+        if view is not None and view.edition is not self._followed:
+            self.gates.follow(view.edition.policy)
+            self._followed = view.edition
+
+    async def _measure_pressure(self) -> None:
+        """Measure how late the event loop is; beside the tick, whose look at the replica may take long on an idle loop."""
+        while True:
+            # The machine's own clock: it is the event loop's that is looked at.
+            due = time.monotonic() + self.settings.refresh_interval_s
+            await asyncio.sleep(self.settings.refresh_interval_s)
+            self.front.pressure.measured(time.monotonic() - due)
 
     async def _tick(self, health: Health) -> None:
         loop = asyncio.get_running_loop()
-        flush_at = loop.time()
+        flush_at = study_at = loop.time()
         fault_name = ""
         while True:
             try:
-                changed = await self.held.refresh()
+                if loop.time() >= study_at:
+                    study_at = loop.time() + _STUDY_EVERY_S
+                    self.gates.study_left()
+                changed = await self.refresh()
                 if changed or loop.time() >= flush_at:
                     flush_at = loop.time() + _FLUSH_EVERY_S
                     await health.set(serving=self.serving())

@@ -6,18 +6,16 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
-from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.server_certificates import server_credentials
+from portcullis.gateway.standard import HEALTH, REFLECTION, REFLECTION_V1, health_handlers, reflection_handlers
 from portcullis.gateway.transports import build_server
-
-HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -34,7 +32,7 @@ class Health:
     async def add_to(self, server: grpc.aio.Server) -> None:
         """Add the service to a server."""
         await self.set(serving=False)
-        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+        add_handlers(server, HEALTH, health_handlers(self._servicer))
 
     async def set(self, *, serving: bool) -> None:
         """Say whether checks are answered; the same again costs nothing."""
@@ -51,16 +49,15 @@ class Health:
 
 def add_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:
     """Add server reflection under both of its names: v1alpha, and v1, whose messages are the same on the wire."""
-    names = (*services, HEALTH, reflection.SERVICE_NAME)
-    servicer = reflection.aio.ReflectionServicer(names)
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    methods = {"ServerReflectionInfo": handler}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_REFLECTION_V1, methods),))
+    handlers = reflection_handlers(reflection.aio.ReflectionServicer((*services, HEALTH, REFLECTION)))
+    for name in (REFLECTION, REFLECTION_V1):
+        add_handlers(server, name, handlers)
+
+
+def add_handlers(server: grpc.aio.Server, name: str, handlers: Handlers) -> None:
+    """Add a service to a server."""
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(handlers)),))
+    server.add_registered_method_handlers(name, dict(handlers))
 
 
 @asynccontextmanager
@@ -80,8 +77,7 @@ async def serving(
     credentials = server_credentials(settings)
     server = build_server(settings)
     for name, handlers in services.items():
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(handlers)),))
-        server.add_registered_method_handlers(name, dict(handlers))
+        add_handlers(server, name, handlers)
     health = Health(services)
     await health.add_to(server)
     add_reflection(services, server)

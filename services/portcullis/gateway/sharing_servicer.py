@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow
+from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow, Unauthenticated
 from portcullis.domain.event_rules import is_event_id
 from portcullis.domain.policies import Policy
-from portcullis.domain.roles import roles_of
+from portcullis.domain.roles import Role, roles_of
 from portcullis.domain.shared_events import SharedEvent
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.event_messages import (
@@ -31,6 +31,7 @@ from portcullis.gateway.event_messages import (
     write_watched,
 )
 from portcullis.gateway.front import Context, Front, Handlers
+from portcullis.gateway.gates import Gate, Gates
 from portcullis.gateway.inlet import slices
 from portcullis.gateway.requests import parse
 from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
@@ -52,6 +53,9 @@ READER_PATIENCE_S = 30.0
 _MARGIN_S = 0.1
 """Kept of the caller's deadline for recording and answering."""
 
+_LOOK_AGAIN_S = 0.25
+"""How long a stream waits for its rate at most before it looks again: its share of it may have grown."""
+
 _Item = SharedEvent | PortcullisError
 
 
@@ -69,6 +73,7 @@ class SharingServicer:
         desks: what it works on.
         policy: gives the policy in force; may raise NoSnapshot.
         front: makes the handlers.
+        gates: bound what each partner asks and reports.
         reader_patience_s: how long one message of a watch may wait for its reader before the watch ends.
     """
 
@@ -77,12 +82,14 @@ class SharingServicer:
         desks: SharingDesks,
         policy: Callable[[], Policy],
         front: Front,
+        gates: Gates,
         *,
         reader_patience_s: float = READER_PATIENCE_S,
     ) -> None:
         self._desks = desks
         self._policy = policy
         self._front = front
+        self._gate_of = gates.of
         self._reader_patience_s = reader_patience_s
 
     def handlers(self) -> Handlers:
@@ -102,42 +109,61 @@ class SharingServicer:
     async def report_events(self, body: bytes, context: Context) -> bytes:
         """Take a batch of events."""
         caller = self._front.admit(context, REPORTING)
-        outcomes = await self._report(caller, _read_batch(body), context, "events[{}]")
+        gate = self._gate_of(caller.holder)
+        gate.begin_events()
+        events = _read_batch(body)
+        gate.more_events(len(events) - 1)
+        with gate.under_way():
+            outcomes = await self._report(caller, events, context, "events[{}]")
         return _answer(pb.ReportEventsResponse(), outcomes)
 
     async def stream_events(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
         """Take events as they come; the answer comes at the end."""
-        self._front.admit(context, STREAMING)
+        first = self._front.admit(context, STREAMING)
+        with self._gate_of(first.holder).stream():
+            outcomes = await self._take_slices(first, bodies, context)
+        return _answer(pb.StreamEventsResponse(), outcomes)
+
+    async def _take_slices(
+        self, first: Caller, bodies: AsyncIterator[bytes], context: Context
+    ) -> list[Receipt | PortcullisError]:
+        """Take a stream's events. One that brings too many a second is not refused, but read no faster than was agreed."""
+        gate = self._gate_of(first.holder)
         outcomes: list[Receipt | PortcullisError] = []
         async with slices(bodies, _read_streamed, MAX_EVENTS) as arriving:
             async for events in arriving:
                 if len(outcomes) + len(events) > MAX_STREAM:
                     raise InvalidRequest.at("event", f"send at most {MAX_STREAM} on a stream; send the rest on another")
+                await _held_up(gate, context)
+                gate.more_events(len(events) - 1)
                 # The key may have been revoked since the stream began.
-                caller = self._front.admit(context, STREAMING)
-                outcomes += await self._report(caller, events, context, "event")
-        return _answer(pb.StreamEventsResponse(), outcomes)
+                self._still(first, context, STREAMING)
+                outcomes += await self._report(first, events, context, "event")
+        return outcomes
 
     async def get_receipt(self, caller: Caller, request: pb.GetReceiptRequest) -> pb.GetReceiptResponse:
         """Give the receipt of one of the caller's events, with its proof once there is one."""
         if not is_event_id(request.event_id):
             raise InvalidRequest.at("event_id", "must be the id of an event that you have reported")
-        receipt, checkpoint, hashes = await self._desks.reports.receipt(caller.holder, request.event_id)
+        with self._gate_of(caller.holder).under_way():
+            receipt, checkpoint, hashes = await self._desks.reports.receipt(caller.holder, request.event_id)
         proof = write_proof(checkpoint, hashes) if checkpoint else None
         return pb.GetReceiptResponse(receipt=write_receipt(receipt), inclusion=proof)
 
     async def get_checkpoint(self, caller: Caller, request: pb.GetCheckpointRequest) -> pb.GetCheckpointResponse:  # noqa: ARG002
         """Give the newest checkpoint."""
-        checkpoint = await self._desks.reports.checkpoint()
+        with self._gate_of(caller.holder).under_way():
+            checkpoint = await self._desks.reports.checkpoint()
         return pb.GetCheckpointResponse(checkpoint=write_checkpoint(checkpoint) if checkpoint else None)
 
     async def get_consistency_proof(
         self,
-        caller: Caller,  # noqa: ARG002
+        caller: Caller,
         request: pb.GetConsistencyProofRequest,
     ) -> pb.GetConsistencyProofResponse:
         """Prove that the log has only been added to."""
-        checkpoint, hashes = await self._desks.reports.consistency(request.first_size, request.second_size)
+        with self._gate_of(caller.holder).under_way():
+            checkpoint, hashes = await self._desks.reports.consistency(request.first_size, request.second_size)
         return pb.GetConsistencyProofResponse(checkpoint=write_checkpoint(checkpoint), hashes=hashes)
 
     async def watch_changes(self, body: bytes, context: Context) -> None:
@@ -145,11 +171,23 @@ class SharingServicer:
         caller = self._front.admit(context, WATCHING)
         request = parse(pb.WatchChangesRequest, body)
         refuse_unnamed(request)
-        async with _closing(self._desks.feed.watch(caller.holder, request.cursor, tuple(request.lists))) as watching:
-            async for watched in watching:
-                # The key may have been revoked since; a heartbeat comes every few seconds, so this is noticed soon.
-                self._front.admit(context, WATCHING)
-                await self._write(write_watched(watched).SerializeToString(), context)
+        watch = self._desks.feed.watch(caller.holder, request.cursor, tuple(request.lists))
+        with self._gate_of(caller.holder).stream():
+            async with _closing(watch) as watching:
+                async for watched in watching:
+                    # The key may have been revoked since; a heartbeat comes every few seconds, so this is noticed soon.
+                    self._still(caller, context, WATCHING)
+                    await self._write(write_watched(watched).SerializeToString(), context)
+
+    def _still(self, caller: Caller, context: Context, roles: Collection[Role]) -> None:
+        """Have the caller of a stream be let in still, as whom it began.
+
+        Raises:
+            Unauthenticated: its credential has ended, or is another's by now, as a certificate's name can be.
+            RoleRequired, NoSnapshot: as `Front.admit` says.
+        """
+        if self._front.admit(context, roles).holder != caller.holder:
+            raise Unauthenticated
 
     async def _report(
         self, caller: Caller, events: Sequence[_Item], context: Context, place: str
@@ -176,6 +214,19 @@ class SharingServicer:
                 await context.write(message)
         except TimeoutError:
             raise ReaderTooSlow from None
+
+
+async def _held_up(gate: Gate, context: Context) -> None:
+    """Wait for the first event of a slice to be let through.
+
+    Raises:
+        QuotaExceeded: the caller's deadline comes before.
+    """
+    while wait_s := gate.events_wait_s():
+        remaining = context.time_remaining()
+        if remaining is not None and wait_s > remaining - _MARGIN_S:
+            raise gate.refusal("events_per_s", wait_s)
+        await asyncio.sleep(min(wait_s, _LOOK_AGAIN_S))
 
 
 def _answer(

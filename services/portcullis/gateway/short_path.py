@@ -4,9 +4,11 @@ A partner's tills ask the same thing all day: only the identifier differs. What 
 (action, purpose, attributes) is then the same to the byte, so what the whole path once found out about it, the plan and that
 the attributes are sound, is kept under these bytes. A check whose tail is known needs no parsing beyond its identifier.
 
-The short path only ever says "nothing was found". Whatever is not plain, such as a second identifier, a reference, a redress
-number, a hit, a stale list, a number that is wrong or not canonical, is left to the whole path, which gives every answer and
-every error. A test holds the two against each other.
+The short path only ever says "nothing speaks". It judges what it finds itself, so that somebody who stands on a list which
+does not speak here costs what a stranger costs, but for the look at the record: else a partner could tell by the clock who
+is on lists that are none of its business. Whatever is not plain, such as a second identifier, a reference, a redress
+number, an entry that speaks, a stale list, a number that is wrong or not canonical, is left to the whole path, which gives
+every answer and every error. A test holds the two against each other.
 
 Example: ``0a 24 · 0a 0e "cn.resident-id" 12 12 "11010120900101…" · 12 0a "loan.apply" 1a 07 "lending"`` is one identifier
 of 36 bytes, then a tail of 21 bytes (Protocol Buffers, "Encoding": a field is a tag byte, a length, and so many bytes).
@@ -14,6 +16,9 @@ of 36 bytes, then a tail of 21 bytes (Protocol Buffers, "Encoding": a field is a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from portcullis.domain.decisions import Speaking
 from portcullis.domain.plans import Plan
 from portcullis.v1 import check_service_pb2
 
@@ -76,19 +81,29 @@ def split_batch(body: bytes) -> list[bytes] | None:
     return items if place == end else None
 
 
-class Tails:
-    """The tails that the whole path has found sound, with their plans, for one policy. Bounded; nothing of a customer."""
+Meaning = tuple[Plan, Speaking]
+"""What a tail means: its plan, and the measures that could speak there, with the tail's attributes."""
 
-    __slots__ = ("_plans", "plan")
+
+class Tails:
+    """The tails that the whole path has found sound, and what they mean, for one policy. Bounded; nothing of a customer.
+
+    Attributes:
+        known: gives what a tail means, by its holder and bytes; None of one that is not known.
+    """
+
+    __slots__ = ("_known", "known")
 
     def __init__(self) -> None:
-        self._plans: dict[tuple[str, bytes], Plan] = {}
-        self.plan = self._plans.get
+        self._known: dict[tuple[str, bytes], Meaning] = {}
+        self.known = self._known.get
 
-    def learn(self, holder: str, plan: Plan, body: bytes, request: check_service_pb2.CheckRequest) -> None:
+    def learn(
+        self, holder: str, body: bytes, request: check_service_pb2.CheckRequest, meaning: Callable[[], Meaning]
+    ) -> None:
         """Keep the tail of a request that the whole path has just answered.
 
-        One that names a transaction or a customer, by a redress number, is not kept.
+        One that names a transaction or a customer, by a redress number, is not kept. ``meaning`` gives what it means.
         """
         customer = split(body)
         if customer is None or len(customer[3]) > LONGEST_TAIL:
@@ -97,8 +112,8 @@ class Tails:
             return
         # As many identifiers as before the tail: then the tail itself holds none.
         if len(request.identifiers) == 1:
-            if len(self._plans) >= MOST_TAILS:
+            if len(self._known) >= MOST_TAILS:
                 # Questions that never come again, such as loans of every amount, must not keep the common ones out: those
                 # are learned again by the next check.
-                self._plans.clear()
-            self._plans[holder, customer[3]] = plan
+                self._known.clear()
+            self._known[holder, customer[3]] = meaning()

@@ -35,6 +35,7 @@ _CODES: tuple[tuple[type[errors.PortcullisError], int], ...] = (
     (errors.CursorExpired, code_pb2.OUT_OF_RANGE),
     (errors.ReaderTooSlow, code_pb2.ABORTED),
     (errors.NotFound, code_pb2.NOT_FOUND),
+    (errors.Refused, code_pb2.RESOURCE_EXHAUSTED),
     (errors.Unavailable, code_pb2.UNAVAILABLE),
 )
 
@@ -48,11 +49,17 @@ def to_status(fault: BaseException) -> status_pb2.Status:
     status = _status(code, message, fault.reason, fault.metadata)
     if isinstance(fault, errors.InvalidRequest):
         _attach(status, _bad_request(fault))
+    if isinstance(fault, errors.Refused):
+        _attach(status, _retry_info(int(fault.retry_after_s * 1e9)))
     if isinstance(fault, errors.Unavailable | errors.DecisionUnknown):
-        retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.nanos = _RETRY_AFTER_NS
-        _attach(status, retry)
+        _attach(status, _retry_info(_RETRY_AFTER_NS))
     return status
+
+
+def _retry_info(after_ns: int) -> error_details_pb2.RetryInfo:
+    retry = error_details_pb2.RetryInfo()
+    retry.retry_delay.FromNanoseconds(after_ns)
+    return retry
 
 
 def _status(code: int, message: str, reason: str, metadata: dict[str, str]) -> status_pb2.Status:

@@ -91,7 +91,7 @@ class SubjectServicer:
 
         def revoke(scope: Scope) -> None:
             if scope.lists:
-                scope.demand(self._desk.list_of_number(request.number_id))
+                scope.found("number_id", lambda: self._desk.list_of_number(request.number_id), lambda name: (name,))
             self._desk.revoke_number(request.number_id, why=request.why, actor=caller.holder)
 
         await self._scopes.across(caller, revoke)

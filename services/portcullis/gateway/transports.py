@@ -3,7 +3,8 @@
 grpcio is the default: TLS, all RPCs. native is `pygrpc-native`: HTTP/2 and gRPC in Rust outside the GIL, for unary speed; it
 has no TLS, so it belongs behind Envoy or on loopback. Both take the same handlers.
 
-Neither gets ``maximum_concurrent_rpcs``: with it, streams that send headers and nothing else starve everyone.
+Neither gets ``maximum_concurrent_rpcs``: with it, streams that send headers and nothing else starve everyone. What bounds a
+flood, and what was measured, is in docs/reference/overload.md.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ import grpc
 
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import SetupFault
+from portcullis.gateway.shedding import shedding
+
+STREAMS = 128
+"""Streams of one connection. A caller with more to ask waits on its own side, which costs this one nothing."""
+
+CONNECTIONS = 1024
+"""Connections of one worker on grpcio; whoever comes then is hung up on."""
+
+WAITING, WAITING_AT_MOST = 128, 256
+"""Calls of one method that wait on grpcio for their turn: above the first some are refused at random, above the second all.
+
+Refusing one costs a fifth of answering it, and a call that waits behind so many has its answer in about a tenth of a second.
+"""
 
 _MINUTE_MS = 60_000
 
@@ -49,7 +63,7 @@ def _shared_options(settings: Settings) -> Options:
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes * 2),
-        ("grpc.max_concurrent_streams", 1024),
+        ("grpc.max_concurrent_streams", STREAMS),
         ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
         ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
     ]
@@ -58,6 +72,11 @@ def _shared_options(settings: Settings) -> Options:
 def _grpcio(options: Options) -> grpc.aio.Server:
     own: Options = [
         ("grpc.server_handshake_timeout_ms", 10_000),
+        # A peer that never acknowledges the settings is not held to them.
+        ("grpc.http2.settings_timeout", 10_000),
+        ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+        ("grpc.server.max_pending_requests", WAITING),
+        ("grpc.server.max_pending_requests_hard_limit", WAITING_AT_MOST),
         ("grpc.max_connection_age_ms", 60 * _MINUTE_MS),
         ("grpc.max_connection_age_grace_ms", 5 * _MINUTE_MS),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
@@ -75,7 +94,7 @@ def _native(options: Options) -> grpc.aio.Server:
         ) from None
     run_in_batches()
     # One I/O thread: the interpreter is the bottleneck of a worker, and a second thread only takes its core away.
-    server: grpc.aio.Server = pygrpc_native.aio.Server(options=options, io_threads=1)
+    server: grpc.aio.Server = shedding(pygrpc_native.aio.Server)(options=options, io_threads=1)
     return server
 
 

@@ -12,14 +12,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import structlog
+
 from portcullis.domain.decisions import stale_lists
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import NoSnapshot
 from portcullis.domain.plans import Plans
+from portcullis.domain.token_keys import KeyNotHeld, Lookup, TokenKeys, lookup_of
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.answers import LegalTables, SnapshotLine
 from portcullis.gateway.short_path import Tails
 from portcullis.ports import Clock, ReadTransaction, Replica
+
+_log = structlog.get_logger(__name__)
 
 
 class CompiledEdition:
@@ -33,15 +38,31 @@ class CompiledEdition:
         plans: what may speak about an action.
         tails: the questions known already.
         legal: what a list's records rest on, by the list's number; a record names its row.
+        canaries: the numbers of the lists that hold canaries.
+        lookup: what customers are looked up with, by the token keys of the edition.
+
+    Raises:
+        KeyNotHeld: the edition names a token key that is not here.
     """
 
-    __slots__ = ("callers", "edition", "legal", "plans", "tails")
+    __slots__ = ("callers", "canaries", "edition", "legal", "lookup", "plans", "tails")
 
     def __init__(
-        self, edition: Edition, previous: CompiledEdition | None = None, now: Callable[[], float] = time.time
+        self,
+        edition: Edition,
+        tokeniser: TokenKeys,
+        previous: CompiledEdition | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.edition = edition
+        if previous is not None and previous.edition.token_keys == edition.token_keys:
+            self.lookup: Lookup = previous.lookup
+        else:
+            self.lookup = lookup_of(edition.token_keys, tokeniser)
         self.legal: LegalTables = {each.number: each.legal for each in edition.lists}
+        self.canaries = frozenset(
+            each.number for each, own in zip(edition.lists, edition.policy.lists, strict=True) if own.canary
+        )
         if previous is not None and _know_alike(previous.edition, edition):
             self.callers: Callers = previous.callers
         else:
@@ -82,7 +103,10 @@ class View:
         plans: what may speak about an action.
         tails: the questions known already.
         legal: what a list's records rest on, by the list's number.
+        canaries: the numbers of the lists that hold canaries.
         get: the look-up of a token.
+        probes: appends the tokens that an identifier is looked up by.
+        probe_sets: gives those of several identifiers key by key, for clearances.
         age_s: seconds since the publisher last vouched for this version, when the view was made.
         stale: the numbers of the lists that were past their greatest age then.
         line: the part of an answer that names the snapshot.
@@ -91,12 +115,15 @@ class View:
     __slots__ = (
         "age_s",
         "callers",
+        "canaries",
         "compiled",
         "edition",
         "get",
         "legal",
         "line",
         "plans",
+        "probe_sets",
+        "probes",
         "stale",
         "tails",
         "transaction",
@@ -114,10 +141,13 @@ class View:
     ) -> None:
         self.transaction = transaction
         self.get = transaction.get
+        self.probes = compiled.lookup.probes
+        self.probe_sets = compiled.lookup.probe_sets
         self.compiled = compiled
         self.edition = compiled.edition
         self.version = compiled.edition.version
         self.callers = compiled.callers
+        self.canaries = compiled.canaries
         self.plans = compiled.plans
         self.tails = compiled.tails
         self.legal = compiled.legal
@@ -133,14 +163,19 @@ class Held:
         replica: the reader's side of the replica.
         clock: judges how long a list has been out of date.
         allow_cache_ttl_s: how long a partner may reuse an ALLOW, in seconds; 0 for not at all.
+        tokeniser: the token keys that are here. A version that needs another is not answered from: the view stays that of
+            the one before, which grows old.
 
     Attributes:
         view: the present view, None before the first snapshot.
+        fault: why the newest version in the replica is not answered from; "" where it is.
     """
 
-    def __init__(self, replica: Replica, clock: Clock, allow_cache_ttl_s: float = 0.0) -> None:
+    def __init__(self, replica: Replica, clock: Clock, allow_cache_ttl_s: float = 0.0, *, tokeniser: TokenKeys) -> None:
         self._replica = replica
         self._clock = clock
+        self._tokeniser = tokeniser
+        self.fault = ""
         self._allow_cache_ttl_s = allow_cache_ttl_s
         self._vouched_at = -math.inf
         # A thread of its own: checks shall not wait for those who wait for the journal's database in the loop's threads.
@@ -167,7 +202,14 @@ class Held:
         if last is not None and last.edition is transaction.edition:
             compiled = last.compiled
         else:
-            compiled = CompiledEdition(transaction.edition, last.compiled if last else None, self._clock.now)
+            try:
+                compiled = CompiledEdition(
+                    transaction.edition, self._tokeniser, last.compiled if last else None, self._clock.now
+                )
+            except KeyNotHeld as fault:
+                self._stay(last, str(fault))
+                return
+        self.fault = ""
         self.view = View(
             transaction,
             compiled,
@@ -175,6 +217,20 @@ class Held:
             age_s=self._age_s(),
             allow_cache_ttl_s=self._allow_cache_ttl_s,
         )
+
+    def _stay(self, last: View | None, fault: str) -> None:
+        """Go on with the version held. What vouches for a newer one does not vouch for it: it grows old."""
+        if fault != self.fault:
+            _log.error("not answering from the newest snapshot", fault=fault, held=last.version if last else None)
+        self.fault = fault
+        if last is not None:
+            self.view = View(
+                last.transaction,
+                last.compiled,
+                now=self._clock.now(),
+                age_s=self._clock.monotonic() - self._vouched_at,
+                allow_cache_ttl_s=self._allow_cache_ttl_s,
+            )
 
     def _age_s(self) -> float:
         """Give the age of what is held: a vouching that follows another is not older, whatever two clocks make of it.

@@ -7,13 +7,14 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
 from portcullis.adapters.log_signing import LogSigner
+from portcullis.adapters.redis.alarms import RedisAlarmBoard
 from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.adapters.sql.registry import SqlRegistry
 from portcullis.config import Settings
-from portcullis.domain.tokens import Tokeniser
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway.operators import OperatorDesks
 from portcullis.mains.keys import JOURNAL_KEY, read_key
-from portcullis.mains.parts import open_rights
+from portcullis.mains.parts import open_entry_namer, open_rights
 from portcullis.mains.stack_file import locate_store
 from portcullis.ports import Clock, Journal, RightsStore
 from portcullis.registry.aftermath import Aftermath
@@ -57,7 +58,7 @@ def open_aftermath(settings: Settings, records: Records, clock: Clock) -> Iterat
 
 
 def open_operator_desks(
-    settings: Settings, registry: SqlRegistry, journal: Journal, tokeniser: Tokeniser, *, clock: Clock, held: ExitStack
+    settings: Settings, registry: SqlRegistry, journal: Journal, tokeniser: TokenKeys, *, clock: Clock, held: ExitStack
 ) -> OperatorDesks:
     """Build the desks; what they hold open is given up with ``held``.
 
@@ -65,13 +66,14 @@ def open_operator_desks(
         SetupFault: a key file is missing, or no store is set.
     """
     records = Records(registry, held.enter_context(open_rights(settings, clock)), journal)
+    named = open_entry_namer(settings).index_tokens
     codes = SubjectCodes(records.rights, tokeniser=tokeniser, clock=clock)
     seen = SubjectRecords(registry=registry, life=registry, rights=records.rights, journal=journal, clock=clock)
     return OperatorDesks(
-        registry=EntryDesk(registry, Importer(registry, index_tokens=tokeniser.index_tokens, clock=clock)),
+        registry=EntryDesk(registry, Importer(registry, index_tokens=named, clock=clock)),
         imports=HeldImports(registry),
         keys=KeyDesk(registry, clock=clock),
-        life=EntryLife(registry, index_tokens=tokeniser.index_tokens, clock=clock),
+        life=EntryLife(registry, index_tokens=named, clock=clock),
         disputes=Disputes(registry, registry, records.rights, clock=clock),
         subjects=Subjects(
             registry,
@@ -84,4 +86,5 @@ def open_operator_desks(
             clock=clock,
         ),
         aftermath=held.enter_context(open_aftermath(settings, records, clock)),
+        alarms=held.enter_context(closing(RedisAlarmBoard(locate_store(settings)))),
     )

@@ -1,14 +1,18 @@
 """The key files of a home, readable by their owner only.
 
-``token.key`` makes tokens of identifiers: every part that tokenises must hold the same one. ``seal.key`` opens what the
-registry keeps sealed; losing either means importing every list again. ``record.key`` opens what the journal keeps sealed:
-without it nobody can read who a decision was about. ``journal.key`` signs the journal's checkpoints. All are 32 random bytes
-in hexadecimal; a home's backup has to hold them. ``trust/`` has what snapshots are signed with (`portcullis.adapters.tuf`).
+``token.key`` makes tokens of identifiers, and ``token.2.key`` and so on the keys that follow it: every part that tokenises
+must hold those that are in use. ``seal.key`` opens what the registry keeps sealed; losing either means importing every list
+again. ``feed.key`` makes the names that each partner knows entries by: every gateway and exchange must hold the same one.
+``entry.key`` tells the registry's entries apart, by their content and where their authority gives them no key.
+``record.key`` opens what the journal keeps sealed: without it nobody can read who a decision was about. ``journal.key``
+signs the journal's checkpoints. All are 32 random bytes in hexadecimal; a home's backup has to hold them. ``trust/`` has
+what snapshots are signed with (`portcullis.adapters.tuf`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +26,14 @@ FIRST_ROOT = "1.root.json"
 """The root that a follower's trust begins with, within the trust folder."""
 TOKEN_KEY = "token.key"  # noqa: S105 - a file's name
 SEAL_KEY = "seal.key"
+ENTRY_KEY = "entry.key"
 RECORD_KEY = "record.key"
 JOURNAL_KEY = "journal.key"
+FEED_KEY = "feed.key"
+FIRST_KEYS = (TOKEN_KEY, FEED_KEY, SEAL_KEY, ENTRY_KEY, RECORD_KEY, JOURNAL_KEY)
+"""The key files that every home begins with."""
+_FOLLOWED = re.compile(r"^(token|seal)\.[1-9][0-9]*\.key$")
+"""A key that has taken another's place: the first of its kind was retired where it is missing, and is not made again."""
 
 
 def ensure_keys(directory: Path, randomness: Callable[[int], bytes] = os.urandom, clock: Clock | None = None) -> None:
@@ -53,13 +63,24 @@ def ensure_secrets(directory: Path, randomness: Callable[[int], bytes] = os.uran
     """
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        paths = [directory / name for name in (TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY)]
+        followed = {f"{found[1]}.key" for each in directory.iterdir() if (found := _FOLLOWED.match(each.name))}
+        paths = [directory / name for name in FIRST_KEYS if name not in followed and not (directory / name).exists()]
         # One of several first starts on one folder makes it, and all read the same.
-        return [
-            path for path in paths if not path.exists() and create_durably(path, f"{randomness(KEY_BYTES).hex()}\n".encode())
-        ]
+        return [path for path in paths if create_durably(path, _first(path, randomness))]
     except OSError as fault:
         raise _unwritable(directory, fault) from fault
+
+
+def _first(path: Path, randomness: Callable[[int], bytes]) -> bytes:
+    """Give what a new key file holds.
+
+    A home from before there was an entry.key has named entries by its token key. They keep their names: with others they
+    would come in twice, and those that were taken off by hand would come back.
+    """
+    token_key, settled = path.parent / TOKEN_KEY, trust_folder(path.parent) / FIRST_ROOT
+    if path.name == ENTRY_KEY and settled.exists() and token_key.exists():
+        return token_key.read_bytes()
+    return f"{randomness(KEY_BYTES).hex()}\n".encode()
 
 
 def trust_folder(directory: Path) -> Path:

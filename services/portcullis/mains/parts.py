@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.domain.subjects import SubjectNames
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.domain.tokens import Tokeniser
-from portcullis.mains.keys import RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
+from portcullis.mains.keys import ENTRY_KEY, FEED_KEY, RECORD_KEY, TOKEN_KEY, read_key
+from portcullis.mains.token_keys import FolderTokenKeys
 from portcullis.ports import Clock
 
 if TYPE_CHECKING:
@@ -25,38 +27,65 @@ if TYPE_CHECKING:
     from portcullis.adapters.sql.rights import SqlRights
 
 
-def open_tokeniser(settings: Settings) -> Tokeniser:
-    """Build the tokeniser from its key file.
+def open_token_keys(settings: Settings) -> FolderTokenKeys:
+    """Find the token keys in their files.
+
+    Raises:
+        SetupFault: there is none that can be read.
+    """
+    keys = FolderTokenKeys(settings.keys_path)
+    if not keys.held():
+        # Says what is wrong with it.
+        read_key(settings.keys_path, TOKEN_KEY)
+    return keys
+
+
+def open_entry_namer(settings: Settings) -> Tokeniser:
+    """Build what names entries whose authority gave them no key: the same whichever token key is in use.
 
     Raises:
         SetupFault: the key file is missing or damaged.
     """
-    return Tokeniser(read_key(settings.keys_path, TOKEN_KEY))
+    return Tokeniser(read_key(settings.keys_path, ENTRY_KEY))
 
 
 def open_subjects(settings: Settings) -> SubjectNames:
-    """Build what names entries for partners, from the token key.
+    """Build what names entries for partners, from the feed key.
 
     Raises:
         SetupFault: the key file is missing or damaged.
     """
-    return SubjectNames(read_key(settings.keys_path, TOKEN_KEY))
+    return SubjectNames(read_key(settings.keys_path, FEED_KEY))
 
 
 @contextmanager
-def open_registry(settings: Settings, tokeniser: Tokeniser, clock: Clock | None = None) -> Iterator[SqlRegistry]:
+def open_registry(settings: Settings, tokeniser: TokenKeys, clock: Clock | None = None) -> Iterator[SqlRegistry]:
     """Open the registry, migrated; closed at the end.
 
     Raises:
-        SetupFault: a key file is missing, or the database can't be used.
+        SetupFault: a key file is missing, one that its entries stand under among them, or the database can't be used.
     """
+    with open_registry_to_look(settings, tokeniser, clock) as registry:
+        registry.check_token_keys()
+        yield registry
+
+
+@contextmanager
+def open_registry_to_look(settings: Settings, tokeniser: TokenKeys, clock: Clock | None = None) -> Iterator[SqlRegistry]:
+    """Open the registry as `open_registry`, whether its token keys are here or not: to tell which of them is missing.
+
+    Raises:
+        SetupFault: another key file is missing, or the database can't be used.
+    """
+    from portcullis.adapters.key_wrapping import FolderWrapper
     from portcullis.adapters.sql.migrating import migrate_registry
     from portcullis.adapters.sql.registry import SqlRegistry
 
     url = settings.registry_database_url
     migrate_registry(url)
-    seal_key = read_key(settings.keys_path, SEAL_KEY)
-    registry = SqlRegistry(url, seal_key=seal_key, tokeniser=tokeniser, clock=clock or SystemClock())
+    wrapper = FolderWrapper(settings.keys_path, read_key)
+    entry_key = read_key(settings.keys_path, ENTRY_KEY)
+    registry = SqlRegistry(url, seal_key=entry_key, tokeniser=tokeniser, clock=clock or SystemClock(), keys=wrapper)
     with closing(registry):
         yield registry
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from portcullis.domain.errors import RegistryUnavailable
+from portcullis.domain.errors import RegistryUnavailable, SetupFault
 from portcullis.ports import RegistryReader
 
 
@@ -61,6 +61,25 @@ def registry_check(registry: RegistryReader) -> Check:
         return None
 
     return Check("registry", fault)
+
+
+def token_key_check(demand: Callable[[], object], *, vital: bool) -> Check:
+    """Check that the token keys that entries stand under are here: without them a question about a person finds nothing.
+
+    ``demand`` raises SetupFault where they are not.
+    """
+
+    def fault() -> str | None:
+        try:
+            demand()
+        except SetupFault as missing:
+            return missing.message
+        except RegistryUnavailable:
+            # That is another check's.
+            return None
+        return None
+
+    return Check("token-key", fault, vital)
 
 
 def _fault_of(check: Check) -> str | None:

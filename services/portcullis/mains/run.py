@@ -27,7 +27,7 @@ from portcullis.mains.homes import HomeLock, prepare_home
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.listening import dialled, reserve_port
 from portcullis.mains.logs import configure_logs, log_uncaught
-from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
+from portcullis.mains.parts import open_entry_namer, open_journal, open_registry, open_token_keys
 from portcullis.mains.stack import Stack
 from portcullis.mains.stopping import StopSignals, stop_signals
 from portcullis.mains.trials import first_steps, trials
@@ -91,10 +91,9 @@ def _resolved(settings: Settings, home: Path, reservation: socket.socket) -> Set
 def _prepare_state(settings: Settings, *, empty: bool) -> None:
     ensure_keys(settings.keys_path)
     clock = SystemClock()
-    tokeniser = open_tokeniser(settings)
-    with open_journal(settings), open_registry(settings, tokeniser) as store:
+    with open_journal(settings), open_registry(settings, open_token_keys(settings)) as store:
         keys = KeyDesk(store, clock=clock)
-        importer = Importer(store, index_tokens=tokeniser.index_tokens, clock=clock)
+        importer = Importer(store, index_tokens=open_entry_namer(settings).index_tokens, clock=clock)
         if not empty:
             run = partial(importer.run, actor="demonstration")
             loaded = load_demonstration(settings.home, store, keys, lambda name, source: run(name, "jsonl", [source]), clock)

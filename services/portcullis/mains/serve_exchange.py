@@ -28,15 +28,18 @@ from portcullis.exchange.feeding import Feeder
 from portcullis.gateway import sharing_servicer
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Front, peers_of
+from portcullis.gateway.gates import Gates
 from portcullis.gateway.operators import RegistryKnowledge, serving_beside_the_registry
 from portcullis.gateway.sharing_servicer import SharingServicer
 from portcullis.gateway.transports import run_in_batches
 from portcullis.mains import lifeline
 from portcullis.mains.background import Background
+from portcullis.mains.home_keys import FolderKeys, note_key_ages
 from portcullis.mains.keeping import open_keeper
 from portcullis.mains.keys import JOURNAL_KEY, read_key
-from portcullis.mains.parts import open_feed, open_journal, open_registry, open_tokeniser
-from portcullis.mains.readiness import Check, registry_check
+from portcullis.mains.parts import open_feed, open_journal, open_registry, open_token_keys
+from portcullis.mains.quotas import open_quota_sharing
+from portcullis.mains.readiness import Check, registry_check, token_key_check
 from portcullis.mains.relaying import open_relay, open_streams, receivers_server
 from portcullis.mains.sharing import open_sharing
 from portcullis.mains.shipping import open_shipper
@@ -45,7 +48,9 @@ from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
 from portcullis.metrics.exchange import AnnouncementMetrics, CheckpointMetrics, FeedMetrics
+from portcullis.metrics.keys import KeyMetrics
 from portcullis.ports import Clock
+from portcullis.registry.token_renewal import TokenRenewer
 
 Work = Callable[[threading.Event], object]
 
@@ -72,7 +77,7 @@ async def _serve(settings: Settings) -> None:
     metrics = CollectorRegistry()
     with stop_event() as stop, ExitStack() as held:
         journal = held.enter_context(open_journal(settings, clock))
-        registry = held.enter_context(open_registry(settings, open_tokeniser(settings), clock))
+        registry = held.enter_context(open_registry(settings, open_token_keys(settings), clock))
         known = RegistryKnowledge(registry, clock.now)
         await asyncio.to_thread(known.look)
         faults = AnnouncementMetrics(metrics)
@@ -84,12 +89,13 @@ async def _serve(settings: Settings) -> None:
         for name, work in works:
             background.run(name, work)
         draining = Check("draining", lambda: "a stop was asked for" if stop.is_set() else None)
-        held.enter_context(status(settings, metrics, [registry_check(registry), draining]))
+        keys = token_key_check(registry.check_token_keys, vital=False)
+        held.enter_context(status(settings, metrics, [registry_check(registry), keys, draining]))
         if lifeline.supervised():
             background.run("registry-look", partial(_keep_looking, known))
             await stop.wait()
         else:
-            await _answer(settings, journal, known, clock=clock, tally=CheckTally(metrics), faults=faults, stop=stop)
+            await _answer(settings, journal, known, clock=clock, metrics=metrics, faults=faults, stop=stop)
 
 
 def _bookkeeping(
@@ -110,6 +116,9 @@ def _bookkeeping(
     yield "feeder", partial(feeder.run, interval_s=_FEED_EVERY_S)
     keeper = open_keeper(settings, registry, journal, clock=clock, metrics=metrics, held=held)
     yield "keeper", partial(keeper.run, interval_s=_KEEP_EVERY_S)
+    counts = KeyMetrics(metrics)
+    yield "key-ages", partial(note_key_ages, FolderKeys(settings, clock), clock, counts)
+    yield "token-renewer", partial(TokenRenewer(registry, clock=clock, counts=counts).run, interval_s=_KEEP_EVERY_S)
     signer = LogSigner(read_key(settings.keys_path, JOURNAL_KEY), settings.keys_path)
     checkpointer = Checkpointer(journal, signer, clock, CheckpointMetrics(metrics))
     yield "checkpointer", partial(checkpointer.run, interval_s=settings.checkpoint_interval_s)
@@ -149,7 +158,7 @@ async def _answer(
     known: RegistryKnowledge,
     *,
     clock: Clock,
-    tally: CheckTally,
+    metrics: CollectorRegistry,
     faults: AnnouncementMetrics,
     stop: asyncio.Event,
 ) -> None:
@@ -158,10 +167,18 @@ async def _answer(
         desks = await stack.enter_async_context(
             open_sharing(settings, journal, policy=known.policy, clock=clock, count_fault=faults.fault)
         )
-        servicer = SharingServicer(desks, known.policy, Front(known.callers, tally, peers_of(settings)))
+        gates = Gates(clock.monotonic, clock.now)
+        gates.follow(known.policy())
+
+        async def follow() -> None:
+            gates.follow(known.policy())
+
+        tally = CheckTally(metrics)
+        servicer = SharingServicer(desks, known.policy, Front(known.callers, tally, peers_of(settings)), gates)
+        await stack.enter_async_context(open_quota_sharing(settings, gates, clock=clock, metrics=metrics).running())
         services = {sharing_servicer.SERVICE: servicer.handlers()}
         port = await stack.enter_async_context(
-            serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally)
+            serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally, also=follow)
         )
         settle()
         _log.info("serving", port=port, transport=settings.transport)

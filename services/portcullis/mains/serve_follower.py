@@ -23,6 +23,7 @@ from portcullis.mains.stack_file import locate_store
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_signals
 from portcullis.mains.store_health import store_fault
+from portcullis.mains.token_keys import FolderTokenKeys
 from portcullis.metrics import FollowerMetrics
 
 TRUST_FOLDER = "trust"
@@ -51,7 +52,8 @@ def run_follower(settings: Settings) -> None:
         closing(LmdbReplicaWriter(settings.replica_path, clock)) as replica,
     ):
         trust = settings.replica_path / TRUST_FOLDER
-        acknowledger = Acknowledger(acknowledged, host=socket.gethostname(), clock=clock)
+        keys = FolderTokenKeys(settings.keys_path)
+        acknowledger = Acknowledger(acknowledged, host=socket.gethostname(), clock=clock, token_keys=keys)
         follower = Follower(
             store=store,
             trusted=TufTrustedSnapshots(store, trust, root, clock),
@@ -62,9 +64,11 @@ def run_follower(settings: Settings) -> None:
             ),
             follow_interval_s=settings.follow_interval_s,
             note_held=acknowledger.note,
+            token_keys=keys,
         )
         checks = [
             Check("replica", lambda: None if replica.held() else "no snapshot yet"),
+            Check("token-key", lambda: follower.key_fault or None, vital=False),
             Check("store", lambda: store_fault(url), vital=False),
         ]
         with status(settings, metrics, checks), Background() as background:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import TimeoutError as WaitTimeoutError
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -17,12 +18,12 @@ from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
 from portcullis.domain import identifiers, notices
 from portcullis.domain.phone_numbers import read_plans
-from portcullis.domain.tokens import Tokeniser
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
 from portcullis.mains.listening import health_socket
-from portcullis.mains.parts import open_spool, open_subjects, open_tokeniser
+from portcullis.mains.parts import open_spool, open_subjects, open_token_keys
 from portcullis.mains.readiness import Check
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
@@ -50,7 +51,7 @@ def run_gateway(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     clock = SystemClock()
     metrics = CollectorRegistry()
-    tokeniser = open_tokeniser(settings)
+    tokeniser = open_token_keys(settings)
     with stop_event() as stop, ExitStack() as held:
         # The filter's digest is worked out beside the other parts' imports: hashing leaves the interpreter to others.
         opening = asyncio.get_running_loop().run_in_executor(None, LmdbReplica, settings.replica_path, clock)
@@ -66,17 +67,43 @@ async def _serve(settings: Settings) -> None:
             clock=clock,
             tally=CheckTally(metrics),
         )
-        check = Check("snapshot", on_loop(lambda: None if gateway.serving() else "no snapshot yet", stop))
-        held.enter_context(status(settings, metrics, [check]))
+        check = Check(
+            "snapshot", on_loop(lambda: None if gateway.serving() else gateway.held.fault or "no snapshot yet", stop)
+        )
+        keys = Check("token-key", on_loop(lambda: gateway.held.fault or None, stop), vital=False)
+        held.enter_context(status(settings, metrics, [check, keys]))
         async with AsyncExitStack() as stack:
             if embedded:
                 await stack.enter_async_context(_serving_all(settings, gateway, embedded, clock=clock, metrics=metrics))
             port = await stack.enter_async_context(gateway.running(socket=health_socket(settings) if embedded else ""))
             _log.info("serving", port=port, transport=settings.transport)
             await warm_up()
+            await stack.enter_async_context(_in_concert(settings, gateway, clock=clock, metrics=metrics))
             settle()
             await stop.wait()
             _log.info("draining", drain_s=settings.drain_s)
+
+
+@asynccontextmanager
+async def _in_concert(
+    settings: Settings, gateway: Gateway, *, clock: SystemClock, metrics: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Share quotas and alarms with the other workers while the context lasts; until it begins, this one goes by itself.
+
+    It begins once calls are answered: the store's client takes as long to load as a fifth of the start.
+    """
+    alarms, quotas = await asyncio.to_thread(_load_concert)
+    async with (
+        quotas.open_quota_sharing(settings, gateway.gates, clock=clock, metrics=metrics).running(),
+        alarms.open_alarm_look(settings, gateway.gates.watches, metrics),
+    ):
+        yield
+
+
+def _load_concert() -> tuple[ModuleType, ModuleType]:
+    from portcullis.mains import alarms, quotas  # noqa: PLC0415 - see above
+
+    return alarms, quotas
 
 
 class _Embedded(NamedTuple):
@@ -86,7 +113,7 @@ class _Embedded(NamedTuple):
     journal: SqlJournal
 
 
-def _open_embedded(settings: Settings, tokeniser: Tokeniser, clock: SystemClock, held: ExitStack) -> _Embedded:
+def _open_embedded(settings: Settings, tokeniser: TokenKeys, clock: SystemClock, held: ExitStack) -> _Embedded:
     # A gateway alone has no use for a database, and starts the sooner without.
     from portcullis.mains.desks import open_operator_desks  # noqa: PLC0415
     from portcullis.mains.parts import open_journal, open_registry  # noqa: PLC0415
@@ -117,7 +144,7 @@ async def _serving_all(
         clock=clock,
     )
     async with open_sharing(settings, journal, policy=gateway.policy, clock=clock, count_fault=faults.fault) as desks:
-        servicer = sharing_servicer.SharingServicer(desks, gateway.policy, gateway.front)
+        servicer = sharing_servicer.SharingServicer(desks, gateway.policy, gateway.front, gateway.gates)
         gateway.services[sharing_servicer.SERVICE] = servicer.handlers()
         yield
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.config import Settings
-from portcullis.mains.parts import open_registry, open_tokeniser
+from portcullis.mains.parts import open_registry, open_token_keys
 from portcullis.mains.probes import held_imports_of
 from portcullis.mains.publishing import open_publisher
 from portcullis.mains.readiness import Check, registry_check
@@ -32,7 +32,7 @@ def run_publisher(settings: Settings) -> None:
     metrics = CollectorRegistry()
     with (
         stop_signals() as signals,
-        open_registry(settings, open_tokeniser(settings), clock) as registry,
+        open_registry(settings, open_token_keys(settings), clock) as registry,
         closing(RedisSnapshotStore(url)) as store,
         open_publisher(
             settings,

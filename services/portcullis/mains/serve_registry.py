@@ -16,8 +16,8 @@ from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
 from portcullis.gateway.operators import running_registry
 from portcullis.mains.desks import open_operator_desks
-from portcullis.mains.parts import open_journal, open_registry, open_tokeniser
-from portcullis.mains.readiness import Check, registry_check
+from portcullis.mains.parts import open_journal, open_registry, open_token_keys
+from portcullis.mains.readiness import Check, registry_check, token_key_check
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
@@ -37,19 +37,21 @@ def run_registry(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     clock = SystemClock()
     metrics = CollectorRegistry()
-    tokeniser = open_tokeniser(settings)
+    tokeniser = open_token_keys(settings)
     with stop_event() as stop, ExitStack() as held:
         journal = held.enter_context(open_journal(settings, clock))
         store = held.enter_context(open_registry(settings, tokeniser, clock))
         replica = held.enter_context(closing(LmdbReplica(settings.replica_path, clock)))
         draining = Check("draining", lambda: "a stop was asked for" if stop.is_set() else None)
-        held.enter_context(status(settings, metrics, [registry_check(store), draining]))
+        keys = token_key_check(store.check_token_keys, vital=True)
+        held.enter_context(status(settings, metrics, [registry_check(store), keys, draining]))
         serving = running_registry(
             settings=settings,
             reader=store,
             desks=open_operator_desks(settings, store, journal, tokeniser, clock=clock, held=held),
             replica=replica,
             journal=journal,
+            tokeniser=tokeniser,
             clock=clock,
             tally=CheckTally(metrics),
         )

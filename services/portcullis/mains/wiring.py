@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from portcullis.client import Client
     from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
+    from portcullis.domain.alarms import Board
     from portcullis.domain.checkpoints import VerifierKey
     from portcullis.domain.entries import EntryDraft
     from portcullis.domain.errors import PolicyProblem
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         TimeKeeper,
         TrustedSnapshots,
     )
+    from portcullis.ports.home_keys import HomeKeys
     from portcullis.ports.relay import StreamDesk
 
 
@@ -113,9 +115,9 @@ class ProcessWiring:
     @contextmanager
     def registry(self, settings: Settings) -> Iterator[RegistryStore]:
         """Open the registry."""
-        from portcullis.mains.parts import open_registry, open_tokeniser
+        from portcullis.mains.parts import open_registry, open_token_keys
 
-        with open_registry(settings, open_tokeniser(settings), self.clock) as registry:
+        with open_registry(settings, open_token_keys(settings), self.clock) as registry:
             yield registry
 
     def api_keys(self, registry: RegistryStore) -> ApiKeyDesk:
@@ -194,11 +196,12 @@ class ProcessWiring:
             return _log_signer(settings).key(journal.origin())
 
     def probe_tokens(self, settings: Settings, kind: str, value: str, country: str) -> Sequence[bytes]:
-        """Give the tokens that a check asks about."""
-        from portcullis.mains.parts import open_tokeniser
+        """Give the tokens that a check asks about, by every token key that is here."""
+        from portcullis.mains.parts import open_token_keys
 
         probes: list[tuple[bytes, bool]] = []
-        open_tokeniser(settings).probes(kind, value, country, probes)
+        for each in open_token_keys(settings).held():
+            each.probes(kind, value, country, probes)
         return [token for token, _ in probes]
 
     @contextmanager
@@ -263,6 +266,12 @@ class ProcessWiring:
 
         return [str(path) for path in ensure_secrets(settings.keys_path)]
 
+    def home_keys(self, settings: Settings) -> HomeKeys:
+        """Open the keys of this home."""
+        from portcullis.mains.home_keys import FolderKeys
+
+        return FolderKeys(settings, self.clock)
+
     def key_ceremony(self, settings: Settings, offline: Path | None) -> KeyCeremony:
         """Open the trust folder."""
         from portcullis.adapters.tuf.ceremony import TrustCeremony
@@ -302,16 +311,15 @@ class ProcessWiring:
         progress: Progress | None,
     ) -> ImportReport:
         """Import files into a list."""
-        from portcullis.mains.parts import open_registry, open_tokeniser
+        from portcullis.mains.parts import open_entry_namer, open_registry, open_token_keys
         from portcullis.registry.imports import Importer
         from portcullis.registry.readers.spools import file_sources
 
-        tokeniser = open_tokeniser(settings)
         with (
             file_sources(files, settings.home.absolute()) as sources,
-            open_registry(settings, tokeniser, self.clock) as registry,
+            open_registry(settings, open_token_keys(settings), self.clock) as registry,
         ):
-            importer = Importer(registry, index_tokens=tokeniser.index_tokens, clock=self.clock)
+            importer = Importer(registry, index_tokens=open_entry_namer(settings).index_tokens, clock=self.clock)
             return importer.run(list_name, form, sources, actor=self.actor(), full=full, strict=strict, progress=progress)
 
     def publish(self, settings: Settings) -> int:
@@ -334,6 +342,12 @@ class ProcessWiring:
         from portcullis.mains.examining import examine_registry
 
         return examine_registry(settings)
+
+    def examine_alarms(self, settings: Settings) -> Board:
+        """Look at the alarm board."""
+        from portcullis.mains.alarms import look_at_alarms
+
+        return look_at_alarms(settings)
 
     def examine_journal(self, settings: Settings) -> str:
         """Look at the journal's database."""

@@ -92,6 +92,23 @@ CHECK_SECONDS = Definition(
     "seconds",
     buckets=_CHECK_BUCKETS,
 )
+ALARM_LEVEL = Definition(
+    "gateway",
+    "portcullis_alarm_level",
+    "gauge",
+    "What is done about a partner whose questions look like somebody going through numbers: 0 nothing, 1 slowed, 2 stopped.",
+    "level",
+    ("partner",),
+    mode="livemax",
+)
+ALARMS = Definition(
+    "gateway",
+    "portcullis_alarms_total",
+    "counter",
+    "Alarms raised that a partner goes through numbers, by each sign they rest on; an alarm of two signs counts for both.",
+    "alarms",
+    ("sign",),
+)
 SPOOL_RECORDS = Definition(
     "gateway", "portcullis_spool_records_total", "counter", "Decision records made durable before their answer.", "records"
 )
@@ -159,6 +176,32 @@ LIST_STALE = Definition(
     "1 while a list is past its greatest age, so that its measures' declared fail modes apply.",
     "0 or 1",
     ("list",),
+    mode="livemax",
+)
+QUOTA_REFUSALS = Definition(
+    "gateway",
+    "portcullis_quota_refusals_total",
+    "counter",
+    "Calls, streams and items refused because a partner's quota was used up, by the partner and its quota.",
+    "refusals",
+    ("partner", "quota"),
+)
+QUOTA_USED = Definition(
+    "gateway",
+    "portcullis_quota_used_ratio",
+    "gauge",
+    "How much of a partner's quota is used, for those that are no rates: calls and streams at one worker, and subjects and "
+    "labels of the day at all workers.",
+    "0 to 1",
+    ("partner", "quota"),
+    mode="livemax",
+)
+QUOTA_ALONE = Definition(
+    "gateway",
+    "portcullis_quota_alone",
+    "gauge",
+    "1 while the store does not answer, so that quotas hold for each host by itself.",
+    "0 or 1",
     mode="livemax",
 )
 SHIPPED_RECORDS = Definition(
@@ -497,6 +540,37 @@ KEEPER_FAILURES = Definition(
     "tries",
     ("chore", "part"),
 )
+TOKENS_RENEWED = Definition(
+    "exchange",
+    "portcullis_tokens_renewed_total",
+    "counter",
+    "Entries that came over to the token key in use.",
+    "entries",
+)
+TOKENS_UNREADABLE = Definition(
+    "exchange",
+    "portcullis_tokens_unreadable",
+    "gauge",
+    "Entries that can't be opened, and so stay under a former token key.",
+    "entries",
+    mode="livemostrecent",
+)
+RENEWAL_FAILURES = Definition(
+    "exchange",
+    "portcullis_token_renewal_failures_total",
+    "counter",
+    "Tries to bring entries over to the token key in use that failed.",
+    "tries",
+)
+KEY_AGE_DAYS = Definition(
+    "exchange",
+    "portcullis_key_age_days",
+    "gauge",
+    "How old each key in use of this home is, by its name; see `portcullis keys`.",
+    "days",
+    ("key",),
+    mode="livemostrecent",
+)
 CHILD_RESTARTS = Definition(
     "stack",
     "portcullis_child_restarts_total",
@@ -521,7 +595,12 @@ CATALOGUE: tuple[Definition, ...] = (
     HITS,
     SHADOW_HITS,
     CALLER_LOOKUPS,
+    QUOTA_REFUSALS,
+    QUOTA_USED,
+    QUOTA_ALONE,
     CHECK_SECONDS,
+    ALARM_LEVEL,
+    ALARMS,
     SPOOL_RECORDS,
     SPOOL_FAILURES,
     SPOOL_SECONDS,
@@ -576,6 +655,10 @@ CATALOGUE: tuple[Definition, ...] = (
     OPEN_CASES,
     OVERDUE_NOTICES,
     KEEPER_FAILURES,
+    TOKENS_RENEWED,
+    TOKENS_UNREADABLE,
+    RENEWAL_FAILURES,
+    KEY_AGE_DAYS,
     CHILD_RESTARTS,
     CHILD_UP,
 )

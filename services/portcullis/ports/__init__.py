@@ -4,6 +4,7 @@ Every adapter of a port passes that port's suite in ``tests/contract``. Methods 
 are ``async``; the docstrings say on what.
 """
 
+from portcullis.ports.alarms import AlarmBoard
 from portcullis.ports.clock import Clock, TimeKeeper
 from portcullis.ports.desks import (
     ApiKeyDesk,
@@ -59,6 +60,7 @@ from portcullis.ports.life import (
     PutOutcome,
 )
 from portcullis.ports.looks import Look
+from portcullis.ports.quotas import QuotaExchange, Standing, Use, Used
 from portcullis.ports.registry import (
     ENDED_KEPT_S,
     ApiKey,
@@ -85,6 +87,7 @@ from portcullis.ports.rights import (
     Removed,
     RetentionStore,
     RightsStore,
+    Settlement,
     SettlementStore,
     SubjectSession,
     SubjectStore,
@@ -112,6 +115,7 @@ __all__ = [
     "Acknowledgements",
     "AftermathDesk",
     "AgreedLists",
+    "AlarmBoard",
     "Announcer",
     "ApiKey",
     "ApiKeyDesk",
@@ -165,6 +169,7 @@ __all__ = [
     "Proposal",
     "Publication",
     "PutOutcome",
+    "QuotaExchange",
     "ReadTransaction",
     "Receipt",
     "RecordedReason",
@@ -188,6 +193,7 @@ __all__ = [
     "RoleKey",
     "RoleKeys",
     "RowFault",
+    "Settlement",
     "SettlementStore",
     "Shrinkage",
     "SnapshotRepository",
@@ -195,6 +201,7 @@ __all__ = [
     "Space",
     "SpoolReader",
     "Spooled",
+    "Standing",
     "StoredCheckpoint",
     "StoredDecision",
     "StoredEntry",
@@ -205,6 +212,8 @@ __all__ = [
     "SubjectVerifier",
     "TimeKeeper",
     "TrustedSnapshots",
+    "Use",
+    "Used",
     "Vouched",
     "WaitingRelease",
     "Watched",

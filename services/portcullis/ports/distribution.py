@@ -12,13 +12,14 @@ from portcullis.domain.segments import Change
 class Acknowledgement(NamedTuple):
     """What a host's follower serves: the snapshot's version and the registry's change it includes up to.
 
-    ``at`` is when it said so, Unix seconds.
+    ``at`` is when it said so, Unix seconds. ``token_keys`` are the fingerprints of the token keys that it holds.
     """
 
     host: str
     version: int
     registry_seq: int
     at: float
+    token_keys: tuple[str, ...] = ()
 
 
 ACKNOWLEDGED_KEPT_S = 86_400.0

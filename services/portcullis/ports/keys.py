@@ -134,6 +134,15 @@ class KeyWrapper(Protocol):
         """What the key-encryption key is called, for whoever looks for it."""
         ...
 
+    @property
+    def epoch(self) -> int:
+        """The number of the key that wraps now; with another, data keys that were wrapped before are wrapped anew."""
+        ...
+
+    def is_present(self, wrapped: bytes, /) -> bool:
+        """Say whether a data key is wrapped under the key that wraps now."""
+        ...
+
     def wrap(self, data_key: bytes, /) -> bytes:
         """Wrap a data key; at most 65,535 bytes come out."""
         ...

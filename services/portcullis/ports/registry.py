@@ -12,6 +12,7 @@ from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus, SubjectType
 from portcullis.domain.errors import StepNotAllowed
 from portcullis.domain.policies import Policy
+from portcullis.domain.token_keys import TokenKey
 from portcullis.ports.looks import Look
 
 
@@ -62,12 +63,21 @@ class RegistryView(Protocol):
         ...
 
     @property
+    def token_keys(self) -> tuple[TokenKey, ...]:
+        """The token keys that a snapshot of this reading names (`portcullis.domain.token_keys`)."""
+        ...
+
+    @property
     def list_numbers(self) -> Mapping[str, int]:
         """The number of every list of the policy; a number is never given to another list."""
         ...
 
     def changed_at(self, seq: int) -> float:
         """Give when a change of the log was made (Unix seconds); 0 where there is none of this number."""
+        ...
+
+    def forgot_renewals(self, after: int, /) -> bool:
+        """Say whether `touched` can't tell all since change ``after``: a token key that was in use then was retired."""
         ...
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:

@@ -108,13 +108,22 @@ class WaitingRelease(msgspec.Struct, frozen=True, kw_only=True):
     release_at: float
 
 
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """A case of a list that a partner reported as settled, by the event's id of its own. Times are Unix seconds."""
+
+    list: str
+    case_reference: str
+    partner: str
+    event_id: str
+    reported_at: float
+    release_at: float
+
+
 class SettlementStore(Protocol):
     """What partners have reported as settled."""
 
-    def note_settlement(
-        self, list_name: str, case_reference: str, *, partner: str, event_id: str, reported_at: float, release_at: float
-    ) -> int:
-        """Let the listed entries of a case reference wait for their release; gives how many.
+    def note_settlements(self, settled: Sequence[Settlement]) -> int:
+        """Let the listed entries of these cases wait for their release; gives how many of them these events are new to.
 
         The same event again changes nothing. An entry waits once: the earliest release counts.
         """
@@ -146,7 +155,10 @@ class SettlementStore(Protocol):
 
 
 class RedressNumber(msgspec.Struct, frozen=True, kw_only=True):
-    """A redress number, without itself. Times are Unix seconds; ``clearances`` are the tokens it counts under."""
+    """A redress number, without itself. Times are Unix seconds; ``clearances`` are the tokens it counts under.
+
+    ``token_epoch`` is the newest token key that they were made with; they were made with all that were held.
+    """
 
     number_id: str
     list: str
@@ -155,6 +167,7 @@ class RedressNumber(msgspec.Struct, frozen=True, kw_only=True):
     issued_at: float
     case_id: str
     clearances: tuple[bytes, ...]
+    token_epoch: int = 1
     revoked_at: float | None = None
 
 
@@ -202,8 +215,20 @@ class SubjectSession(msgspec.Struct, frozen=True, kw_only=True):
 class SubjectStore(Protocol):
     """Codes and sessions of subjects, and what the registry keeps about one. No identifier stands here."""
 
-    def keep_code(self, digest: str, tokens: Sequence[bytes], *, expires_at: float, tries: int, note: StepNote) -> None:
-        """Keep the digest of a code for whoever holds an identifier of these tokens; an earlier one of them ends."""
+    def keep_code(
+        self,
+        digest: str,
+        tokens: Sequence[bytes],
+        *,
+        former: Collection[bytes] = (),
+        expires_at: float,
+        tries: int,
+        note: StepNote,
+    ) -> None:
+        """Keep the digest of a code for whoever holds an identifier of these tokens; an earlier one of them ends.
+
+        So does one of each of the ``former`` tokens, which the identifier has by other keys.
+        """
         ...
 
     def use_code(self, digest: str, tokens: Sequence[bytes], *, now: float) -> bool:

@@ -11,7 +11,8 @@ The rules:
    after 5 s, and later on each minute, and at once when its key is here again; other lists never wait for it. One that
    never stood is left out.
 5. What a list that was behind has missed is read again from its own last reading. After a restart that is not known, and
-   the list begins with a base again.
+   the list begins with a base again. So does each list where the registry has forgotten what entries stood under before
+   they came over to another token key.
 6. What reworks have made of a list is put in with whatever the version is for.
 
 Example: of three lists, one has an entry withdrawn, one a measure reworded, and the key of the third is not at hand while
@@ -32,6 +33,7 @@ from portcullis.domain.editions import FORMAT
 from portcullis.domain.history import ListChange
 from portcullis.domain.manifests import HEAD_TARGET, Head, HeadList, manifest_target
 from portcullis.domain.policies import Disclosure, Policy, RestrictedList
+from portcullis.domain.token_keys import TokenKey
 from portcullis.ports import Clock, RegistryView, ReplicaWriter, SnapshotRepository
 from portcullis.publisher.counts import PublisherCounts
 from portcullis.publisher.drafts import put_document
@@ -129,6 +131,9 @@ class Reviser:
     def _lead_on(self, work: _Work) -> None:
         states, included = self._states_to_lead_on(work)
         if included is None or not states:
+            return
+        if work.view.forgot_renewals(included.seq):
+            work.anew |= states.keys()
             return
         works = compile_changes(
             work.view,
@@ -240,6 +245,7 @@ class _Work:
         self.now = now
         self.definitions = published_lists(view.policy)
         lists: Mapping[str, ListDocuments] = stood.lists if stood else {}
+        self._named_before = stood.head.token_keys if stood else ()
         self.included = Included(stood.head.registry_seq, stood.head.published_at) if stood else None
         self.lists = {name: state for name, state in lists.items() if name in self.definitions}
         self.stalls = {name: stall for name, stall in stalls.items() if name in self.definitions}
@@ -288,9 +294,19 @@ class _Work:
             partners=policy.partners,
             credentials=self.view.credentials,
             revoked=self.view.revoked,
+            token_keys=self._token_keys(),
             lists=tuple(self._head_list(name) for name in names),
         )
         return Documents(head, {name: self.lists[name] for name in names})
+
+    def _token_keys(self) -> tuple[TokenKey, ...]:
+        """Name the keys that the records stand under; those of a list that stays behind, as it stays, among them."""
+        named = {each.epoch: each for each in self.view.token_keys}
+        if self.stalls:
+            for each in self._named_before:
+                if each.records:
+                    named[each.epoch] = each
+        return tuple(named[epoch] for epoch in sorted(named, reverse=True))
 
     def _head_list(self, name: str) -> HeadList:
         stall = self.stalls.get(name)

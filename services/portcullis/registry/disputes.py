@@ -333,11 +333,12 @@ class Disputes:
         return min(own, key=lambda entry: (entry.status not in LISTED, entry.entry_id in disputed, entry.entry_id))
 
     def _own_case(self, session: SubjectSession, case_id: str) -> Case:
+        # Asked first, so that a case of somebody else's takes as long as one that is not there.
+        own = {entry.entry_id for entry in self._rights.entries_of(session.tokens)}
         try:
             case = self._rights.case(case_id)
         except NotFound:
             raise _not_theirs() from None
-        own = {entry.entry_id for entry in self._rights.entries_of(session.tokens)}
         if case.kind is not CaseKind.DISPUTE or case.entry_id not in own:
             raise _not_theirs()
         return case

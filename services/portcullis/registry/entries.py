@@ -104,6 +104,7 @@ class EntryDesk:
 
 def _read_token(list_name: str, token: str) -> int:
     last = read_page_token(list_name, token) or "0"
-    if not last.isdecimal() or int(last) > _LAST_ID:
+    # Its length first: int() gives up on thousands of digits with an error of its own.
+    if not (last.isascii() and last.isdecimal() and len(last) <= len(str(_LAST_ID))) or int(last) > _LAST_ID:
         raise InvalidRequest.at("page_token", "names no entry; give the last answer's next_page_token, or none")
     return int(last)

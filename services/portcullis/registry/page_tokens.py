@@ -29,7 +29,8 @@ def read_page_token(asked: str, token: str) -> str:
         last = data[_MARK_BYTES:].decode()
     except (binascii.Error, UnicodeError):
         raise _not_a_token() from None
-    if data[:_MARK_BYTES] != _mark(asked) or not last:
+    # Whoever knows how a token is made can make one of any text; PostgreSQL has no place for NUL.
+    if data[:_MARK_BYTES] != _mark(asked) or not last or "\0" in last:
         raise _not_a_token()
     return last
 

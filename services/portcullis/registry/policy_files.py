@@ -117,11 +117,12 @@ class _Reading:
         head = top.table("partner", instead="write one [partner] table, then its [[agreement]] tables")
         agreements = top.tables("agreement", named=False)
         certificates = top.tables("certificate", named=False)
+        quota = top.table("quota", instead="write one [quota] table", required=False)
         top.close()
         self._lost = self._lost or head is None
         if head is not None:
             self._files[f"partners[{len(self._partners)}]"] = file
-            self._partners.append(read_partner(head, agreements, certificates))
+            self._partners.append(read_partner(head, agreements, certificates, quota))
 
     def _top(self, file: str, data: dict[str, Any]) -> Table:
         return Table(data, f"{file}:", self.problems)
@@ -142,6 +143,9 @@ class _Reading:
             self.fault(file, "this is no UTF-8 text", "save the file as UTF-8")
         except OSError as fault:
             self.fault(file, f"it can't be read: {fault.strerror}", "give this user the right to read it")
+        except (ValueError, RecursionError):
+            # What the parser leaves as Python raises it: numbers of thousands of digits, and nesting without end.
+            self.fault(file, "a number in it is too long, or its arrays and tables are nested too deep", "write it plainly")
         self._lost = True
         return None
 

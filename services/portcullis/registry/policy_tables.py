@@ -26,8 +26,10 @@ from portcullis.domain.policies import (
     NoticeTemplate,
     OnStale,
     Partner,
+    Probing,
     RestrictedList,
 )
+from portcullis.domain.quotas import Quota
 from portcullis.domain.shared_events import EventKind
 from portcullis.registry.toml_tables import Table
 
@@ -96,6 +98,7 @@ def read_list(head: Table, measures: Sequence[Table], notices: Sequence[Table]) 
         guard_percent=head.whole("guard_percent", default=DEFAULT_GUARD_PERCENT, instead="write a whole number, as 5"),
         guard_entries=head.whole("guard_entries", default=DEFAULT_GUARD_ENTRIES, instead="write a whole number, as 1000"),
         takes_terminations=head.flag("takes_terminations"),
+        canary=head.flag("canary"),
         four_eyes=head.flag("four_eyes"),
         lapse_s=head.duration_s("lapse", stand_in=0, default=0),
         calendar=head.text("calendar", default="", instead="write the ISO 3166 code of a country in quotes, as 'CN'"),
@@ -146,8 +149,10 @@ def _read_measure(table: Table) -> Measure:
     return measure
 
 
-def read_partner(head: Table, agreements: Sequence[Table], certificates: Sequence[Table] = ()) -> Partner:
-    """Read a ``[partner]`` and its ``[[agreement]]`` and ``[[certificate]]`` tables."""
+def read_partner(
+    head: Table, agreements: Sequence[Table], certificates: Sequence[Table] = (), quota: Table | None = None
+) -> Partner:
+    """Read a ``[partner]`` and its ``[quota]`` and its ``[[agreement]]`` and ``[[certificate]]`` tables."""
     partner = Partner(
         name=head.text("name", instead="write small letters, digits and hyphens, as 'ticketing'"),
         title=head.text("title", instead="write the partner's name for people"),
@@ -155,9 +160,17 @@ def read_partner(head: Table, agreements: Sequence[Table], certificates: Sequenc
         shadow=head.flag("shadow"),
         credentials=_read_credentials(head, named=bool(certificates)),
         certificates=tuple(_read_certificate(each) for each in certificates),
+        probing=_read_probing(head),
+        quota=_read_quota(quota) if quota is not None else Quota(),
     )
     head.close()
     return partner
+
+
+def _read_probing(head: Table) -> Probing:
+    if head.anything("probing") is None:
+        return Probing.STRICT
+    return head.choice("probing", Probing, stand_in=Probing.STRICT)
 
 
 def _read_credentials(head: Table, *, named: bool) -> Credentials:
@@ -166,6 +179,15 @@ def _read_credentials(head: Table, *, named: bool) -> Credentials:
         return Credentials.KEY
     why = "a partner with a certificate says whether its keys are good besides"
     return head.choice("credentials", Credentials, stand_in=Credentials.EITHER if named else Credentials.KEY, why=why)
+
+
+def _read_quota(table: Table) -> Quota:
+    """Read a ``[quota]``; what it does not say is as for a partner without one."""
+    usual = msgspec.structs.asdict(Quota())
+    instead = "write a whole number, 0 for not limited"
+    quota = Quota(**{key: table.whole(key, default=value, instead=instead) for key, value in usual.items()})
+    table.close()
+    return quota
 
 
 def _read_certificate(table: Table) -> str:

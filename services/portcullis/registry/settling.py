@@ -29,7 +29,7 @@ from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed
 from portcullis.domain.policies import Policy, RestrictedList
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.domain.working_days import add_working_days
-from portcullis.ports import Clock, Journal, JournalEvent, RegistryStore, RightsStore, StoredEntry
+from portcullis.ports import Clock, Journal, JournalEvent, RegistryStore, RightsStore, Settlement, StoredEntry
 from portcullis.registry.disputes import RandomBytes, case_name
 
 KEEPER: Final = "portcullis:keeper"
@@ -76,9 +76,12 @@ class PartnerReports:
         begin = self._rights.read_up_to(journal)
         policy = self._registry.policy()
         read = self._journal.events_after(begin - 1, _wanted(policy), limit=_PAGE)
-        if read.events:
-            for each in read.events:
-                self._follow(each, policy)
+        # What settles has no effect on cases, nor they on it, so all of it is noted in one transaction.
+        settled = [each for each in (_settlement(taken, policy) for taken in read.events) if each is not None]
+        if settled:
+            self._rights.note_settlements(settled)
+        for each in read.events:
+            self._follow(each, policy)
         # A log that grows by decisions alone is read again rather than written about in every turn.
         if read.events or read.up_to - begin >= _MARKED_EVERY:
             self._rights.mark_read(journal, read.up_to + 1)
@@ -86,26 +89,10 @@ class PartnerReports:
 
     def _follow(self, taken: JournalEvent, policy: Policy) -> None:
         event = taken.event
-        if event is None:
+        if event is None or event.kind is not EventKind.IDENTITY_MISMATCH:
             return
-        if event.kind is EventKind.SETTLED:
-            self._settled(taken, event, policy)
-        else:
-            for list_name, entry_id in self._journal.entries_of_decision(event.decision_id):
-                self._mismatched(taken, event, policy.list_named(list_name), entry_id)
-
-    def _settled(self, taken: JournalEvent, event: SharedEvent, policy: Policy) -> None:
-        on = policy.list_named(event.list)
-        if on is None or not on.settled_days:
-            return
-        self._rights.note_settlement(
-            event.list,
-            event.case_reference,
-            partner=taken.partner,
-            event_id=event.event_id,
-            reported_at=taken.recorded_at,
-            release_at=add_working_days(taken.recorded_at, on.settled_days, on.calendar),
-        )
+        for list_name, entry_id in self._journal.entries_of_decision(event.decision_id):
+            self._mismatched(taken, event, policy.list_named(list_name), entry_id)
 
     def _mismatched(self, taken: JournalEvent, event: SharedEvent, on: RestrictedList | None, entry_id: int) -> None:
         entry = self._listed(entry_id)
@@ -152,6 +139,24 @@ class PartnerReports:
         except NotFound:
             return None
         return entry if entry.status in LISTED else None
+
+
+def _settlement(taken: JournalEvent, policy: Policy) -> Settlement | None:
+    """Give what an event settles; None where it is of another kind, or nothing follows from it."""
+    event = taken.event
+    if event is None or event.kind is not EventKind.SETTLED:
+        return None
+    on = policy.list_named(event.list)
+    if on is None or not on.settled_days:
+        return None
+    return Settlement(
+        list=event.list,
+        case_reference=event.case_reference,
+        partner=taken.partner,
+        event_id=event.event_id,
+        reported_at=taken.recorded_at,
+        release_at=add_working_days(taken.recorded_at, on.settled_days, on.calendar),
+    )
 
 
 def _wanted(policy: Policy) -> Mapping[EventKind, Collection[str] | None]:

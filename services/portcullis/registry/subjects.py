@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -26,6 +26,7 @@ from portcullis.domain.errors import InvalidRequest, NotFound, Unauthenticated
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.redress_numbers import format_number, make_number
 from portcullis.domain.roles import SESSION_PREFIX
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import (
     Clock,
@@ -77,7 +78,7 @@ class Subjects:
         registry: the policy and the entries.
         rights: sessions and redress numbers.
         journal: the records of decisions.
-        tokeniser: makes the tokens of identifiers.
+        tokeniser: makes the tokens of identifiers; the keys that are here, or one.
         codes: what operators issue.
         verifier: what a session is begun with; the codes, where nothing else is set up.
         records: what a subject sees.
@@ -91,7 +92,7 @@ class Subjects:
         rights: RightsStore,
         journal: Journal,
         *,
-        tokeniser: Tokeniser,
+        tokeniser: TokenKeys,
         codes: CodeIssuer,
         verifier: SubjectVerifier,
         records: SubjectRecords,
@@ -178,10 +179,11 @@ class Subjects:
         taken_for, themselves = read_identifier(mistaken, "mistaken"), read_identifier(own, "own")
         entry = self._registry.entry(list_name, key)
         self._check_case(case_id, entry)
-        found_by = self._finding(entry, taken_for)
-        own_tokens = self._not_finding(entry, themselves)
+        places = self._finding(entry, taken_for)
+        self._demand_not_found(entry, themselves)
         number = make_number(self._random_bytes)
-        clearances = sorted(self._tokeniser.clearance(number, each, by) for each in own_tokens for by in found_by)
+        held = self._tokeniser.held()
+        clearances = sorted(token for each in held for token in _clearances(each, number, taken_for, places, themselves))
         issued = RedressNumber(
             number_id=self._name(),
             list=list_name,
@@ -190,6 +192,7 @@ class Subjects:
             issued_at=self._clock.now(),
             case_id=case_id,
             clearances=tuple(clearances),
+            token_epoch=held[0].epoch,
         )
         self._rights.issue_number(issued, note=StepNote(actor=actor, why=told))
         return format_number(number), issued.number_id
@@ -228,10 +231,11 @@ class Subjects:
         keys = 0 if kept else self._journal.erase(tokens, actor=actor, purpose=told).keys
         return erased, keys, kept
 
-    def _finding(self, entry: StoredEntry, mistaken: Identifier) -> set[bytes]:
-        """Give every token by which a check may find the entry through an identifier: with its country and without."""
-        asked = {token for token, _ in probed(self._tokeniser, mistaken)} | {*self._tokeniser.index_tokens(mistaken)}
-        found = asked.intersection(self._rights.tokens_of(entry.list, entry.key))
+    def _finding(self, entry: StoredEntry, mistaken: Identifier) -> set[int]:
+        """Give the places in `_asked` by which a check may find the entry, under whichever key it stands."""
+        known = set(self._rights.tokens_of(entry.list, entry.key))
+        asked = [_asked(each, mistaken) for each in self._tokeniser.held()]
+        found = {place for tokens in asked for place, token in enumerate(tokens) if token in known}
         if not found:
             raise InvalidRequest.at(
                 "mistaken",
@@ -239,14 +243,13 @@ class Subjects:
             )
         return found
 
-    def _not_finding(self, entry: StoredEntry, own: Identifier) -> tuple[bytes, ...]:
-        certain = certain_tokens(self._tokeniser, own, "own")
-        asked = {token for token, _ in probed(self._tokeniser, own)}
+    def _demand_not_found(self, entry: StoredEntry, own: Identifier) -> None:
+        certain_tokens(self._tokeniser, own, "own")
+        asked = {token for each in self._tokeniser.held() for token, _ in probed(each, own)}
         if asked.intersection(self._rights.tokens_of(entry.list, entry.key)):
             raise InvalidRequest.at(
                 "own", "finds this entry too, so it does not tell the person apart; take another document"
             )
-        return certain
 
     def _check_case(self, case_id: str, entry: StoredEntry) -> None:
         if not case_id:
@@ -260,6 +263,24 @@ class Subjects:
 
     def _name(self) -> str:
         return base64.b32encode(self._random_bytes(_NAME_BYTES)).decode().lower()
+
+
+def _asked(tokeniser: Tokeniser, mistaken: Identifier) -> list[bytes]:
+    """Give every token by which a check may find an entry through an identifier: with its country and without.
+
+    Under any key they stand in the same order.
+    """
+    return [token for token, _ in probed(tokeniser, mistaken)] + [*tokeniser.index_tokens(mistaken)]
+
+
+def _clearances(
+    tokeniser: Tokeniser, number: str, mistaken: Identifier, places: Collection[int], own: Identifier
+) -> Iterator[bytes]:
+    """Give the tokens that a number counts under with one key; ``places`` are those in `_asked` that find the entry."""
+    certain = [token for token, weak in probed(tokeniser, own) if not weak]
+    asked = _asked(tokeniser, mistaken)
+    found_by = {asked[place] for place in places}
+    yield from (tokeniser.clearance(number, each, by) for each in certain for by in found_by)
 
 
 def session_digest(credential: str) -> str:

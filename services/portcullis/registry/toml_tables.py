@@ -118,9 +118,9 @@ class Table:
         self._asked.append(key)
         return self._data.get(key)
 
-    def table(self, key: str, *, instead: str) -> Table | None:
-        """Read a table that must be there."""
-        value = self._take(key, dict, required=True, instead=instead)
+    def table(self, key: str, *, instead: str, required: bool = True) -> Table | None:
+        """Read a table, which must be there unless told otherwise."""
+        value = self._take(key, dict, required=required, instead=instead)
         return Table(value, self._at(key), self._problems) if isinstance(value, dict) else None
 
     def tables(self, key: str, *, named: bool = True) -> list[Table]:

@@ -66,6 +66,16 @@ class AdminServiceStub:
                 request_serializer=portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
                 response_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
                 _registered_method=True)
+        self.ListAlarms = channel.unary_unary(
+                '/portcullis.v1.AdminService/ListAlarms',
+                request_serializer=portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsResponse.FromString,
+                _registered_method=True)
+        self.ReleaseAlarm = channel.unary_unary(
+                '/portcullis.v1.AdminService/ReleaseAlarm',
+                request_serializer=portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmRequest.SerializeToString,
+                response_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -116,6 +126,20 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAlarms(self, request, context):
+        """ListAlarms gives the partners whose questions look like somebody going through numbers, and what was done about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseAlarm(self, request, context):
+        """ReleaseAlarm lets a partner's questions be answered again at every gateway, within two seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +172,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListApiKeys,
                     request_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.FromString,
                     response_serializer=portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'ListAlarms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAlarms,
+                    request_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsResponse.SerializeToString,
+            ),
+            'ReleaseAlarm': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseAlarm,
+                    request_deserializer=portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmRequest.FromString,
+                    response_serializer=portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -314,6 +348,60 @@ class AdminService:
             '/portcullis.v1.AdminService/ListApiKeys',
             portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysRequest.SerializeToString,
             portcullis_dot_v1_dot_admin__service__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAlarms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.AdminService/ListAlarms',
+            portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsRequest.SerializeToString,
+            portcullis_dot_v1_dot_admin__service__pb2.ListAlarmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseAlarm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portcullis.v1.AdminService/ReleaseAlarm',
+            portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmRequest.SerializeToString,
+            portcullis_dot_v1_dot_admin__service__pb2.ReleaseAlarmResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,10 @@ class AdminServiceStub:
     """RevokeApiKey ends a key; gateways refuse it with the next snapshot."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]
     """ListApiKeys gives a partner's keys, without their secrets."""
+    ListAlarms: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlarmsRequest, _admin_service_pb2.ListAlarmsResponse]
+    """ListAlarms gives the partners whose questions look like somebody going through numbers, and what was done about it."""
+    ReleaseAlarm: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseAlarmRequest, _admin_service_pb2.ReleaseAlarmResponse]
+    """ReleaseAlarm lets a partner's questions be answered again at every gateway, within two seconds."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -71,6 +75,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """RevokeApiKey ends a key; gateways refuse it with the next snapshot."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListApiKeysRequest, _admin_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
     """ListApiKeys gives a partner's keys, without their secrets."""
+    ListAlarms: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAlarmsRequest, _admin_service_pb2.ListAlarmsResponse]  # type: ignore[assignment]
+    """ListAlarms gives the partners whose questions look like somebody going through numbers, and what was done about it."""
+    ReleaseAlarm: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ReleaseAlarmRequest, _admin_service_pb2.ReleaseAlarmResponse]  # type: ignore[assignment]
+    """ReleaseAlarm lets a partner's questions be answered again at every gateway, within two seconds."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService is for the operators of a gateway. Which role may call which method is one table
@@ -126,5 +134,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListApiKeysResponse, _abc.Awaitable[_admin_service_pb2.ListApiKeysResponse]]:
         """ListApiKeys gives a partner's keys, without their secrets."""
+
+    @_abc_1.abstractmethod
+    def ListAlarms(
+        self,
+        request: _admin_service_pb2.ListAlarmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListAlarmsResponse, _abc.Awaitable[_admin_service_pb2.ListAlarmsResponse]]:
+        """ListAlarms gives the partners whose questions look like somebody going through numbers, and what was done about it."""
+
+    @_abc_1.abstractmethod
+    def ReleaseAlarm(
+        self,
+        request: _admin_service_pb2.ReleaseAlarmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ReleaseAlarmResponse, _abc.Awaitable[_admin_service_pb2.ReleaseAlarmResponse]]:
+        """ReleaseAlarm lets a partner's questions be answered again at every gateway, within two seconds."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

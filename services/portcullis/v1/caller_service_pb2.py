@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from portcullis.v1 import types_pb2 as portcullis_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"portcullis/v1/caller_service.proto\x12\rportcullis.v1\x1a\x19portcullis/v1/types.proto\"5\n\x13LookupCallerRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\"\xa3\x01\n\x14LookupCallerResponse\x12\r\n\x05label\x18\x01 \x01(\t\x12&\n\x07reasons\x18\x02 \x03(\x0b\x32\x15.portcullis.v1.Reason\x12-\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x32h\n\rCallerService\x12W\n\x0cLookupCaller\x12\".portcullis.v1.LookupCallerRequest\x1a#.portcullis.v1.LookupCallerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"portcullis/v1/caller_service.proto\x12\rportcullis.v1\x1a\x19portcullis/v1/types.proto\"5\n\x13LookupCallerRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\"\xb4\x01\n\x14LookupCallerResponse\x12\r\n\x05label\x18\x01 \x01(\t\x12&\n\x07reasons\x18\x02 \x03(\x0b\x32\x15.portcullis.v1.Reason\x12-\n\x08snapshot\x18\x03 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x12\x0f\n\x07padding\x18\x06 \x01(\x0c\x32h\n\rCallerService\x12W\n\x0cLookupCaller\x12\".portcullis.v1.LookupCallerRequest\x1a#.portcullis.v1.LookupCallerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,7 +35,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOOKUPCALLERREQUEST']._serialized_start=80
   _globals['_LOOKUPCALLERREQUEST']._serialized_end=133
   _globals['_LOOKUPCALLERRESPONSE']._serialized_start=136
-  _globals['_LOOKUPCALLERRESPONSE']._serialized_end=299
-  _globals['_CALLERSERVICE']._serialized_start=301
-  _globals['_CALLERSERVICE']._serialized_end=405
+  _globals['_LOOKUPCALLERRESPONSE']._serialized_end=316
+  _globals['_CALLERSERVICE']._serialized_start=318
+  _globals['_CALLERSERVICE']._serialized_end=422
 # @@protoc_insertion_point(module_scope)

@@ -56,12 +56,15 @@ class LookupCallerResponse(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
     label: _builtins.str
     """label is the text to show; empty when nothing may be shown."""
     decision_id: _builtins.str
     """decision_id names the record of this look-up; empty when nothing was found."""
     degraded: _builtins.bool
     """degraded is true when a list that may show labels was past its greatest age: then a label may be missing."""
+    padding: _builtins.bytes
+    """padding brings answers to one size, as CheckResponse.padding does; of no meaning: skip it."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
         """reasons are the entries behind the label."""
@@ -78,10 +81,11 @@ class LookupCallerResponse(_message.Message):
         snapshot: _types_pb2.SnapshotInfo | None = ...,
         decision_id: _builtins.str = ...,
         degraded: _builtins.bool = ...,
+        padding: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "degraded", b"degraded", "label", b"label", "reasons", b"reasons", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "degraded", b"degraded", "label", b"label", "padding", b"padding", "reasons", b"reasons", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from portcullis.v1 import types_pb2 as portcullis_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portcullis/v1/check_service.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x19portcullis/v1/types.proto\"\xfc\x01\n\x0c\x43heckRequest\x12.\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x19.portcullis.v1.Identifier\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12,\n\nattributes\x18\x04 \x03(\x0b\x32\x18.portcullis.v1.Attribute\x12\x19\n\x11partner_reference\x18\x05 \x01(\t\x12\x19\n\x11\x61t_least_snapshot\x18\x06 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x07 \x01(\x08\x12\x16\n\x0eredress_number\x18\x08 \x01(\t\x12\x0e\n\x06locale\x18\t \x01(\t\"\x94\x02\n\rCheckResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.portcullis.v1.Outcome\x12&\n\x07reasons\x18\x03 \x03(\x0b\x32\x15.portcullis.v1.Reason\x12-\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x12,\n\tcache_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0eshadow_outcome\x18\x07 \x01(\x0e\x32\x16.portcullis.v1.Outcome\"B\n\x11\x42\x61tchCheckRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.portcullis.v1.CheckRequest\"A\n\x12\x42\x61tchCheckResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.portcullis.v1.CheckResult\"n\n\x0b\x43heckResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.portcullis.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"T\n\x12StreamCheckRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x1b.portcullis.v1.CheckRequest\"U\n\x13StreamCheckResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x1a.portcullis.v1.CheckResult2\xff\x01\n\x0c\x43heckService\x12\x42\n\x05\x43heck\x12\x1b.portcullis.v1.CheckRequest\x1a\x1c.portcullis.v1.CheckResponse\x12Q\n\nBatchCheck\x12 .portcullis.v1.BatchCheckRequest\x1a!.portcullis.v1.BatchCheckResponse\x12X\n\x0bStreamCheck\x12!.portcullis.v1.StreamCheckRequest\x1a\".portcullis.v1.StreamCheckResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portcullis/v1/check_service.proto\x12\rportcullis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x19portcullis/v1/types.proto\"\xfc\x01\n\x0c\x43heckRequest\x12.\n\x0bidentifiers\x18\x01 \x03(\x0b\x32\x19.portcullis.v1.Identifier\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12,\n\nattributes\x18\x04 \x03(\x0b\x32\x18.portcullis.v1.Attribute\x12\x19\n\x11partner_reference\x18\x05 \x01(\t\x12\x19\n\x11\x61t_least_snapshot\x18\x06 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x07 \x01(\x08\x12\x16\n\x0eredress_number\x18\x08 \x01(\t\x12\x0e\n\x06locale\x18\t \x01(\t\"\xa5\x02\n\rCheckResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x07outcome\x18\x02 \x01(\x0e\x32\x16.portcullis.v1.Outcome\x12&\n\x07reasons\x18\x03 \x03(\x0b\x32\x15.portcullis.v1.Reason\x12-\n\x08snapshot\x18\x04 \x01(\x0b\x32\x1b.portcullis.v1.SnapshotInfo\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\x08\x12,\n\tcache_ttl\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0eshadow_outcome\x18\x07 \x01(\x0e\x32\x16.portcullis.v1.Outcome\x12\x0f\n\x07padding\x18\x08 \x01(\x0c\"B\n\x11\x42\x61tchCheckRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.portcullis.v1.CheckRequest\"R\n\x12\x42\x61tchCheckResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.portcullis.v1.CheckResult\x12\x0f\n\x07padding\x18\x02 \x01(\x0c\"n\n\x0b\x43heckResult\x12\x30\n\x08response\x18\x01 \x01(\x0b\x32\x1c.portcullis.v1.CheckResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"T\n\x12StreamCheckRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x05\x63heck\x18\x02 \x01(\x0b\x32\x1b.portcullis.v1.CheckRequest\"U\n\x13StreamCheckResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x1a.portcullis.v1.CheckResult2\xff\x01\n\x0c\x43heckService\x12\x42\n\x05\x43heck\x12\x1b.portcullis.v1.CheckRequest\x1a\x1c.portcullis.v1.CheckResponse\x12Q\n\nBatchCheck\x12 .portcullis.v1.BatchCheckRequest\x1a!.portcullis.v1.BatchCheckResponse\x12X\n\x0bStreamCheck\x12!.portcullis.v1.StreamCheckRequest\x1a\".portcullis.v1.StreamCheckResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST']._serialized_start=137
   _globals['_CHECKREQUEST']._serialized_end=389
   _globals['_CHECKRESPONSE']._serialized_start=392
-  _globals['_CHECKRESPONSE']._serialized_end=668
-  _globals['_BATCHCHECKREQUEST']._serialized_start=670
-  _globals['_BATCHCHECKREQUEST']._serialized_end=736
-  _globals['_BATCHCHECKRESPONSE']._serialized_start=738
-  _globals['_BATCHCHECKRESPONSE']._serialized_end=803
-  _globals['_CHECKRESULT']._serialized_start=805
-  _globals['_CHECKRESULT']._serialized_end=915
-  _globals['_STREAMCHECKREQUEST']._serialized_start=917
-  _globals['_STREAMCHECKREQUEST']._serialized_end=1001
-  _globals['_STREAMCHECKRESPONSE']._serialized_start=1003
-  _globals['_STREAMCHECKRESPONSE']._serialized_end=1088
-  _globals['_CHECKSERVICE']._serialized_start=1091
-  _globals['_CHECKSERVICE']._serialized_end=1346
+  _globals['_CHECKRESPONSE']._serialized_end=685
+  _globals['_BATCHCHECKREQUEST']._serialized_start=687
+  _globals['_BATCHCHECKREQUEST']._serialized_end=753
+  _globals['_BATCHCHECKRESPONSE']._serialized_start=755
+  _globals['_BATCHCHECKRESPONSE']._serialized_end=837
+  _globals['_CHECKRESULT']._serialized_start=839
+  _globals['_CHECKRESULT']._serialized_end=949
+  _globals['_STREAMCHECKREQUEST']._serialized_start=951
+  _globals['_STREAMCHECKREQUEST']._serialized_end=1035
+  _globals['_STREAMCHECKRESPONSE']._serialized_start=1037
+  _globals['_STREAMCHECKRESPONSE']._serialized_end=1122
+  _globals['_CHECKSERVICE']._serialized_start=1125
+  _globals['_CHECKSERVICE']._serialized_end=1380
 # @@protoc_insertion_point(module_scope)

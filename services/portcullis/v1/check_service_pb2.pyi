@@ -98,6 +98,7 @@ class CheckResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     CACHE_TTL_FIELD_NUMBER: _builtins.int
     SHADOW_OUTCOME_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     """decision_id names this decision; 32 characters. A record stands behind it whenever a reason is given."""
     outcome: _types_pb2.Outcome.ValueType
@@ -107,6 +108,10 @@ class CheckResponse(_message.Message):
     shadow_outcome: _types_pb2.Outcome.ValueType
     """shadow_outcome is what the outcome would have been with the measures that run in shadow; OUTCOME_UNSPECIFIED when no
     measure in shadow applied.
+    """
+    padding: _builtins.bytes
+    """padding brings answers to one size, so that whoever sees an encrypted connection can't tell a hit from a miss by it; at
+    most 4,100 bytes, of no meaning: skip it. Absent in a batch, which is padded as a whole.
     """
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]:
@@ -130,10 +135,11 @@ class CheckResponse(_message.Message):
         degraded: _builtins.bool = ...,
         cache_ttl: _duration_pb2.Duration | None = ...,
         shadow_outcome: _types_pb2.Outcome.ValueType = ...,
+        padding: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cache_ttl", b"cache_ttl", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl", b"cache_ttl", "decision_id", b"decision_id", "degraded", b"degraded", "outcome", b"outcome", "reasons", b"reasons", "shadow_outcome", b"shadow_outcome", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_ttl", b"cache_ttl", "decision_id", b"decision_id", "degraded", b"degraded", "outcome", b"outcome", "padding", b"padding", "reasons", b"reasons", "shadow_outcome", b"shadow_outcome", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -170,6 +176,11 @@ class BatchCheckResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: _builtins.int
+    PADDING_FIELD_NUMBER: _builtins.int
+    padding: _builtins.bytes
+    """padding brings the whole answer to one of a few sizes, as CheckResponse.padding does with one; at most 143 kB, of no
+    meaning: skip it.
+    """
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckResult]:
         """results answer the requests, in their order."""
@@ -178,10 +189,11 @@ class BatchCheckResponse(_message.Message):
         self,
         *,
         results: _abc.Iterable[Global___CheckResult] | None = ...,
+        padding: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["padding", b"padding", "results", b"results"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,7 +43,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OUTSIDE_AGREEMENT: _ErrorReason.ValueType  # 4
     """ERROR_REASON_OUTSIDE_AGREEMENT: the agreement does not cover this list, action or purpose. PERMISSION_DENIED.
 
-        {"reason": "ERROR_REASON_OUTSIDE_AGREEMENT", "domain": "portcullis", "metadata": {"action": "loan.apply"}}
+        {"reason": "ERROR_REASON_OUTSIDE_AGREEMENT", "domain": "portcullis", "metadata": {"field": "action"}}
     """
     ERROR_REASON_ACTION_NOT_COVERED: _ErrorReason.ValueType  # 5
     """ERROR_REASON_ACTION_NOT_COVERED: the agreement allows the action, but none of its lists has a measure on it, so an
@@ -159,6 +159,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "ERROR_REASON_OUTSIDE_SCOPE", "domain": "portcullis", "metadata": {"list": "carrier-misconduct"}}
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 26
+    """ERROR_REASON_QUOTA_EXCEEDED: a quota of the partner's is used up; RetryInfo says when to ask again. RESOURCE_EXHAUSTED.
+
+        {"reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "portcullis", "metadata": {"quota": "checks_per_s"}}
+    """
+    ERROR_REASON_PROBING_SUSPECTED: _ErrorReason.ValueType  # 27
+    """ERROR_REASON_PROBING_SUSPECTED: the numbers asked about look gone through one by one, so answers are held back, more of
+    them with each sign of it. The operator is told, and can release the partner; RetryInfo says when the hold ends by
+    itself. RESOURCE_EXHAUSTED.
+
+        {"reason": "ERROR_REASON_PROBING_SUSPECTED", "domain": "portcullis"}
+    """
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 28
+    """ERROR_REASON_OVERLOADED: more is asked of the gateway than it can answer in time, so the call was not begun; try again.
+    UNAVAILABLE.
+
+        {"reason": "ERROR_REASON_OVERLOADED", "domain": "portcullis"}
+    """
+    ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 29
+    """ERROR_REASON_STORE_UNAVAILABLE: where snapshots are distributed can't be reached, or no gateway has said there what it
+    serves. UNAVAILABLE.
+
+        {"reason": "ERROR_REASON_STORE_UNAVAILABLE", "domain": "portcullis"}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable cause of an error: ErrorInfo.reason carries the value's name, and ErrorInfo.domain
@@ -186,7 +210,7 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 3
 ERROR_REASON_OUTSIDE_AGREEMENT: ErrorReason.ValueType  # 4
 """ERROR_REASON_OUTSIDE_AGREEMENT: the agreement does not cover this list, action or purpose. PERMISSION_DENIED.
 
-    {"reason": "ERROR_REASON_OUTSIDE_AGREEMENT", "domain": "portcullis", "metadata": {"action": "loan.apply"}}
+    {"reason": "ERROR_REASON_OUTSIDE_AGREEMENT", "domain": "portcullis", "metadata": {"field": "action"}}
 """
 ERROR_REASON_ACTION_NOT_COVERED: ErrorReason.ValueType  # 5
 """ERROR_REASON_ACTION_NOT_COVERED: the agreement allows the action, but none of its lists has a measure on it, so an
@@ -301,5 +325,29 @@ ERROR_REASON_OUTSIDE_SCOPE: ErrorReason.ValueType  # 25
 """ERROR_REASON_OUTSIDE_SCOPE: the key does not cover this list. PERMISSION_DENIED.
 
     {"reason": "ERROR_REASON_OUTSIDE_SCOPE", "domain": "portcullis", "metadata": {"list": "carrier-misconduct"}}
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 26
+"""ERROR_REASON_QUOTA_EXCEEDED: a quota of the partner's is used up; RetryInfo says when to ask again. RESOURCE_EXHAUSTED.
+
+    {"reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "portcullis", "metadata": {"quota": "checks_per_s"}}
+"""
+ERROR_REASON_PROBING_SUSPECTED: ErrorReason.ValueType  # 27
+"""ERROR_REASON_PROBING_SUSPECTED: the numbers asked about look gone through one by one, so answers are held back, more of
+them with each sign of it. The operator is told, and can release the partner; RetryInfo says when the hold ends by
+itself. RESOURCE_EXHAUSTED.
+
+    {"reason": "ERROR_REASON_PROBING_SUSPECTED", "domain": "portcullis"}
+"""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 28
+"""ERROR_REASON_OVERLOADED: more is asked of the gateway than it can answer in time, so the call was not begun; try again.
+UNAVAILABLE.
+
+    {"reason": "ERROR_REASON_OVERLOADED", "domain": "portcullis"}
+"""
+ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 29
+"""ERROR_REASON_STORE_UNAVAILABLE: where snapshots are distributed can't be reached, or no gateway has said there what it
+serves. UNAVAILABLE.
+
+    {"reason": "ERROR_REASON_STORE_UNAVAILABLE", "domain": "portcullis"}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

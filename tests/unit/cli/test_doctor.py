@@ -14,12 +14,15 @@ from sqlalchemy import create_engine, delete
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.log_signing import MEMORY, LogSigner
+from portcullis.adapters.redis.alarms import RedisAlarmBoard
 from portcullis.adapters.spool import FileSpool, SpoolDirectoryReader
 from portcullis.adapters.sql.journal_schema import checkpoints
 from portcullis.cli import examinations
+from portcullis.cli.alarm_examination import alarms
 from portcullis.cli.examined import Exposure
 from portcullis.cli.findings import Examination, Finding, State
 from portcullis.config import Settings
+from portcullis.domain.alarms import Alarm
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.mains.keys import JOURNAL_KEY, read_key
 from portcullis.mains.parts import open_feed, open_journal
@@ -30,6 +33,7 @@ from portcullis.registry.policy_files import load_policy
 from tests.support.command_homes import install_snapshot, make_home, portcullis, write_policy
 from tests.support.decision_records import a_record
 from tests.support.scripted_gateway import ScriptedGateway, serving
+from tests.support.valkey import running_valkey
 
 
 class StoppedClock:
@@ -94,9 +98,7 @@ def feed(home: Path, until: float) -> None:
 
 def test_a_private_home_with_whole_keys_is_well(home: Path) -> None:
     assert {"home": "ok"} == states(look(examinations.home, home))
-    assert dict.fromkeys(["token.key", "seal.key", "record.key", "journal.key"], "ok") == states(
-        look(examinations.keys, home)
-    )
+    assert dict.fromkeys(examinations.KEY_FILES, "ok") == states(look(examinations.keys, home))
     assert {"disk": "ok"} == states(look(examinations.disk, home))
     assert {"clock": "ok"} == states(look(examinations.clock, home))
 
@@ -136,8 +138,9 @@ def test_what_others_can_read_is_told(home: Path) -> None:
     (home / "keys" / "seal.key").chmod(0o640)
 
     assert {"home": "warn", "demo-keys.json": "fail"} == states(look(examinations.home, home))
-    token, seal, *_ = look(examinations.keys, home)
-    assert (State.OK, State.FAIL) == (token.state, seal.state)
+    found = {each.name: each for each in look(examinations.keys, home)}
+    seal = found["seal.key"]
+    assert (State.OK, State.FAIL) == (found["token.key"].state, seal.state)
     assert f"chmod 600 {home / 'keys' / 'seal.key'}" == seal.mend
 
 
@@ -157,14 +160,25 @@ def test_key_files_that_only_some_parts_need_are_a_warning_where_they_are_not(ho
 
     found = look(examinations.keys, home)
 
-    assert {"token.key": "ok", "seal.key": "warn", "record.key": "warn", "journal.key": "warn"} == states(found)
-    assert "shipper" in found[2].mend
+    gone = {"seal.key": "warn", "record.key": "warn", "journal.key": "warn"}
+    assert dict.fromkeys(examinations.KEY_FILES, "ok") | gone == states(found)
+    assert "shipper" in next(each for each in found if each.name == "record.key").mend
 
 
 def test_a_token_key_that_is_missing_fails(home: Path) -> None:
     (home / "keys" / "token.key").unlink()
 
     assert "fail" == states(look(examinations.keys, home))["token.key"]
+
+
+def test_a_first_key_that_was_rotated_out_and_retired_is_missed_by_nobody(home: Path) -> None:
+    for name in ("token", "seal"):
+        (home / "keys" / f"{name}.key").rename(home / "keys" / f"{name}.2.key")
+
+    found = states(look(examinations.keys, home))
+
+    assert {"token.2.key": "ok", "seal.2.key": "ok"} == {name: found[name] for name in ("token.2.key", "seal.2.key")}
+    assert {"token.key", "seal.key"}.isdisjoint(found)
 
 
 def test_a_root_file_that_is_not_here_is_a_warning_that_says_where_it_comes_from(home: Path) -> None:
@@ -457,3 +471,31 @@ def test_the_doctor_exits_1_when_something_fails(tmp_path: Path, capsys: pytest.
 
     assert shown.startswith("fail  home: ")
     assert ("home", "fail") == (findings[0]["name"], findings[0]["state"])
+
+
+def test_an_alarm_that_holds_is_told_with_what_to_do(home: Path) -> None:
+    now = SystemClock().now()
+    alarm = Alarm(
+        partner="lender",
+        level="stopped",
+        signs=("near", "block"),
+        raised_at=now,
+        until=now + 900,
+        gateway="host-1",
+        probes=192,
+    )
+    with running_valkey() as server, closing(RedisAlarmBoard(server.url)) as board:
+        assert {"alarms": "ok"} == states(look(alarms, home, redis_url=server.url))
+        board.put([alarm])
+        (found,) = look(alarms, home, redis_url=server.url)
+        assert ("warn", True) == (found.state.value, found.what.startswith("lender is stopped until "))
+        assert found.what.endswith("for near, block")
+        assert "portcullis partner release" in found.mend
+        board.release("lender", by="olga", at=now, why="their nightly screening")
+        assert {"alarms": "ok"} == states(look(alarms, home, redis_url=server.url))
+        server.kill()
+        assert {"alarms": "fail"} == states(look(alarms, home, redis_url=server.url))
+
+
+def test_a_host_that_knows_of_no_store_has_no_alarms_to_look_at(home: Path) -> None:
+    assert {"alarms": "warn"} == states(look(alarms, home))

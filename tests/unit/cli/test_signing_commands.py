@@ -76,7 +76,11 @@ def test_init_makes_everything_and_says_what_to_move_away(home: Home, capsys: py
     online = [
         str(home.file(f"online/{name}.pem")) for name in ("head", "lists/bikes", "lists/court", "snapshot", "timestamp")
     ]
-    made = [*(str(keys / f"{name}.key") for name in ("token", "seal", "record", "journal")), *offline, *online]
+    made = [
+        *(str(keys / f"{name}.key") for name in ("token", "feed", "seal", "entry", "record", "journal")),
+        *offline,
+        *online,
+    ]
     signed = [str(home.file(name)) for name in ("targets.json", "1.root.json")]
     assert [f"made    {path}" for path in made] + [f"signed  {path}" for path in signed] == said.out.splitlines()
     assert [f"portcullis:   {path}" for path in offline] == said.err.splitlines()[1:]

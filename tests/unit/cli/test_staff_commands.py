@@ -23,6 +23,8 @@ from tests.support.command_homes import portcullis
 from tests.support.scripted_staff import ScriptedStaff, serving_staff
 
 CERTIFICATE = Path(__file__).parents[1] / "domain" / "golden" / "release-certificate.txt"
+OWN_COMMANDS = ("begin", "export", "dispute", "case", "evidence")
+"""What a listed person does, with a code or a session and never a key."""
 AT = Timestamp(seconds=4_102_444_800)
 ENTRY = registry.Entry(
     list="carriers", key="FM/17", case_reference="Report 17", status=registry.ENTRY_STATUS_STAYED, until=AT
@@ -222,7 +224,8 @@ def staff() -> Iterator[SimpleNamespace]:
     with serving_staff(scripted) as target:
 
         def run(*arguments: str, key: str = "made-up") -> int:
-            return portcullis(*arguments, "--target", target, "--key", key)
+            with_key = [] if arguments[0] == "subject" and arguments[1] in OWN_COMMANDS else ["--key", key]
+            return portcullis(*arguments, "--target", target, *with_key)
 
         yield SimpleNamespace(run=run, scripted=scripted, target=target)
 
@@ -334,6 +337,37 @@ def test_a_subject_exchanges_the_code_for_a_session_and_reads_with_that(staff, c
     assert ["BeginSession", "GetMyRecord"] == [method for method, _ in staff.scripted.asked]
     assert ["", "Bearer pcs_made-up"] == staff.scripted.keys
     assert "Nothing is kept.\n" == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", ["option", "variable"])
+def test_a_code_is_read_from_the_file_that_is_named(staff, tmp_path, monkeypatch, given):
+    staff.scripted.answers["BeginSession"] = redress.BeginSessionResponse(session="pcs_made-up", expires_at=AT)
+    file = tmp_path / "code"
+    file.write_text("7K2M-Q8XV-4D\n")
+    monkeypatch.delenv("PORTCULLIS_SUBJECT_CODE", raising=False)
+    if given == "variable":
+        monkeypatch.setenv("PORTCULLIS_SUBJECT_CODE", f"@{file}")
+    options = ["--code", f"@{file}"] if given == "option" else []
+    assert 0 == staff.run("subject", "begin", "--id", OWN_TEXT, *options)
+    ((_, asked),) = staff.scripted.asked
+    assert "7K2M-Q8XV-4D" == redress.BeginSessionRequest.FromString(asked).proof
+
+
+def test_a_session_is_read_from_the_file_that_its_variable_names(staff, tmp_path, monkeypatch):
+    file = tmp_path / "session"
+    file.write_text("pcs_made-up\n")
+    monkeypatch.delenv("PORTCULLIS_SUBJECT_CODE", raising=False)
+    monkeypatch.setenv("PORTCULLIS_SUBJECT_SESSION", f"@{file}")
+    staff.scripted.answers["GetMyRecord"] = redress.GetMyRecordResponse(text="Nothing is kept.\n", locale="en")
+    assert 0 == staff.run("subject", "export")
+    assert ["Bearer pcs_made-up"] == staff.scripted.keys
+
+
+@pytest.mark.parametrize("option", ["--key", "--as"])
+@pytest.mark.parametrize("command", OWN_COMMANDS)
+def test_what_a_person_does_with_a_proof_of_their_own_takes_no_key(staff, capsys, command, option):
+    assert 2 == staff.run("subject", command, option, "x")
+    assert "No such option" in capsys.readouterr().err
 
 
 def test_a_subject_adds_a_document_to_their_own_case_with_their_session(staff, monkeypatch):

@@ -8,10 +8,10 @@ from portcullis.client import Client
 from portcullis.client.channels import SERVICE_CONFIG, call_metadata, channel_options
 
 
-def test_only_unavailable_is_tried_again() -> None:
+def test_only_what_was_not_begun_is_tried_again() -> None:
     (policy,) = [each["retryPolicy"] for each in json.loads(SERVICE_CONFIG)["methodConfig"]]
 
-    assert ["UNAVAILABLE"] == policy["retryableStatusCodes"]
+    assert ["UNAVAILABLE", "CANCELLED"] == policy["retryableStatusCodes"]
 
 
 def test_a_stream_is_not_retried() -> None:

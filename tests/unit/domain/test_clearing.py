@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from portcullis.domain.clearing import Clearing
 from portcullis.domain.records import Record, decode_records, encode_body
 from portcullis.domain.segments import join_segments
+from portcullis.domain.token_keys import ProbeSet
 from portcullis.domain.tokens import Tokeniser
 
 NUMBER, OTHER_NUMBER = "0123456789ABCDEF", "0000000000000000"
@@ -30,7 +31,7 @@ def cleared(number: str, own: bytes, mistaken: bytes, *records: Record) -> dict[
 
 
 def clearing(replica: dict[bytes, bytes], number: str = NUMBER) -> Clearing:
-    return Clearing(number, PROBES, replica.get, CLEARANCE)
+    return Clearing(number, [ProbeSet(CLEARANCE, PROBES)], replica.get)
 
 
 def test_an_entry_that_the_number_clears_is_not_found():

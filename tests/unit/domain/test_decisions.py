@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from portcullis.domain.conditions import Condition
 from portcullis.domain.decisions import ALLOWED, Outcome, Verdict, decide, stale_lists
 from portcullis.domain.editions import FORMAT, Edition
-from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
+from portcullis.domain.errors import NotCovered, NotPermitted
 from portcullis.domain.plans import Plans
 from portcullis.domain.policies import Disclosure, Effect, OnStale, Partner, Policy, RestrictedList
 from portcullis.domain.records import ALL_MEASURES, Record, encode_body
@@ -319,8 +319,8 @@ def test_a_purpose_outside_the_agreement_is_refused() -> None:
         ask(policy(), {}, purpose="curiosity")
 
 
-def test_an_unknown_action_is_bad_input() -> None:
-    with pytest.raises(InvalidRequest):
+def test_an_action_that_nobody_declares_is_refused() -> None:
+    with pytest.raises(NotPermitted):
         ask(policy(), {}, action="tea.drink")
 
 

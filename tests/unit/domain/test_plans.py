@@ -7,7 +7,7 @@ import math
 import msgspec
 import pytest
 
-from portcullis.domain.errors import InvalidRequest, NotCovered, NotPermitted
+from portcullis.domain.errors import NotCovered, NotPermitted
 from portcullis.domain.plans import Plan, Plans
 from portcullis.domain.policies import Partner, Policy
 from tests.support.policies import LOAN, NOW, YEAR_S, a_list, agreement, measure, policy, published_lists
@@ -70,9 +70,15 @@ def test_a_partner_without_agreements_may_ask_nothing() -> None:
 
 
 @pytest.mark.parametrize("name", ["tea.drink", ""])
-def test_an_action_that_no_policy_declares_is_bad_input(name: str) -> None:
-    with pytest.raises(InvalidRequest):
-        plans_of(policy()).plan("lender", name, "lending", NOW)
+def test_an_action_that_nobody_declares_is_refused_as_one_of_others_is(name: str) -> None:
+    plans = plans_of(policy())
+    told = []
+    for action in (name, "rail.ticket.purchase"):
+        with pytest.raises(NotPermitted) as caught:
+            plans.plan("lender", action, "lending", NOW)
+        told.append((caught.value.message, caught.value.metadata))
+        assert plans.binder("lender", action, "lending", NOW) is None
+    assert told[0] == told[1]
 
 
 def test_a_list_without_a_measure_on_the_action_covers_nothing() -> None:

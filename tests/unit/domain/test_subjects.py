@@ -33,3 +33,13 @@ def test_a_mark_is_nothing_to_another_holder_nor_in_another_log_nor_under_anothe
 def test_a_mark_that_was_made_up_names_no_place(text: str) -> None:
     assert None is NAMES.position("lender", LOG, text)
     assert None is NAMES.position("lender", LOG, NAMES.mark("lender", LOG, 7).upper())
+
+
+@given(POSITIONS, st.integers(1, 5), st.integers(1, 5))
+def test_with_another_epoch_of_its_key_every_name_and_mark_of_a_holder_is_another(one: int, epoch: int, other: int) -> None:
+    mark = NAMES.mark("lender", LOG, one, epoch)
+
+    assert one == NAMES.position("lender", LOG, mark, epoch)
+    assert (epoch == other) == (one == NAMES.position("lender", LOG, mark, other))
+    assert (epoch == other) == (NAMES.name("lender", 1, 7, epoch) == NAMES.name("lender", 1, 7, other))
+    assert NAMES.name("lender", 1, 7, epoch) != NAMES.name("shop", 1, 7, epoch)

@@ -403,3 +403,27 @@ async def test_a_desk_that_closes_leaves_no_task_behind() -> None:
 
     assert 1 == len(asyncio.all_tasks())
     assert BEGINNING == desk.store.progress()
+
+
+async def test_a_cursor_of_before_the_partners_feed_key_was_rotated_has_expired_and_names_are_others(desk: Desk) -> None:
+    desk.feed_many(3)
+    before = desk.cursor(2)
+    async with aclosing(desk.watch.watch("lender", before, ())) as stream:
+        (told,) = await take(stream, 1)
+        rotated = (msgspec.structs.replace(each, feed_epoch=2) for each in desk.policy.partners)
+        desk.policy = msgspec.structs.replace(desk.policy, partners=tuple(rotated))
+        desk.feed(a_change(4))
+        with pytest.raises(CursorExpired):
+            await take(stream, 1)
+    assert SUBJECTS.name("lender", 1, 3) == told.subject
+    with pytest.raises(CursorExpired) as expired:
+        async with aclosing(desk.watch.watch("lender", before, ())) as stream:
+            await take(stream, 1)
+    oldest = expired.value.metadata["oldest"]
+    async with aclosing(desk.watch.watch("lender", oldest, ())) as stream:
+        anew = await take(stream, 4)
+    assert [1, 2, 3, 4] == entries(anew)
+    assert [SUBJECTS.name("lender", 1, number, 2) for number in (1, 2, 3, 4)] == [each.subject for each in anew]
+    with pytest.raises(InvalidRequest):
+        async with aclosing(desk.watch.watch("lender", desk.cursor(2, "shop"), ())) as stream:
+            await take(stream, 1)

@@ -22,6 +22,7 @@ from tests.support.dict_snapshots import DictPublisher, DictSnapshots
 from tests.support.distribution import COURT, FollowerTally
 from tests.support.policies import NOW
 from tests.support.processes import wait_for
+from tests.support.token_rings import FIRST, SECOND, Ring
 
 
 class Store:
@@ -144,3 +145,16 @@ def test_it_says_what_is_noted_while_it_runs_until_it_is_told_to_stop(some_editi
     stop.set()
     thread.join(5.0)
     assert not thread.is_alive()
+
+
+def test_the_token_keys_that_are_here_are_said_and_a_new_one_at_once(
+    store: Store, clock: HandClock, some_edition: Edition
+) -> None:
+    ring = Ring(FIRST)
+    acknowledger = Acknowledger(store, host="gateway-1", clock=clock, token_keys=ring)
+    acknowledger.note(some_edition)
+    acknowledger.say_if_due()
+    acknowledger.say_if_due()
+    ring.keys[2] = SECOND
+    acknowledger.say_if_due()
+    assert [(FIRST.fingerprint,), (SECOND.fingerprint, FIRST.fingerprint)] == [each.token_keys for each in store.said]

@@ -21,6 +21,7 @@ from tests.support.clocks import HandClock
 from tests.support.dict_snapshots import DictPublisher, DictSnapshots
 from tests.support.distribution import BANK, CARRIERS, COURT, NAMES, FollowerTally, token
 from tests.support.processes import wait_for
+from tests.support.token_rings import FIRST, SECOND, Ring, named
 
 
 class World:
@@ -833,3 +834,29 @@ def test_what_the_replica_holds_is_told_after_each_look():
     world.snapshots.vouched = None
     world.look()
     assert [5, 5] == told
+
+
+def test_a_version_whose_token_key_is_missing_is_refused_until_the_key_is_here():
+    world, ring = World(), Ring(FIRST)
+    world.follower = Follower(
+        store=world.store,
+        trusted=world.snapshots,
+        replica=world.writer,
+        clock=world.clock,
+        counts=world.tally,
+        follow_interval_s=0.5,
+        token_keys=ring,
+    )
+    world.publish(1, range(3), token_keys=(named(FIRST),))
+    assert world.look()
+    world.publish(2, range(5), token_keys=(named(SECOND), named(FIRST)))
+    with structlog.testing.capture_logs() as logs:
+        assert not world.look()
+        assert not world.look()
+    assert (1, "copy token.2.key" in world.follower.key_fault) == (world.version(), True)
+    assert ["token-key-missing"] == [each["part"] for each in logs]
+    assert "copy token.2.key" in logs[0]["fault"]
+    ring.keys[2] = SECOND
+    assert world.look()
+    assert (2, "") == (world.version(), world.follower.key_fault)
+    assert world.is_whole()

@@ -71,6 +71,7 @@ async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_lo
         desks=OperatorDesks(*[cast("Any", None)] * len(OperatorDesks._fields)),
         replica=MemoryReplica(writer, clock),
         journal=MemoryJournal(clock=clock),
+        tokeniser=TOKENISER,
         clock=clock,
         tally=CheckTally(CollectorRegistry()),
     )

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from portcullis.domain.errors import InvalidRequest, OutsideScope, Unauthenticated
+from portcullis.domain.errors import InvalidRequest, NotFound, OutsideScope, Unauthenticated
 from portcullis.domain.roles import Role
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.scopes import EVERY_LIST, KEPT_S, Scope, Scopes
@@ -52,6 +52,29 @@ def test_a_limited_key_covers_its_lists_and_never_what_concerns_all() -> None:
         with pytest.raises(OutsideScope) as caught:
             scope.demand(outside)
         assert {"list": outside} == caught.value.metadata
+
+
+def test_what_an_id_names_is_not_there_for_a_key_that_does_not_cover_its_lists() -> None:
+    kept = {"own": ("court",), "outside": ("bikes",), "both": ("court", "bikes"), "untold": ()}
+
+    def lists_of(name: str) -> Sequence[str]:
+        if name not in kept:
+            raise NotFound("it is not there")
+        return kept[name]
+
+    def find(scope: Scope, name: str) -> str:
+        return scope.found("case_id", lambda: (lists_of(name), name)[1], lists_of)
+
+    assert "own" == find(Scope(("court",)), "own")
+    told = set()
+    for name in ("outside", "both", "untold", "nothing"):
+        with pytest.raises(NotFound) as caught:
+            find(Scope(("court",)), name)
+        told.add((caught.value.message, *caught.value.metadata))
+    assert 1 == len(told)
+    assert list(kept) == [find(EVERY_LIST, name) for name in kept]
+    with pytest.raises(NotFound, match="it is not there"):
+        find(EVERY_LIST, "nothing")
 
 
 def test_without_a_list_a_limited_key_is_given_what_is_of_its_own() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -7,9 +8,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from portcullis.domain.errors import InvalidRequest, PortcullisError
+from portcullis.domain.quotas import Quota
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.front import Front
-from portcullis.gateway.sharing_servicer import MAX_EVENTS, MAX_STREAM, SharingDesks, SharingServicer
+from portcullis.gateway.gates import Gate, Gates
+from portcullis.gateway.sharing_servicer import MAX_EVENTS, MAX_STREAM, SharingDesks, SharingServicer, _held_up
 from portcullis.metrics import CheckTally
 from portcullis.v1 import sharing_service_pb2 as pb
 from tests.support.gateways import credential
@@ -39,7 +42,7 @@ class Faults:
 
 def servicer(desk: Faults) -> SharingServicer:
     front = Front(lambda: Callers([credential("lender-key", "lender")]), CheckTally(CollectorRegistry()))
-    return SharingServicer(SharingDesks(cast("Any", desk), cast("Any", None)), the_policy, front)
+    return SharingServicer(SharingDesks(cast("Any", desk), cast("Any", None)), the_policy, front, Gates())
 
 
 async def garbage(count: int) -> AsyncIterator[bytes]:
@@ -59,3 +62,12 @@ async def test_a_stream_of_as_many_events_as_it_takes_is_answered() -> None:
 async def test_a_stream_of_more_events_than_it_takes_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="at most 10000"):
         await servicer(Faults()).stream_events(garbage(MAX_STREAM + 1), cast("Any", Call()))
+
+
+async def test_a_stream_that_waits_for_its_rate_goes_on_as_soon_as_its_share_grows() -> None:
+    gate = Gate("lender", Quota(events_per_s=1))
+    gate.more_events(3_600)
+    waiting = asyncio.create_task(_held_up(gate, cast("Any", Call())))
+    await asyncio.sleep(0)
+    gate.share_events(1_000_000)
+    await asyncio.wait_for(waiting, 10)

@@ -9,14 +9,17 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from portcullis.adapters.memory.replica import MemoryReplica, MemoryReplicaWriter
 from portcullis.domain.editions import Edition, Legal
 from portcullis.domain.errors import NoSnapshot
+from portcullis.domain.token_keys import TokenKey
 from portcullis.gateway.views import CompiledEdition, Held, View
 from tests.support.clocks import HandClock
-from tests.support.gateways import credential, edition_of, installed
+from tests.support.gateways import TOKENISER, credential, edition_of, installed
 from tests.support.policies import NOW, a_list, measure, policy
+from tests.support.token_rings import FIRST, SECOND, Ring, named
 
 HOUR = 3600
 
@@ -28,7 +31,8 @@ class World:
         self.clock = HandClock()
         self.writer = MemoryReplicaWriter(self.clock)
         self.replica = MemoryReplica(self.writer, self.clock)
-        self.held = Held(self.replica, self.clock)
+        self.ring = Ring(FIRST)
+        self.held = Held(self.replica, self.clock, tokeniser=self.ring)
 
     async def publish(self, edition: Edition) -> View:
         installed(self.writer, edition, {})
@@ -74,30 +78,30 @@ async def test_a_version_that_changes_records_alone_keeps_the_plans_the_question
     "changes", [{"number": 9}, {"measures": ("gone", "loans")}, {"measures": ("loans", "new")}], ids=repr
 )
 def test_other_numbers_or_bits_make_other_plans_though_the_policy_is_the_same(changes: dict[str, Any]) -> None:
-    first = CompiledEdition(an_edition(1))
-    second = CompiledEdition(renumbered(an_edition(2), **changes), first)
+    first = CompiledEdition(an_edition(1), TOKENISER)
+    second = CompiledEdition(renumbered(an_edition(2), **changes), TOKENISER, first)
     assert first.plans is not second.plans
     assert first.tails is not second.tails
 
 
 def test_another_policy_makes_other_plans() -> None:
-    first = CompiledEdition(an_edition(1))
+    first = CompiledEdition(an_edition(1), TOKENISER)
     other = edition_of(2, policy(a_list("court", measure("loans", when="amount > 1.0")), a_list("carriers")), {})
     fewer = edition_of(2, policy(a_list("court", measure("loans"))), {})
-    assert first.plans is not CompiledEdition(other, first).plans
-    assert first.plans is not CompiledEdition(fewer, first).plans
+    assert first.plans is not CompiledEdition(other, TOKENISER, first).plans
+    assert first.plans is not CompiledEdition(fewer, TOKENISER, first).plans
 
 
 def test_other_keys_make_other_callers_and_no_other_plans() -> None:
-    first = CompiledEdition(an_edition(1))
-    second = CompiledEdition(an_edition(2, credentials=()), first)
+    first = CompiledEdition(an_edition(1), TOKENISER)
+    second = CompiledEdition(an_edition(2, credentials=()), TOKENISER, first)
     assert first.callers is not second.callers
     assert first.plans is second.plans
 
 
 def test_what_a_record_rests_on_is_found_by_its_lists_number() -> None:
     edition = renumbered(an_edition(1), number=700, legal=(Legal("Act A", "https://a.example"),))
-    legal = CompiledEdition(edition).legal
+    legal = CompiledEdition(edition, TOKENISER).legal
     assert ("Act A", "Demonstration Act, section 1") == (legal[700][0].legal_basis, legal[2][0].legal_basis)
 
 
@@ -153,3 +157,42 @@ async def test_a_look_does_not_wait_for_the_threads_of_others(world: World) -> N
     finally:
         over.set()
         blocked.result()
+
+
+def keyed(version: int, *keys: TokenKey) -> Edition:
+    return an_edition(version, token_keys=keys)
+
+
+async def test_a_view_looks_under_the_keys_that_its_version_names(world: World) -> None:
+    world.ring.keys |= {2: SECOND}
+    both = await world.publish(keyed(1, named(SECOND), named(FIRST)))
+    alone = await world.publish(keyed(2, named(SECOND)))
+    probes: list[tuple[bytes, bool]] = []
+    both.probes("phone", "+447700900123", "", probes)
+    assert 2 == len(probes)
+    assert SECOND.probes == alone.probes
+
+
+async def test_a_version_whose_key_is_missing_is_not_answered_from_until_the_key_is_here(world: World) -> None:
+    first = await world.publish(keyed(1, named(FIRST)))
+    world.clock.advance(30.0)
+    with structlog.testing.capture_logs() as logs:
+        held = await world.publish(keyed(2, named(SECOND), named(FIRST)))
+        world.writer.vouch(2, 0.0)
+        world.clock.advance(30.0)
+        held = await world.tick()
+    assert (1, 1) == (first.version, held.version)
+    assert 60.0 <= held.age_s
+    assert "copy token.2.key" in world.held.fault
+    assert ["not answering from the newest snapshot"] == [each["event"] for each in logs]
+    world.ring.keys |= {2: SECOND}
+    assert 2 == (await world.tick()).version
+    assert "" == world.held.fault
+
+
+async def test_before_the_first_version_that_can_be_looked_up_there_is_no_view(world: World) -> None:
+    installed(world.writer, keyed(1, named(SECOND)), {})
+    await world.held.refresh()
+    with pytest.raises(NoSnapshot):
+        world.held.present()
+    assert "token.2.key" in world.held.fault

@@ -6,9 +6,10 @@ import pytest
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.mains.keys import (
-    JOURNAL_KEY,
+    ENTRY_KEY,
+    FEED_KEY,
+    FIRST_KEYS,
     KEY_BYTES,
-    RECORD_KEY,
     SEAL_KEY,
     TOKEN_KEY,
     ensure_keys,
@@ -80,7 +81,7 @@ def test_all_keys_are_made_within_a_moment(tmp_path):
 
 
 def test_the_keys_that_are_made_are_told(tmp_path):
-    assert [tmp_path / name for name in (TOKEN_KEY, SEAL_KEY, RECORD_KEY, JOURNAL_KEY)] == ensure_secrets(tmp_path)
+    assert [tmp_path / name for name in FIRST_KEYS] == ensure_secrets(tmp_path)
     assert [] == ensure_secrets(tmp_path)
 
 
@@ -101,3 +102,25 @@ def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupFault, match="writable"):
         ensure_keys(tmp_path / "file" / "keys")
+
+
+def test_a_key_that_was_retired_is_not_made_again(tmp_path):
+    ensure_secrets(tmp_path)
+    for first in (TOKEN_KEY, SEAL_KEY):
+        (tmp_path / first).rename(tmp_path / first.replace(".", ".2."))
+    assert [] == ensure_secrets(tmp_path)
+
+
+def test_a_next_seal_key_takes_no_place_yet(tmp_path):
+    (tmp_path / "seal.2.key.next").write_text("ab" * 32)
+    assert tmp_path / SEAL_KEY in ensure_secrets(tmp_path)
+
+
+def test_a_home_from_before_there_was_an_entry_key_goes_on_naming_its_entries_as_it_did(tmp_path):
+    ensure_keys(tmp_path)
+    assert read_key(tmp_path, TOKEN_KEY) != read_key(tmp_path, ENTRY_KEY)
+    for name in (ENTRY_KEY, FEED_KEY):
+        (tmp_path / name).unlink()
+    ensure_keys(tmp_path)
+    assert read_key(tmp_path, TOKEN_KEY) == read_key(tmp_path, ENTRY_KEY)
+    assert read_key(tmp_path, TOKEN_KEY) != read_key(tmp_path, FEED_KEY)

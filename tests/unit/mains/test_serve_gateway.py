@@ -8,13 +8,11 @@ import phonenumbers
 
 from portcullis.mains.serve_gateway import warm_up
 
-LATER = {"phonenumbers", "stdnum"}
+LATER = {"phonenumbers", "portcullis.adapters.redis", "redis", "stdnum"}
 NEVER = {
     "alembic",
-    "redis",
     "securesystemslib",
     "tuf",
-    "portcullis.adapters.redis",
     "portcullis.adapters.sql.registry",
     "portcullis.adapters.tuf",
     "portcullis.gateway.operators",

@@ -7,14 +7,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from portcullis.domain.probing import Sign
 from portcullis.metrics import (
+    AlarmMetrics,
     AnnouncementMetrics,
     CheckpointMetrics,
     CheckTally,
     FeedMetrics,
     FollowerMetrics,
     KeeperMetrics,
+    KeyMetrics,
     PublisherMetrics,
+    QuotaMetrics,
     RelayMetrics,
     ShipperMetrics,
     StackMetrics,
@@ -37,7 +41,9 @@ PARTS = (
     FeedMetrics,
     FollowerMetrics,
     KeeperMetrics,
+    KeyMetrics,
     PublisherMetrics,
+    QuotaMetrics,
     RelayMetrics,
     ShipperMetrics,
     StackMetrics,
@@ -56,6 +62,7 @@ def test_the_page_is_made_from_the_catalogue():
 def test_every_part_builds_what_the_catalogue_says_and_nothing_else(registry):
     for part in PARTS:
         part(registry)
+    AlarmMetrics(registry, map(str, Sign))
     built = {metric.name: metric.type for metric in registry.collect()}
     assert {each.name.removesuffix("_total"): each.kind for each in CATALOGUE} == built
 

@@ -16,7 +16,7 @@ from portcullis.domain.certificates import Dropped, read_certificate
 from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import NotFound, StepNotAllowed, StoreUnavailable
 from portcullis.domain.policies import DEFAULT_KEPT_S
-from portcullis.ports import Acknowledgement, Certificate, Impact, Look, Removed, SubjectSession
+from portcullis.ports import Acknowledgement, Certificate, Impact, Look, Removed, Settlement, SubjectSession
 from portcullis.registry.aftermath import Aftermath
 from tests.support.decision_records import a_reason, a_record
 from tests.support.policies import NOW, YEAR_S, a_list
@@ -185,9 +185,15 @@ def test_no_certificate_is_given_while_no_host_says_what_it_serves(world: World)
 
 def test_a_release_that_waits_is_told_and_can_be_objected_to(world: World) -> None:
     entry = world.home.put("k1", document(1))
-    world.home.rights.note_settlement(
-        "court", entry.case_reference, partner="lending", event_id="e1", reported_at=NOW, release_at=NOW + DAY_S
+    settled = Settlement(
+        list="court",
+        case_reference=entry.case_reference,
+        partner="lending",
+        event_id="e1",
+        reported_at=NOW,
+        release_at=NOW + DAY_S,
     )
+    world.home.rights.note_settlements([settled])
     assert ["k1"] == [each.key for each in world.aftermath.settlements("court")]
     assert [] == list(world.aftermath.settlements("carrier"))
     world.aftermath.object_to("court", "k1", note=ANN)

@@ -30,6 +30,7 @@ from portcullis.domain.policies import (
     RestrictedList,
 )
 from portcullis.domain.protected import PROTECTED_WORDS, is_protected
+from portcullis.domain.quotas import Quota
 from portcullis.registry.policy_files import load_policy, read_policy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -490,6 +491,40 @@ def test_the_demonstration_policy_can_be_copied_and_changed(tmp_path: Path):
     assert 4 == len(load_policy(copy).partners)
 
 
+# --- quotas -------------------------------------------------------------------------------------------------------------
+
+
+def quota_of(write: Write, table: str) -> Quota:
+    (partner,) = load_policy(write(partners__bank=BANK + table)).partners
+    return partner.quota
+
+
+def test_a_partner_without_a_quota_has_the_usual_one(write: Write):
+    assert Quota() == quota_of(write, "")
+
+
+def test_a_quota_says_only_what_is_unusual(write: Write):
+    assert Quota(checks_per_s=7, labels_per_day=0) == quota_of(write, "\n[quota]\nchecks_per_s = 7\nlabels_per_day = 0\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "what"),
+    [
+        ("checks_per_s = -1", "checks_per_s", "lies in 0 to 1000000000"),
+        ("batch = 1001", "batch", "lies in 0 to 1000"),
+        ('streams = "many"', "streams", "a text"),
+        ("streams = true", "streams", "true or false"),
+        ("check_per_s = 5", "check_per_s", "no key 'check_per_s'"),
+    ],
+)
+def test_a_fault_of_a_quota_names_its_place(write: Write, line: str, where: str, what: str):
+    with pytest.raises(PolicyInvalid) as caught:
+        quota_of(write, f"\n[quota]\n{line}\n")
+    (problem,) = caught.value.problems
+    assert f"partners/bank.toml:quota.{where}" == problem.where
+    assert what in problem.what
+
+
 # --- the reference ------------------------------------------------------------------------------------------------------
 
 REFERENCE = (Path(__file__).parents[3] / "docs" / "reference" / "policy.md").read_text(encoding="utf-8")
@@ -505,9 +540,15 @@ def test_the_examples_of_the_reference_stand_in_the_demonstration_policy():
 def test_the_reference_names_every_key():
     fields = {field for part in PARTS for field in part.__struct_fields__}
     written = {
-        field.removesuffix("_s") for field in fields - {"attributes", "measures", "notices", "agreements", "certificates"}
+        field.removesuffix("_s")
+        for field in fields - {"attributes", "measures", "notices", "agreements", "certificates", "quota"}
     }
     assert set() == {key for key in written if f"`{key}`" not in REFERENCE}
+
+
+def test_the_reference_names_every_quota_with_its_default():
+    rows = msgspec.structs.asdict(Quota()).items()
+    assert [] == [key for key, default in rows if f"| `{key}` | {default} |" not in REFERENCE]
 
 
 def test_the_reference_names_every_protected_word_and_kind_of_identifier():

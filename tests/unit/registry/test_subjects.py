@@ -14,6 +14,7 @@ from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed, U
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.redress_numbers import read_number
 from portcullis.domain.roles import SESSION_PREFIX
+from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import SubjectRecord
 from portcullis.registry.subject_codes import CODE_LENGTH, CODE_S, TRIES, SubjectCodes
 from portcullis.registry.subjects import SESSION_S, Subjects
@@ -21,6 +22,7 @@ from tests.support.decision_records import a_record
 from tests.support.policies import NOW, a_list
 from tests.support.registry_entries import TOKENISER, document
 from tests.support.rights_homes import RightsHome, rights_home
+from tests.support.token_rings import FIRST, SECOND, Ring
 
 OWN, MISTAKEN, OTHER = document(1), Identifier("phone", "+447700900001"), document(2)
 
@@ -263,3 +265,52 @@ def test_codes_numbers_and_credentials_are_made_of_what_nobody_can_predict(place
     made += [place.desk.begin_session(given(document(place_ + 10)), code)[0] for place_, code in enumerate(made)]
     made += list(itertools.chain(place.number(), place.number(own=given(document(7)))))
     assert len(made) == len(set(made))
+
+
+# --- token keys that follow one another -------------------------------------------------------------------------------
+
+
+def test_a_code_of_before_another_token_key_came_is_good_until_the_next_is_issued(place: Place) -> None:
+    ring = Ring(FIRST)
+    codes = SubjectCodes(place.home.rights, tokeniser=ring, clock=place.home.clock)
+    first, _ = codes.issue(OWN, actor="otto")
+    ring.keys[2] = SECOND
+    assert 2 == len(codes.verify(OWN, first))
+    ring.keys.pop(2)
+    second, _ = codes.issue(OWN, actor="otto")
+    ring.keys[2] = SECOND
+    third, _ = codes.issue(OWN, actor="otto")
+    with pytest.raises(Unauthenticated):
+        codes.verify(OWN, second)
+    assert 2 == len(codes.verify(OWN, third))
+
+
+def test_a_number_issued_while_two_keys_are_here_counts_under_both_wherever_the_entry_stands(place: Place) -> None:
+    desk = Subjects(
+        place.home.registry,
+        place.home.rights,
+        place.home.journal,
+        tokeniser=Ring(FIRST, SECOND),
+        codes=place.codes,
+        verifier=place.codes,
+        records=place.records,
+        clock=place.home.clock,
+    )
+    text, _ = desk.issue_number(
+        "court", "k1", mistaken=given(MISTAKEN), own=given(OWN), case_id="", why="reassigned", actor="rita"
+    )
+    number = read_number(text)
+    expected = {
+        key.clearance(number, own, by)
+        for key in (FIRST, SECOND)
+        for own in _strong(key)
+        for by in key.index_tokens(MISTAKEN)
+    }
+    assert expected
+    assert expected <= place.indexed()
+
+
+def _strong(key: Tokeniser) -> list[bytes]:
+    probes: list[tuple[bytes, bool]] = []
+    key.probes(OWN.kind, OWN.value, OWN.country, probes)
+    return [token for token, weak in probes if not weak]

@@ -21,6 +21,7 @@ import msgspec
 from portcullis.domain.editions import FORMAT, Credential, Edition, Legal, ListEdition
 from portcullis.domain.errors import Refusal, SnapshotInvalid
 from portcullis.domain.policies import Action, Partner, Policy, RestrictedList
+from portcullis.domain.token_keys import TokenKey
 
 HEAD = "head"
 _SHARED = "shared"
@@ -58,6 +59,7 @@ class _Shared(msgspec.Struct, frozen=True):
     partners: tuple[Partner, ...]
     credentials: tuple[Credential, ...]
     revoked: tuple[str, ...] = ()
+    token_keys: tuple[TokenKey, ...] = ()
 
 
 class _Terms(msgspec.Struct, frozen=True):
@@ -89,7 +91,9 @@ def save_edition(put: Put, edition: Edition, payload_bytes: int, known: StoredEd
     The part of a list that left stays, unnamed, until the generation is replaced.
     """
     wanted: dict[str, _Shared | _Terms] = {
-        _SHARED: _Shared(edition.policy.actions, edition.policy.partners, edition.credentials, edition.revoked)
+        _SHARED: _Shared(
+            edition.policy.actions, edition.policy.partners, edition.credentials, edition.revoked, edition.token_keys
+        )
     }
     for each, definition in zip(edition.lists, edition.policy.lists, strict=True):
         wanted[_list_key(each.number)] = _Terms(each.name, definition, each.legal, each.measures)
@@ -128,6 +132,7 @@ def load_edition(get: Get, known: StoredEdition | None) -> StoredEdition:
         lists=tuple(_list_edition(row, own) for row, own in zip(head.lists, terms, strict=True)),
         credentials=shared.credentials,
         revoked=shared.revoked,
+        token_keys=shared.token_keys,
     )
     parts = {_SHARED: _Part(head.shared, shared)}
     parts |= {_list_key(row.number): _Part(row.stamp, own) for row, own in zip(head.lists, terms, strict=True)}

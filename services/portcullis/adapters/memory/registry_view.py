@@ -8,6 +8,7 @@ from portcullis.adapters.memory.registry_versions import Change, Version, tokens
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.policies import Disclosure, Policy
+from portcullis.domain.token_keys import TokenKey
 from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import ENDED_KEPT_S, IndexedEntry
 
@@ -33,6 +34,7 @@ class MemoryView:
         self.policy = policy
         self.credentials = credentials
         self.revoked = revoked
+        self.token_keys: tuple[TokenKey, ...] = ()
         self.list_numbers = list_numbers
         self.now = now
         self._held = held
@@ -41,6 +43,10 @@ class MemoryView:
     def changed_at(self, seq: int) -> float:
         """Give when a change of the log was made (Unix seconds); 0 where there is none of this number."""
         return self._log[seq - 1].at if 0 < seq <= self.seq else 0.0
+
+    def forgot_renewals(self, _after: int, /) -> bool:
+        """Say no: entries here never come over to another key."""
+        return False
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         """Give every (token, listed entry) pair of these lists in ascending order of token, then of entry."""

@@ -38,6 +38,7 @@ ACKNOWLEDGED_KEY = "portcullis:acknowledged"
 CHANNEL = "portcullis:published"
 
 _COUNT_FIELD = "chunks"
+_NO_KEYS = "-"
 _BATCH = 500
 _TRIES = 3
 """How often a publish is tried that was disturbed by its own publisher prolonging the lease."""
@@ -214,7 +215,9 @@ class RedisSnapshotStore:
             StoreUnavailable: the server can't be reached or refuses.
         """
         with _unavailable():
-            self._acknowledge(keys=[ACKNOWLEDGED_KEY], args=[said.host, f"{said.version} {said.registry_seq} {said.at!r}"])
+            keys = ",".join(said.token_keys) or _NO_KEYS
+            told = f"{said.version} {said.registry_seq} {said.at!r} {keys}"
+            self._acknowledge(keys=[ACKNOWLEDGED_KEY], args=[said.host, told])
 
     def acknowledged(self) -> Sequence[Acknowledgement]:
         """Give what every host has said last within a day by the server's clock, in the order of their names.
@@ -288,8 +291,10 @@ def _batches(names: Iterable[_Name]) -> Iterator[list[_Name]]:
 def _read_acknowledgement(host: bytes, value: bytes) -> Acknowledgement | None:
     """Read what a host said; None where it is not what this release writes."""
     try:
-        version, registry_seq, at, _ = value.split(b" ")
-        return Acknowledgement(host.decode(), int(version), int(registry_seq), float(at))
+        # The release before this one says nothing of keys.
+        version, registry_seq, at, *keys, _ = value.decode().split(" ")
+        held = () if keys in ([], [_NO_KEYS]) else tuple(keys[0].split(","))
+        return Acknowledgement(host.decode(), int(version), int(registry_seq), float(at), held)
     except ValueError:
         return None
 

@@ -15,7 +15,7 @@ from portcullis.adapters.group_commit import GroupCommit, ItemRefused
 from portcullis.adapters.journal_entries import JournalSecrets
 from portcullis.adapters.sql.engines import forget_deleted, open_engine, writing
 from portcullis.adapters.sql.journal_audit import find_faults
-from portcullis.adapters.sql.journal_counts import count_refusals, count_reported
+from portcullis.adapters.sql.journal_counts import count_findable, count_refusals, count_reported
 from portcullis.adapters.sql.journal_decisions import (
     DecisionWriter,
     FoundDecision,
@@ -205,6 +205,10 @@ class SqlJournal:
         if found:
             self._write(lambda connection: note_looks(connection, [each.decision_id for each in found], look))
         return found
+
+    def decisions_before(self, at: float) -> int:
+        """Count the decisions made before a time (Unix seconds) that somebody may still find by a document."""
+        return self._read(lambda connection: count_findable(connection, at))
 
     def looks_at(self, decision_ids: Collection[str]) -> Mapping[str, Sequence[Look]]:
         """Give the looks at each of these decisions in their order."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
-from portcullis.adapters.sql.journal_schema import decision_reasons, decisions, events
+from portcullis.adapters.sql.journal_schema import decision_handles, decision_reasons, decisions, events
 from portcullis.adapters.sql.months import month_of
 from portcullis.domain.decisions import Outcome
 from portcullis.ports import Refusals, Reported
@@ -33,6 +33,13 @@ def count_refusals(connection: Connection) -> Sequence[Refusals]:
     counts = [Refusals(**row) for row in connection.execute(wanted).mappings()]
     # Databases sort texts each in their own way.
     return sorted(counts, key=lambda each: (each.month, each.list, each.action, each.partner, each.outcome))
+
+
+def count_findable(connection: Connection, before: float) -> int:
+    """Count the decisions made before a time that somebody may still find by a document."""
+    findable = exists().where(decision_handles.c.sequence == decisions.c.sequence)
+    counted = select(func.count()).select_from(decisions).where(decisions.c.decided_at < before, findable)
+    return connection.scalar(counted) or 0
 
 
 def count_reported(connection: Connection) -> Sequence[Reported]:

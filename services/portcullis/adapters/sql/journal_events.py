@@ -139,15 +139,16 @@ class EventWriter:
         at_ms: int,
     ) -> list[SubjectKey | None]:
         """Give each event's key; None where there is nothing to seal, or the person it is about was erased."""
-        handles = {
-            name: self._secrets.event_handle(each.event)
-            for name, each in fresh.items()
-            if not each.event.decision_id and is_personal(each.event)
-        }
-        own = self._keys.of_handles(connection, handles.values(), at_ms)
+        handles = [self._own_handle(each.event) for each in fresh.values()]
+        own = self._keys.of_handles(connection, [handle for handle in handles if handle], at_ms)
         return [
-            own[handles[name]] if name in handles else self._decisions_key(each.event, found) for name, each in fresh.items()
+            own[handle] if handle else self._decisions_key(each.event, found)
+            for handle, each in zip(handles, fresh.values(), strict=True)
         ]
+
+    def _own_handle(self, event: SharedEvent) -> str:
+        """Give the handle of whom an event is about; "" where its decision says so, or nothing is to be sealed."""
+        return "" if event.decision_id or not is_personal(event) else self._secrets.event_handle(event)
 
     def _decisions_key(self, event: SharedEvent, found: Mapping[str, FoundDecision]) -> SubjectKey | None:
         kept = found[event.decision_id].key if event.decision_id and is_personal(event) else None
@@ -167,25 +168,20 @@ def _judge(reports: Sequence[EventReport], known: Mapping[_Name, _Known], found:
     judged = _Judged({}, {})
     fresh, refused = judged
     for place, each in enumerate(reports):
-        name = each.partner, each.event.event_id
+        partner, event, digest, agreed = each
+        name = partner, event.event_id
         earlier = known.get(name) or fresh.get(name)
-        refusal = _misfit(each, found) if earlier is None else _conflict(each, earlier)
+        refusal: PortcullisError | None = None
+        if earlier is not None:
+            refusal = None if earlier.digest == digest else EventConflict()
+        elif event.decision_id:
+            decision = found.get(event.decision_id)
+            refusal = match_decision(event, decision.known if decision else None, partner, agreed)
         if refusal is not None:
             refused[place] = refusal
         elif earlier is None:
             fresh[name] = each
     return judged
-
-
-def _conflict(each: EventReport, earlier: EventReport | _Known) -> PortcullisError | None:
-    return None if earlier.digest == each.digest else EventConflict()
-
-
-def _misfit(each: EventReport, found: Mapping[str, FoundDecision]) -> PortcullisError | None:
-    if not each.event.decision_id:
-        return None
-    decision = found.get(each.event.decision_id)
-    return match_decision(each.event, decision.known if decision else None, each.partner, each.agreed)
 
 
 def _rows(judged: _Judged, found: Mapping[str, FoundDecision], begin: int, at_ms: int) -> Rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, count, takewhile
 from typing import Any, Final, NamedTuple, cast
 
 from sqlalchemy import Connection, Dialect, Table
@@ -22,14 +22,16 @@ ROW_ERRORS: Final = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.
 _SQLITE_VALUES: Final = 999
 """How many values a statement may have in every release of SQLite."""
 
+_STEP: Final = 4
+"""What the largest statement leaves goes into one of a quarter of its rows, and so on: few statements to keep prepared."""
+
 Rows = Sequence[tuple[Any, ...]]
 
 
 class _Statements(NamedTuple):
     one: str
-    many: str
-    at_once: int
-    """How many rows the second takes."""
+    many: tuple[tuple[int, str], ...]
+    """Statements of many rows, by how many each takes, the most first."""
 
 
 class Insertion:
@@ -66,20 +68,22 @@ class Insertion:
         width = len(columns)
         if dialect.name != "sqlite":
             marks = ", ".join(["%s"] * width)
-            return _Statements(f"INSERT INTO {name} VALUES ({marks}){passed_over}", "", 0)  # noqa: S608 - our own names
+            return _Statements(f"INSERT INTO {name} VALUES ({marks}){passed_over}", ())  # noqa: S608 - our own names
         # SQLite keeps a copy of every page that a statement of many rows touches, so that a conflict can take back the
         # statement alone; here, it takes back the transaction.
         begin = f"INSERT OR ROLLBACK INTO {name} VALUES "  # noqa: S608 - our own names
-        marks, at_once = f"({', '.join('?' * width)})", _SQLITE_VALUES // width
-        return _Statements(f"{begin}{marks}{passed_over}", f"{begin}{', '.join([marks] * at_once)}{passed_over}", at_once)
+        marks = f"({', '.join('?' * width)})"
+        sizes = takewhile(lambda size: size > 1, (_SQLITE_VALUES // width // _STEP**step for step in count()))
+        many = tuple((size, f"{begin}{', '.join([marks] * size)}{passed_over}") for size in sizes)
+        return _Statements(f"{begin}{marks}{passed_over}", many)
 
 
 def _put(database: sqlite3.Connection, statements: _Statements, rows: Rows) -> int:
-    new, width = 0, statements.at_once
-    whole = len(rows) - len(rows) % width
-    for start in range(0, whole, width):
-        values = list(chain.from_iterable(rows[start : start + width]))
-        new += database.execute(statements.many, values).rowcount
-    if whole < len(rows):
-        new += database.executemany(statements.one, rows[whole:]).rowcount
+    new = done = 0
+    for size, statement in statements.many:
+        while len(rows) - done >= size:
+            new += database.execute(statement, list(chain.from_iterable(rows[done : done + size]))).rowcount
+            done += size
+    if done < len(rows):
+        new += database.executemany(statements.one, rows[done:]).rowcount
     return new

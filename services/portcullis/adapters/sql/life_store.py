@@ -14,6 +14,7 @@ from portcullis.adapters.sql.registry_life import bar, find, history, take_step
 from portcullis.adapters.sql.registry_policies import present_policy
 from portcullis.adapters.sql.registry_proposals import approve_amendment, put, reject_amendment
 from portcullis.adapters.sql.registry_switches import present, switch
+from portcullis.adapters.sql.registry_token_keys import noted_keys
 from portcullis.adapters.sql.registry_waiting import read_proposal, sealed_proposal, waiting
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry, wording_row
 from portcullis.domain.entries import Entry, EntryStatus
@@ -39,6 +40,8 @@ class SqlLife:
         Raises:
             VersionMissed: another version is present.
         """
+        with self._database.reading() as connection:
+            self._writer.write_with(noted_keys(connection))
         content = self._writer.row(entry)
         with self._database.writing() as connection:
             keep_wording(connection, wording_row(entry))

@@ -16,7 +16,10 @@ from sqlalchemy import Connection, Engine, func, inspect, select, text
 from portcullis.adapters.sql.engines import DATABASE_ERRORS, open_engine, read_url, writing
 from portcullis.domain.errors import SetupFault
 
-REVISIONS: Final = {"registry": ("registry_0001", "registry_0002"), "journal": ("journal_1", "journal_2", "journal_3")}
+REVISIONS: Final = {
+    "registry": ("registry_0001", "registry_0002", "registry_0003"),
+    "journal": ("journal_1", "journal_2", "journal_3"),
+}
 """The migrations of each database in their order, the newest last."""
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

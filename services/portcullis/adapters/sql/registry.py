@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import select
 
 from portcullis.adapters.key_wrapping import KeyFileWrapper
+from portcullis.adapters.sql import registry_token_keys
 from portcullis.adapters.sql.life_store import SqlLife, found
 from portcullis.adapters.sql.registry_database import RegistryDatabase, next_change
 from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS, list_number
 from portcullis.adapters.sql.registry_feed import first_progress, read_changes
+from portcullis.adapters.sql.registry_feed_keys import feed_epochs, rotate_feed_key
 from portcullis.adapters.sql.registry_held import approve, held_imports, reject
 from portcullis.adapters.sql.registry_import import SqlImport
 from portcullis.adapters.sql.registry_keys import add_key, all_keys, revoke_key, rotate_key
@@ -19,15 +21,18 @@ from portcullis.adapters.sql.registry_life import find
 from portcullis.adapters.sql.registry_looks import note, noted
 from portcullis.adapters.sql.registry_past import past
 from portcullis.adapters.sql.registry_policies import is_present, keep_policy, present_policy
+from portcullis.adapters.sql.registry_renewal import renew_tokens, renew_waiting
 from portcullis.adapters.sql.registry_revocations import all_revoked, revoke_certificate
+from portcullis.adapters.sql.registry_rewrapping import rewrap
 from portcullis.adapters.sql.registry_staging import make_staging
 from portcullis.adapters.sql.registry_view import SqlView
 from portcullis.adapters.sql.rows import EntryWriter, stored_entry
 from portcullis.adapters.sql.schema import entries, lists
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.entry_life import Step, StepNote
+from portcullis.domain.errors import NotFound
 from portcullis.domain.policies import Policy
-from portcullis.domain.tokens import Tokeniser
+from portcullis.domain.token_keys import FIRST_EPOCH, TokenKeys
 from portcullis.ports import (
     ApiKey,
     ChangesRead,
@@ -48,6 +53,7 @@ from portcullis.ports import (
     RevokedCertificate,
     StoredEntry,
 )
+from portcullis.ports.token_keys import KeyState, KnownTokenKey, Renewed, Rewrapped
 
 
 class SqlRegistry:
@@ -59,7 +65,7 @@ class SqlRegistry:
     Args:
         url: ``sqlite:///PATH`` or ``postgresql://...``.
         seal_key: 32 bytes; what tells two versions of an entry apart is keyed with it.
-        tokeniser: makes the tokens that entries are found by.
+        tokeniser: makes the tokens that entries are found by; the keys that are here, or one.
         clock: judges which entries have ended, and dates the change log and the looks.
         keys: wraps the keys that identifiers and names are sealed under; by default under the seal key.
 
@@ -68,7 +74,7 @@ class SqlRegistry:
     """
 
     def __init__(
-        self, url: str, *, seal_key: bytes, tokeniser: Tokeniser, clock: Clock, keys: KeyWrapper | None = None
+        self, url: str, *, seal_key: bytes, tokeniser: TokenKeys, clock: Clock, keys: KeyWrapper | None = None
     ) -> None:
         self._database = RegistryDatabase(url, clock=clock)
         self._writer = EntryWriter(seal_key, tokeniser, keys or KeyFileWrapper(seal_key))
@@ -241,6 +247,85 @@ class SqlRegistry:
         """
         with self._database.writing() as connection:
             revoke_key(connection, key_id, revoked_at=at, actor=actor, at=self._database.now())
+
+    # --- token keys -----------------------------------------------------------------------------------------------------
+
+    def token_keys(self) -> Sequence[KnownTokenKey]:
+        """Give the token keys that are known, the newest first."""
+        with self._database.reading() as connection:
+            return registry_token_keys.all_keys(connection)
+
+    def check_token_keys(self) -> None:
+        """Note the first key of a registry that knows none, and demand that those that entries stand under are here.
+
+        Raises:
+            SetupFault: one is missing, or is another.
+        """
+        known = self.token_keys()
+        if not known:
+            with self._database.writing() as connection:
+                registry_token_keys.note_first(connection, self._writer.tokeniser(FIRST_EPOCH), at=self._database.now())
+        for key in known:
+            if key.state is not KeyState.LEFT:
+                self._writer.tokeniser(key.epoch, key.fingerprint)
+
+    def switch_token_key(self, epoch: int, *, note: StepNote) -> None:
+        """Write with the key of this epoch from now on, which is the next; entries come over by `renew_tokens`.
+
+        Raises:
+            KeyChangeRefused: it is not the next one, or entries still come over from the one before.
+            SetupFault: the key is not here.
+        """
+        tokeniser = self._writer.tokeniser(epoch)
+        with self._database.writing() as connection:
+            registry_token_keys.switch_key(connection, tokeniser, note=note, at=self._database.now())
+
+    def renew_tokens(self, after_id: int, limit: int) -> Renewed:
+        """Bring over some of the entries that stand under another key than the one in use, in the order of their ids.
+
+        Raises:
+            SetupFault: the key in use is not here.
+        """
+        renewed = renew_tokens(self._database, self._writer, after_id, limit)
+        return renewed if renewed.last_id is not None else renew_waiting(self._database, self._writer, limit)
+
+    def finish_renewal(self, since: int) -> bool:
+        """Note that no entry is left under a leaving key, where none changed after ``since`` is; False where one is."""
+        with self._database.writing() as connection:
+            return registry_token_keys.leave_keys(connection, since, at=self._database.now())
+
+    def retire_token_key(self, epoch: int, *, note: StepNote) -> None:
+        """Forget a key that was left, and what stood under it.
+
+        Raises:
+            NotFound: there is no such key.
+            KeyChangeRefused: entries or redress numbers stand under it.
+        """
+        with self._database.writing() as connection:
+            registry_token_keys.retire_key(connection, epoch, note=note, at=self._database.now())
+
+    def rewrap(self, *, dry_run: bool = False, progress: Callable[[int], object] = lambda _: None) -> Rewrapped:
+        """Wrap the data keys of all that is sealed under the seal key in use; with ``dry_run`` only count them.
+
+        It may be broken off and begun again, and holds other writers up for milliseconds at a time.
+        """
+        return rewrap(self._database, self._writer, dry_run=dry_run, progress=progress)
+
+    def feed_epochs(self) -> Mapping[str, tuple[int, float]]:
+        """Give the epoch of the feed key of each partner that was rotated, and since when (Unix seconds)."""
+        with self._database.reading() as connection:
+            return feed_epochs(connection)
+
+    def rotate_feed_key(self, partner: str, *, note: StepNote) -> int:
+        """Have a partner know every entry by another name from now on; gives the epoch of its key.
+
+        Raises:
+            NotFound: the policy in force has no such partner.
+        """
+        with self._database.writing() as connection:
+            if present_policy(connection).partner_named(partner) is None:
+                raise NotFound("the policy in force has no partner of this name", metadata={"resource": "partner"})
+            return rotate_feed_key(connection, partner, note=note, at=self._database.now())
 
     # --- the life of entries and lists ----------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 An entry that changed is found by ``seq``, one that left the index by age by ``until``; each through an index of its own. A
 changed entry touches its tokens of now, and those of the version that was listed then, which the history keeps: a version
 that came and went in between touched nothing that anybody has seen. Of an erased entry the history keeps no tokens; those it
-stood under are noted with the erasure (`portcullis.adapters.sql.rights_erasure`).
+stood under are noted with the erasure (`portcullis.adapters.sql.rights_erasure`). One whose tokens were renewed with another
+key is found by the note of those it stood under before (`portcullis.adapters.sql.registry_renewal`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sqlalchemy import ScalarSelect, Select, bindparam, case, select, union_all
 
 from portcullis.adapters.sql.registry_entries import LISTED_STATUSES, cut_tokens
 from portcullis.adapters.sql.rights_schema import erased_tokens
-from portcullis.adapters.sql.schema import entries, entry_versions
+from portcullis.adapters.sql.schema import entries, entry_versions, former_tokens
 
 
 def _touched_pairs() -> Select[Any]:
@@ -27,7 +28,11 @@ def _touched_pairs() -> Select[Any]:
         entries.c.status.in_(LISTED_STATUSES),
     )
     erased = select(erased_tokens.c.list_id, erased_tokens.c.token).where(erased_tokens.c.seq > bindparam("after"))
-    touched = union_all(now, then, ended, erased).subquery("touched")
+    renewed = former_tokens.c.seq > bindparam("after")
+    renewed_entry = entries.c.entry_id == former_tokens.c.entry_id
+    before = select(entries.c.list_id, former_tokens.c.tokens).join(former_tokens, renewed_entry).where(renewed)
+    since = select(entries.c.list_id, entries.c.tokens).join(former_tokens, renewed_entry).where(renewed)
+    touched = union_all(now, then, ended, erased, before, since).subquery("touched")
     pieces = cut_tokens(touched.c.list_id, touched.c.tokens)
     return select(pieces.c.token, pieces.c.owner.label("list_id")).order_by(pieces.c.token, pieces.c.owner)
 

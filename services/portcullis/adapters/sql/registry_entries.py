@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 
+from portcullis.adapters.sql.registry_token_keys import demand_in_use
 from portcullis.adapters.sql.schema import (
     VERSION_COLUMNS,
     entries,
@@ -85,7 +86,12 @@ def forget_tokens(connection: Connection, which: Select[Any]) -> None:
 
 
 def index_tokens(connection: Connection, which: Select[Any]) -> None:
-    """Put the present versions into the token index, in the index's own order."""
+    """Put the present versions into the token index, in the index's own order.
+
+    Raises:
+        RegistryUnavailable: one stands under a token key that nobody looks under any more.
+    """
+    demand_in_use(connection, which)
     pieces = _pieces(which)
     found = select(pieces.c.token, pieces.c.owner).order_by(pieces.c.token)
     connection.execute(insert(entry_tokens).from_select(("token", "entry_id"), found))

@@ -15,6 +15,7 @@ from portcullis.adapters.sql.registry_database import next_change
 from portcullis.adapters.sql.registry_merge import compare_again, keep_wordings, merge
 from portcullis.adapters.sql.registry_policies import earlier_policy, present_policy
 from portcullis.adapters.sql.registry_staging import changes, staged_rows, withdrawals
+from portcullis.adapters.sql.registry_token_keys import demand_looked_under
 from portcullis.adapters.sql.schema import CONTENT_COLUMNS, held_rows, held_withdrawals, imports, lists
 from portcullis.domain.guards import ImportState, check_approver, check_held, check_rules
 from portcullis.ports import HeldImport, ImportCounts, ImportOutcome, Shrinkage
@@ -47,7 +48,12 @@ def note_import(connection: Connection, row: Mapping[str, Any]) -> int:
 
 
 def hold(connection: Connection, row: Mapping[str, Any], *, list_name: str) -> int:
-    """Keep what the comparison has found, for a second operator to decide; gives the import's number."""
+    """Keep what the comparison has found, for a second operator to decide; gives the import's number.
+
+    Raises:
+        RegistryUnavailable: it was made ready with a token key that has left since, and could never be approved.
+    """
+    demand_looked_under(connection, staged_rows)
     import_id = note_import(connection, dict(row) | {"state": ImportState.HELD.value})
     detail = f"import {import_id}: {_why_held(row)}"
     seq = next_change(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
@@ -20,6 +20,7 @@ from portcullis.adapters.sql.registry_staging import (
     staged_rows,
     staged_wordings,
 )
+from portcullis.adapters.sql.registry_token_keys import noted_keys
 from portcullis.adapters.sql.rows import EntryWriter, wording_row
 from portcullis.domain.entries import Entry
 from portcullis.domain.guards import ImportState
@@ -43,6 +44,7 @@ class SqlImport:
         self._staged = 0
         self._wordings: set[bytes] = set()
         with guarded(), connection.begin():
+            writer.write_with(noted_keys(connection))
             make_staging(connection)
 
     def stage(self, entries: Sequence[Entry]) -> None:
@@ -53,7 +55,7 @@ class SqlImport:
         """
         if not entries:
             return
-        rows = [self._writer.row(entry) | {"row_no": self._staged + place} for place, entry in enumerate(entries)]
+        rows = [self._row(entry, self._staged + place) for place, entry in enumerate(entries)]
         words = {row["wording"]: entry for row, entry in zip(rows, entries, strict=True)}
         fresh = [wording_row(entry) for wording, entry in words.items() if wording not in self._wordings]
         with guarded(), self._connection.begin():
@@ -63,6 +65,9 @@ class SqlImport:
         if len(self._wordings) > _WORDINGS_HELD:
             self._wordings.clear()
         self._wordings.update(words)
+
+    def _row(self, entry: Entry, number: int) -> dict[str, Any]:
+        return self._writer.row(entry) | {"row_no": number, "other_tokens": self._writer.other_tokens(entry)}
 
     def keep(self, keys: Sequence[str]) -> None:
         """Let a full commit leave the entries of these keys as they are: their rows were bad, not gone.

@@ -14,9 +14,11 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     Table,
     and_,
     case,
+    cast,
     delete,
     exists,
     func,
@@ -136,7 +138,9 @@ def _mark_unrecognisable(connection: Connection, *, now: float) -> None:
     amended = select(changes.c.entry_id).where(*retokened)
     old = cut_tokens(entries.c.entry_id, entries.c.tokens, entries.c.entry_id.in_(amended), name="old_tokens")
     same_row = changes.c.row_no == staged_rows.c.row_no
-    new = cut_tokens(changes.c.entry_id, staged_rows.c.tokens, same_row, *retokened, name="new_tokens")
+    # Under whichever key: that another one is in use makes nobody unrecognisable.
+    told = cast(staged_rows.c.tokens.op("||")(staged_rows.c.other_tokens), LargeBinary)
+    new = cut_tokens(changes.c.entry_id, told, same_row, *retokened, name="new_tokens")
     kept = select(old.c.owner).join(new, and_(new.c.owner == old.c.owner, new.c.token == old.c.token))
     found = select(entries.c.entry_id).where(
         entries.c.entry_id.in_(amended), entries.c.until > now, func.length(entries.c.tokens) > 0

@@ -1,7 +1,8 @@
 """The policies of the registry: every version is kept, the last is in force.
 
-Which lists are suspended is no part of a policy as it is kept (`portcullis.adapters.sql.registry_switches`); it is told with
-the policies that are given out.
+Which lists are suspended is no part of a policy as it is kept (`portcullis.adapters.sql.registry_switches`), nor are the
+epochs of partners' feed keys (`portcullis.adapters.sql.registry_feed_keys`); both are told with the policies that are given
+out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection, Row, insert, select
 
+from portcullis.adapters.sql.registry_feed_keys import feed_epochs, with_feed_epochs
 from portcullis.adapters.sql.registry_switches import suspended_lists
 from portcullis.adapters.sql.schema import policies
 from portcullis.domain.errors import RegistryUnavailable
@@ -28,7 +30,8 @@ def present_policy(connection: Connection) -> Policy:
         RegistryUnavailable: another release wrote it, in a form that this one can't read.
     """
     _, policy = numbered_policy(connection)
-    return with_suspended(policy, suspended_lists(connection))
+    epochs = {name: epoch for name, (epoch, _) in feed_epochs(connection).items()}
+    return with_feed_epochs(with_suspended(policy, suspended_lists(connection)), epochs)
 
 
 def with_suspended(policy: Policy, names: Collection[str]) -> Policy:
@@ -68,16 +71,18 @@ def earlier_policy(connection: Connection, version: int) -> Policy:
 def is_present(connection: Connection, policy: Policy) -> bool:
     """Say whether this very policy is in force already, whichever lists are suspended."""
     row = _newest(connection)
-    return row is not None and bytes(row.document) == _ENCODER.encode(with_suspended(policy, ()))
+    return row is not None and bytes(row.document) == _as_kept(policy)
 
 
 def keep_policy(connection: Connection, policy: Policy, *, seq: int) -> None:
     """Put a policy in force as the next version; the connection holds the write lock."""
     row = _newest(connection)
     version = row.version + 1 if row is not None else 1
-    connection.execute(
-        insert(policies).values(version=version, document=_ENCODER.encode(with_suspended(policy, ())), seq=seq)
-    )
+    connection.execute(insert(policies).values(version=version, document=_as_kept(policy), seq=seq))
+
+
+def _as_kept(policy: Policy) -> bytes:
+    return _ENCODER.encode(with_feed_epochs(with_suspended(policy, ()), {}))
 
 
 def _newest(connection: Connection) -> Row[int, bytes] | None:

@@ -21,6 +21,7 @@ from portcullis.adapters.sql.registry_life import (
     log_step,
     write_version,
 )
+from portcullis.adapters.sql.registry_token_keys import demand_looked_under
 from portcullis.adapters.sql.schema import CONTENT_COLUMNS, change_log, entries, entry_amendments, lists
 from portcullis.domain.entries import LISTED, Entry, EntryStatus
 from portcullis.domain.entry_life import (
@@ -162,6 +163,7 @@ def _propose_amendment(
     values = {name: content[name] for name in CONTENT_COLUMNS}
     place = {"entry_id": known.entry_id, "proposer": note.actor, "proposed_at": at, "seq": seq}
     connection.execute(insert(entry_amendments).values(values | place))
+    demand_looked_under(connection, entry_amendments, entry_amendments.c.entry_id == known.entry_id)
     write_version(connection, known, {}, seq=seq)
     return True
 

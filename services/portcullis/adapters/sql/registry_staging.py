@@ -46,6 +46,9 @@ staged_rows = Table(
     Column("lapses_at", BigInteger, nullable=False),
     Column("measures", Text, nullable=False),
     Column("tokens", LargeBinary, nullable=False),
+    Column("token_epoch", BigInteger, nullable=False),
+    # What a known entry may stand under while token keys change; empty otherwise.
+    Column("other_tokens", LargeBinary, nullable=False, default=b""),
     Column("sealed", LargeBinary, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     prefixes=["TEMPORARY"],

@@ -14,6 +14,7 @@ from portcullis.adapters.sql.registry_changes import TOUCHED_PAIRS
 from portcullis.adapters.sql.registry_database import guarded, head
 from portcullis.adapters.sql.registry_entries import LISTED_STATUSES, cut_tokens
 from portcullis.adapters.sql.registry_policies import present_policy
+from portcullis.adapters.sql.registry_token_keys import forgot_renewals, named_keys
 from portcullis.adapters.sql.rows import read_measures
 from portcullis.adapters.sql.schema import (
     api_keys,
@@ -80,6 +81,7 @@ class SqlView:
         policy: the policy in force, with the lists that are suspended.
         credentials: the API keys that are neither revoked nor expired.
         revoked: the certificates that are refused.
+        token_keys: those that the entries stand under, and those that redress numbers need.
         list_numbers: the number of every list of the policy.
     """
 
@@ -90,6 +92,7 @@ class SqlView:
         self.policy = present_policy(connection)
         self.credentials = _credentials(connection, now)
         self.revoked = tuple(connection.scalars(select(revoked_certificates.c.mark).order_by(revoked_certificates.c.seq)))
+        self.token_keys = named_keys(connection)
         self.list_numbers: Mapping[str, int] = _numbers(connection, {each.name for each in self.policy.lists})
         self._words = lru_cache(_WORDINGS_HELD)(self._read_words)
 
@@ -101,6 +104,15 @@ class SqlView:
         """
         with guarded():
             return self._connection.scalar(select(change_log.c.at).where(change_log.c.seq == seq)) or 0.0
+
+    def forgot_renewals(self, after: int, /) -> bool:
+        """Say whether `touched` can't tell all since change ``after``: a token key that was in use then was retired.
+
+        Raises:
+            RegistryUnavailable: the database failed.
+        """
+        with guarded():
+            return forgot_renewals(self._connection, after)
 
     def index(self, lists: Collection[str]) -> Iterator[tuple[bytes, IndexedEntry]]:
         """Give every (token, listed entry) pair of these lists, ascending by token, then by entry.

@@ -20,7 +20,7 @@ from portcullis.adapters.sql.rows import stored_entry
 from portcullis.domain.disputes import Case, CaseState, EntryEffect
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
-from portcullis.ports import CaseCount, Clock, Look, RedressNumber, StoredEntry, SubjectSession, WaitingRelease
+from portcullis.ports import CaseCount, Clock, Look, RedressNumber, Settlement, StoredEntry, SubjectSession, WaitingRelease
 
 _FORGOTTEN_AT_ONCE: Final = 2_000
 """How many identities one transaction destroys: about a second, in which nobody else can write."""
@@ -124,20 +124,16 @@ class SqlRights:
 
     # --- settlements ----------------------------------------------------------------------------------------------------
 
-    def note_settlement(
-        self, list_name: str, case_reference: str, *, partner: str, event_id: str, reported_at: float, release_at: float
-    ) -> int:
-        """Let the listed entries of a case reference wait for their release; gives how many this event is new to."""
+    def note_settlements(self, settled: Sequence[Settlement]) -> int:
+        """Let the listed entries of these cases wait for their release; gives how many of them these events are new to.
+
+        Holds nobody up where none of the cases has an entry.
+        """
+        with self._database.reading() as connection:
+            if not rights_settlements.settled_entries(connection, settled):
+                return 0
         with self._database.writing() as connection:
-            return rights_settlements.note_settlement(
-                connection,
-                list_name,
-                case_reference,
-                partner=partner,
-                event_id=event_id,
-                reported_at=reported_at,
-                release_at=release_at,
-            )
+            return rights_settlements.note_settlements(connection, settled)
 
     def waiting(self, list_name: str = "", *, limit: int = 1000) -> Sequence[WaitingRelease]:
         """Give the releases that wait, the soonest first."""
@@ -208,9 +204,22 @@ class SqlRights:
 
     # --- subjects -------------------------------------------------------------------------------------------------------
 
-    def keep_code(self, digest: str, tokens: Sequence[bytes], *, expires_at: float, tries: int, note: StepNote) -> None:
-        """Keep the digest of a code for whoever holds an identifier of exactly these tokens; an earlier one ends."""
+    def keep_code(
+        self,
+        digest: str,
+        tokens: Sequence[bytes],
+        *,
+        former: Collection[bytes] = (),
+        expires_at: float,
+        tries: int,
+        note: StepNote,
+    ) -> None:
+        """Keep the digest of a code for whoever holds an identifier of exactly these tokens; an earlier one ends.
+
+        So does one of each of the ``former`` tokens, which the identifier has by other keys.
+        """
         with self._database.writing() as connection:
+            rights_subjects.end_codes(connection, former)
             rights_subjects.keep_code(
                 connection, digest, tokens, expires_at=expires_at, tries=tries, note=note, at=self._database.now()
             )

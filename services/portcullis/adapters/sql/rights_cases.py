@@ -40,6 +40,12 @@ _CASES: Final = (
     .join(lists, lists.c.list_id == entries.c.list_id)
 )
 
+_ALREADY: Final = {
+    CaseKind.DISPUTE: "disputed already, in a case that is not decided yet",
+    CaseKind.IDENTITY_MISMATCH: "in question already, in a case of mistaken identity that is not decided yet",
+}
+"""How an entry stands that has an open case of a kind."""
+
 
 def open_case(connection: Connection, case: Case, effect: EntryEffect, *, note: StepNote, at: float) -> Case:
     """Keep a new case.
@@ -55,7 +61,7 @@ def open_case(connection: Connection, case: Case, effect: EntryEffect, *, note: 
         raise StepNotAllowed(CaseStepKind.OPEN, row.status, ())
     same = cases.c.entry_id == case.entry_id, cases.c.kind == case.kind.value, cases.c.state == _OPEN
     if connection.scalar(select(exists().where(*same))):
-        raise StepNotAllowed(CaseStepKind.OPEN, f"the entry of an open case ({case.kind})", (CaseStepKind.EVIDENCE,))
+        raise StepNotAllowed(CaseStepKind.OPEN, _ALREADY[case.kind], (CaseStepKind.EVIDENCE,))
     connection.execute(insert(cases).values(_case_row(case)))
     _keep_parts(connection, case)
     _affect(connection, case, effect, note=note, at=at)

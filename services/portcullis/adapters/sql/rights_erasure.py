@@ -20,6 +20,7 @@ from portcullis.adapters.sql.schema import (
     entries,
     entry_amendments,
     entry_versions,
+    former_tokens,
     held_rows,
     imports,
 )
@@ -65,6 +66,7 @@ def _erase_some(connection: Connection, entry_ids: Sequence[int]) -> None:
     forget_tokens(connection, which)
     _drop_proposed(connection, entry_ids)
     connection.execute(update(redress_numbers).where(redress_numbers.c.entry_id.in_(entry_ids)).values(clearances=_NOTHING))
+    connection.execute(delete(former_tokens).where(former_tokens.c.entry_id.in_(entry_ids)))
     gone = {"tokens": _NOTHING, "clearances": _NOTHING, "sealed": _NOTHING, "digest": _NOTHING}
     for table in (entry_versions, entries):
         connection.execute(update(table).where(table.c.entry_id.in_(entry_ids)).values(gone))
@@ -78,7 +80,12 @@ def _tokens(connection: Connection, entry_ids: Sequence[int]) -> set[tuple[int, 
         .join(entries, entries.c.entry_id == entry_versions.c.entry_id)
         .where(entry_versions.c.entry_id.in_(entry_ids))
     )
-    rows = connection.execute(union_all(present, past))
+    former = (
+        select(entries.c.list_id, former_tokens.c.tokens)
+        .join(entries, entries.c.entry_id == former_tokens.c.entry_id)
+        .where(former_tokens.c.entry_id.in_(entry_ids))
+    )
+    rows = connection.execute(union_all(present, past, former))
     return {(row.list_id, token) for row in rows for token in cut(row.tokens)}
 
 

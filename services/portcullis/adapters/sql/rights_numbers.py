@@ -51,6 +51,7 @@ def issue_number(connection: Connection, number: RedressNumber, *, note: StepNot
             issued_at=number.issued_at,
             case_id=number.case_id or None,
             clearances=joined(number.clearances),
+            token_epoch=number.token_epoch,
             revoked_at=number.revoked_at,
         )
     )
@@ -129,5 +130,6 @@ def _redress_number(row: Row[Any]) -> RedressNumber:
         issued_at=row.issued_at,
         case_id=row.case_id or "",
         clearances=cut(row.clearances),
+        token_epoch=row.token_epoch,
         revoked_at=row.revoked_at,
     )

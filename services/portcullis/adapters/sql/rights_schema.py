@@ -121,6 +121,8 @@ redress_numbers = Table(
     Column("issued_at", Float, nullable=False),
     Column("case_id", ForeignKey("cases.case_id"), nullable=True),
     Column("clearances", LargeBinary, nullable=False),
+    # The newest token key that the clearances were made with; they were made with the one in use then, too.
+    Column("token_epoch", BigInteger, nullable=False, server_default="1"),
     Column("revoked_at", Float, nullable=True),
 )
 

@@ -7,52 +7,73 @@ counts.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, exists, func, insert, select, update
 
+from portcullis.adapters.sql.among import Lookup
+from portcullis.adapters.sql.bulk import insert_tuples
 from portcullis.adapters.sql.registry_entries import LISTED_STATUSES
 from portcullis.adapters.sql.registry_life import find, find_numbered, log_step, take_step
 from portcullis.adapters.sql.rights_schema import journals_read, settlements
 from portcullis.adapters.sql.schema import entries, entry_versions, lists
 from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import NotFound
-from portcullis.ports import WaitingRelease
+from portcullis.ports import Settlement, WaitingRelease
+
+_CaseName = tuple[str, str]
+
+_OF_CASES: Final = Lookup(
+    select(entries.c.entry_id, entries.c.version, entries.c.status, entries.c.case_reference)
+    .join(lists, lists.c.list_id == entries.c.list_id)
+    .where(lists.c.name == bindparam("list_name"))
+    .order_by(entries.c.entry_id),
+    entries.c.case_reference,
+)
+_NOTED: Final = Lookup(
+    select(settlements.c.partner, settlements.c.event_id, settlements.c.entry_id).where(
+        settlements.c.partner == bindparam("partner")
+    ),
+    settlements.c.event_id,
+)
+"""By partner, so that the index over events of partners tells it, and the table is not read through."""
 
 
-def note_settlement(
-    connection: Connection,
-    list_name: str,
-    case_reference: str,
-    *,
-    partner: str,
-    event_id: str,
-    reported_at: float,
-    release_at: float,
-) -> int:
-    """Let the listed entries of a case reference wait for their release; gives how many this event is new to."""
-    known = exists().where(
-        settlements.c.entry_id == entries.c.entry_id,
-        settlements.c.partner == partner,
-        settlements.c.event_id == event_id,
-    )
-    settled = (
-        select(entries.c.entry_id, entries.c.version)
-        .join(lists, lists.c.list_id == entries.c.list_id)
-        .where(
-            lists.c.name == list_name,
-            entries.c.case_reference == case_reference,
-            entries.c.status.in_(LISTED_STATUSES),
-            ~known,
-        )
-        .order_by(entries.c.entry_id)
-    )
-    told = {"partner": partner, "event_id": event_id, "reported_at": reported_at, "release_at": release_at}
-    rows = [{"entry_id": row.entry_id, "version": row.version} | told for row in connection.execute(settled)]
-    if rows:
-        connection.execute(insert(settlements), rows)
+def settled_entries(connection: Connection, settled: Sequence[Settlement]) -> dict[_CaseName, list[tuple[int, int]]]:
+    """Give (entry_id, version) of each listed entry of these cases, by list and case reference; ascending."""
+    references: defaultdict[str, list[str]] = defaultdict(list)
+    for each in settled:
+        references[each.list].append(each.case_reference)
+    found: defaultdict[_CaseName, list[tuple[int, int]]] = defaultdict(list)
+    for name, of_list in references.items():
+        for entry_id, version, status, reference in _OF_CASES.rows(connection, of_list, list_name=name):
+            if status in LISTED_STATUSES:
+                found[name, reference].append((entry_id, version))
+    return found
+
+
+def note_settlements(connection: Connection, settled: Sequence[Settlement]) -> int:
+    """Let the listed entries of these cases wait for their release; gives how many of them these events are new to.
+
+    The caller holds the lock of whoever writes.
+    """
+    listed = settled_entries(connection, settled)
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for each in settled:
+        told[each.partner].append(each.event_id)
+    known = {row for partner, event_ids in told.items() for row in _NOTED.rows(connection, event_ids, partner=partner)}
+    rows = []
+    for each in settled:
+        for entry_id, version in listed.get((each.list, each.case_reference), ()):
+            waits = each.partner, each.event_id, entry_id
+            if waits not in known:
+                known.add(waits)
+                rows.append((*waits, version, each.reported_at, each.release_at))
+    columns = ("partner", "event_id", "entry_id", "version", "reported_at", "release_at")
+    insert_tuples(connection, settlements, columns, rows)
     return len(rows)
 
 

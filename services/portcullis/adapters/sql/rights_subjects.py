@@ -15,7 +15,7 @@ from portcullis.adapters.sql.registry_entries import ENTRY_WITH_WORDS
 from portcullis.adapters.sql.registry_life import find, identifier_tokens, log_note
 from portcullis.adapters.sql.rights_schema import subject_codes, subject_sessions
 from portcullis.adapters.sql.rows import stored_entry
-from portcullis.adapters.sql.schema import entries, entry_looks, entry_tokens, entry_versions
+from portcullis.adapters.sql.schema import entries, entry_looks, entry_tokens, entry_versions, former_tokens
 from portcullis.adapters.sql.token_columns import cut, joined
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
@@ -37,6 +37,11 @@ def keep_code(
     log_note(connection, "subject", "subject-code", note=note, at=at)
     connection.execute(delete(subject_codes).where(subject_codes.c.tokens == holder))
     connection.execute(insert(subject_codes).values(tokens=holder, digest=digest, expires_at=expires_at, tries=tries))
+
+
+def end_codes(connection: Connection, tokens: Collection[bytes]) -> None:
+    """Delete the codes of holders who are known by one token alone, which is one of these."""
+    connection.execute(delete(subject_codes).where(subject_codes.c.tokens.in_(tokens)))
 
 
 def use_code(connection: Connection, digest: str, tokens: Sequence[bytes], *, now: float) -> bool:
@@ -74,12 +79,15 @@ def find_session(connection: Connection, digest: str, *, now: float) -> SubjectS
 
 
 def end_access(connection: Connection, tokens: Collection[bytes]) -> None:
-    """Delete the codes and sessions of whoever has no token but these."""
+    """Delete the codes and sessions of whoever one of these tokens names.
+
+    Those of one code or session are of one identifier, each under another key.
+    """
     gone = set(tokens)
     for table, key in ((subject_codes, subject_codes.c.tokens), (subject_sessions, subject_sessions.c.digest)):
         held = connection.execute(select(key.label("key"), table.c.tokens.label("of"))).all()
         for row in held:
-            if gone.issuperset(cut(row.of)):
+            if not gone.isdisjoint(cut(row.of)):
                 connection.execute(delete(table).where(key == row.key))
 
 
@@ -117,7 +125,9 @@ def ever_tokens_of(connection: Connection, list_name: str, key: str) -> Collecti
         raise NotFound("no entry of this list has this key")
     past = select(entry_versions.c.tokens, entry_versions.c.clearances).where(entry_versions.c.entry_id == row.entry_id)
     versions = [row, *connection.execute(past.distinct())]
-    return {token for version in versions for token in cut(identifier_tokens(version))}
+    former = select(former_tokens.c.tokens).where(former_tokens.c.entry_id == row.entry_id)
+    columns = [*map(identifier_tokens, versions), *connection.scalars(former)]
+    return {token for column in columns for token in cut(column)}
 
 
 def looks_at(connection: Connection, entry_ids: Collection[int]) -> Mapping[int, Sequence[Look]]:

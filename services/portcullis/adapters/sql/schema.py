@@ -7,7 +7,8 @@ overwritten. ``seq`` is the change of the log that made the version.
 Of a version, ``until`` is when it stops to bind if nobody acts any more: the least of ``stated_until``, which its authority
 has given, of ``lapses_at`` and of ``decide_by`` (0 where there is none; `portcullis.domain.entry_life.effective_until`). So
 whatever asks by the clock asks ``until`` alone. ``tokens`` are those of its identifiers and after them the ``clearances``
-of its redress numbers. A ``barred`` entry was taken off by a person, and no import brings it back.
+of its redress numbers; ``token_epoch`` says which key those of the identifiers were made with. A ``barred`` entry was taken
+off by a person, and no import brings it back.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def _content_columns() -> tuple[Column[Any], ...]:
         Column("lapses_at", BigInteger, nullable=False),
         Column("measures", Text, nullable=False),
         Column("tokens", LargeBinary, nullable=False),
+        Column("token_epoch", BigInteger, nullable=False, server_default="1"),
         Column("sealed", LargeBinary, nullable=False),
         Column("digest", LargeBinary, nullable=False),
     )
@@ -173,6 +175,38 @@ entry_tokens = Table(
     Column("entry_id", NUMBER, primary_key=True, autoincrement=False),
     # The table is its own index in the order of tokens.
     sqlite_with_rowid=False,
+)
+
+# The token keys that entries stand, stood or will stand under (`portcullis.domain.token_keys`), never the keys themselves.
+# ``state`` is in-use (one at most), leaving or left; ``left_at`` is when the last entry had come over from it.
+token_keys = Table(
+    "token_keys",
+    registry_metadata,
+    Column("epoch", NUMBER, primary_key=True, autoincrement=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("left_at", Float, nullable=True),
+)
+
+# What an entry stood under before its tokens were renewed with another key, as change ``seq`` of the log; kept as long as
+# the key is. Whoever follows the index from before looks under it, and so does whoever looks for old decisions.
+former_tokens = Table(
+    "former_tokens",
+    registry_metadata,
+    Column("entry_id", NUMBER, ForeignKey("entries.entry_id"), primary_key=True, autoincrement=False),
+    Column("token_epoch", NUMBER, primary_key=True, autoincrement=False),
+    Column("tokens", LargeBinary, nullable=False),
+    Column("seq", ForeignKey("change_log.seq"), nullable=False, index=True),
+)
+
+# The epoch of a partner's key for its names; 1 where there is none (`portcullis.domain.subjects`).
+feed_keys = Table(
+    "feed_keys",
+    registry_metadata,
+    Column("partner", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("since", Float, nullable=False),
 )
 
 entry_looks = Table(

@@ -28,8 +28,9 @@ _DECODER: Final = msgspec.json.Decoder(KnownIdentity)
 
 
 class _DataKey(NamedTuple):
-    """A data key in use: how its blobs begin, what seals them, and the numbers of those sealed so far."""
+    """A data key in use: what it is wrapped by, how its blobs begin, what seals them, and the numbers of those so far."""
 
+    epoch: int
     head: bytes
     box: SealedBox
     blobs: count[int]
@@ -53,16 +54,14 @@ class Sealer:
             RegistryUnavailable: the key-encryption key can't be used just now.
         """
         data_key = self._data_key
-        if data_key is None or next(data_key.blobs) >= _BLOBS_A_KEY:
+        if data_key is None or data_key.epoch != self._keys.epoch or next(data_key.blobs) >= _BLOBS_A_KEY:
             # Threads that find it used up at once each make one, and the last stays: a few more keys, no fault.
             data_key = self._data_key = self._new_key()
         return data_key.head + data_key.box.seal(_ENCODER.encode(identity), _bound_to(list_name, key))
 
     def _new_key(self) -> _DataKey:
-        data_key = self._draw(BOX_KEY_BYTES)
-        wrapped = self._keys.wrap(data_key)
-        head = bytes((_FORMAT, *divmod(len(wrapped), 256))) + wrapped
-        return _DataKey(head, SealedBox(data_key, draw=self._draw), count(1))
+        data_key, epoch = self._draw(BOX_KEY_BYTES), self._keys.epoch
+        return _DataKey(epoch, _head(self._keys.wrap(data_key)), SealedBox(data_key, draw=self._draw), count(1))
 
     def open(self, blob: bytes, *, list_name: str, key: str) -> KnownIdentity:
         """Open an entry's blob.
@@ -77,12 +76,30 @@ class Sealer:
                 f"an entry can't be unsealed; check that {self._keys.name} is the key that the registry was written with"
             ) from None
 
+    def rewrapped(self, blob: bytes) -> bytes | None:
+        """Give a blob with its data key wrapped under the key that wraps now; None where it is already.
+
+        Raises:
+            ValueError: it is damaged, or wrapped under a key that is not here.
+        """
+        if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
+            raise ValueError("no sealed identity")
+        sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
+        wrapped = blob[_HEAD_BYTES:sealed_from]
+        if self._keys.is_present(wrapped):
+            return None
+        return _head(self._keys.wrap(self._keys.unwrap(wrapped))) + blob[sealed_from:]
+
     def _opened(self, blob: bytes, bound_to: bytes) -> bytes:
         if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
             raise ValueError("no sealed identity")
         sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
         data_key = self._keys.unwrap(blob[_HEAD_BYTES:sealed_from])
         return SealedBox(data_key).open(blob[sealed_from:], bound_to)
+
+
+def _head(wrapped: bytes) -> bytes:
+    return bytes((_FORMAT, *divmod(len(wrapped), 256))) + wrapped
 
 
 def _bound_to(list_name: str, key: str) -> bytes:

@@ -94,5 +94,5 @@ def _pause_s(attempts: int, asked_s: float | None, draw: Callable[[], float]) ->
 def _error_code(body: bytes) -> str:
     try:
         return msgspec.json.decode(body, type=_Refusal).err
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

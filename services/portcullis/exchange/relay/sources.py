@@ -92,11 +92,15 @@ class PartnerSource:
         if not changes:
             return Batch((), after)
         items = [
-            Item(change.position, tell_change(change, self._names.name(stream.holder, change.list_number, change.entry_id)))
+            Item(change.position, tell_change(change, self._named(stream.holder, change)))
             for change in changes
             if _wants(stream, CHANGE_TYPES[change.kind]) and self._tells(stream.holder, change)
         ]
         return Batch(items, changes[-1].position)
+
+    def _named(self, partner: str, change: FeedChange) -> str:
+        epoch = self._covering.feed_epoch(partner)
+        return self._names.name(partner, change.list_number, change.entry_id, epoch)
 
     def _tells(self, partner: str, change: FeedChange) -> bool:
         try:

@@ -17,6 +17,7 @@ import structlog
 
 from portcullis.domain.editions import Edition
 from portcullis.domain.errors import StoreUnavailable
+from portcullis.domain.token_keys import TokenKeys
 from portcullis.ports import Acknowledgement, Acknowledgements, Clock
 
 SAID_EVERY_S: Final = 10.0
@@ -33,12 +34,15 @@ class Acknowledger:
         store: where it is said; used by the thread of `run` alone.
         host: the host's name.
         clock: dates what is said, and measures how long ago that was.
+        token_keys: those that are here, whose fingerprints are said too.
     """
 
-    def __init__(self, store: Acknowledgements, *, host: str, clock: Clock) -> None:
+    def __init__(self, store: Acknowledgements, *, host: str, clock: Clock, token_keys: TokenKeys | None = None) -> None:
         self._store = store
         self._host = host
         self._clock = clock
+        self._token_keys = token_keys
+        self._said_keys: tuple[str, ...] = ()
         self._held: Edition | None = None
         self._included = 0
         self._said: int | None = None
@@ -64,12 +68,14 @@ class Acknowledger:
     def say_if_due(self) -> None:
         """Say what is held, if it is another version than was said, or that was too long ago. Raises nothing."""
         held, now = self._held, self._clock.monotonic()
+        keys = tuple(each.fingerprint for each in self._token_keys.held()) if self._token_keys else ()
         # After a fault there is nothing that was said, but a pause.
-        is_news = held is not None and self._said is not None and held.version != self._said
+        is_news = held is not None and self._said is not None and (held.version != self._said or keys != self._said_keys)
         if held is None or (now < self._due and not is_news):
             return
         try:
-            self._store.acknowledge(Acknowledgement(self._host, held.version, self._included, self._clock.now()))
+            said = Acknowledgement(self._host, held.version, self._included, self._clock.now(), keys)
+            self._store.acknowledge(said)
         except StoreUnavailable as fault:
             self._failed(fault.message)
         except Exception as fault:  # noqa: BLE001 - the class alone, for a message of others may hold anything
@@ -78,6 +84,7 @@ class Acknowledger:
             if self._fault:
                 _log.info("what this host serves is acknowledged again")
             self._said, self._due, self._fault = held.version, now + SAID_EVERY_S, ""
+            self._said_keys = keys
 
     def _failed(self, message: str) -> None:
         if message != self._fault:

@@ -25,6 +25,7 @@ from portcullis.domain.manifests import Base, Delta
 from portcullis.domain.routes import Route, route_from_bases, route_to
 from portcullis.domain.segments import Change
 from portcullis.domain.streams import building, in_turn
+from portcullis.domain.token_keys import KeyNotHeld, TokenKeys, lookup_of
 from portcullis.gateway.following.counts import FollowerCounts
 from portcullis.gateway.following.documents import Described, DocumentReader
 from portcullis.gateway.following.pauses import Pause
@@ -54,11 +55,20 @@ class StillPaused(SnapshotInvalid):
 class CatchingUp:
     """Brings one replica to whatever version is trusted."""
 
-    def __init__(self, *, trusted: TrustedSnapshots, replica: ReplicaWriter, clock: Clock, counts: FollowerCounts) -> None:
+    def __init__(
+        self,
+        *,
+        trusted: TrustedSnapshots,
+        replica: ReplicaWriter,
+        clock: Clock,
+        counts: FollowerCounts,
+        token_keys: TokenKeys | None = None,
+    ) -> None:
         self._trusted = trusted
         self._replica = replica
         self._clock = clock
         self._counts = counts
+        self._token_keys = token_keys
         self._documents = DocumentReader(trusted)
         self._versions = Pause(clock)
         self._bases = Pause(clock)
@@ -74,6 +84,7 @@ class CatchingUp:
         """
         described = self._documents.describe(version)
         if held is None or held.version != version:
+            self._demand_keys(described.edition)
             _demand_unpaused(self._versions.fault(version))
             try:
                 self._take(described, held)
@@ -84,6 +95,15 @@ class CatchingUp:
                 raise
         elif held != described.edition:
             raise SnapshotInvalid("two snapshots have the same version", refusal=Refusal.EQUIVOCATION)
+
+    def _demand_keys(self, edition: Edition) -> None:
+        # Looked at each time and never paused: a key that was copied counts at the next look.
+        try:
+            # A follower that was given none leaves it to the gateways, which look by themselves.
+            if self._token_keys is not None and self._token_keys.held():
+                lookup_of(edition.token_keys, self._token_keys)
+        except KeyNotHeld as fault:
+            raise SnapshotInvalid(str(fault), refusal=Refusal.TOKEN_KEY_MISSING) from None
 
     def _take(self, described: Described, held: Edition | None) -> None:
         edition = described.edition

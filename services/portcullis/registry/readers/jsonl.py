@@ -65,7 +65,7 @@ def _row(file: str, number: int, line: bytes) -> Row:
         read = _DECODER.decode(line)
     except msgspec.ValidationError as fault:
         return BadRow(file, number, *_told(fault), key=_key(line))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return BadRow(file, number, "row", "not one whole JSON object in UTF-8")
     field = "valid_from"
     try:
@@ -105,5 +105,5 @@ def _told(fault: msgspec.ValidationError) -> tuple[str, str]:
 def _key(line: bytes) -> str:
     try:
         return _KEY_DECODER.decode(line).key
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""

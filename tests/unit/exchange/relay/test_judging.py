@@ -31,6 +31,7 @@ def test_an_event_was_taken(status: int) -> None:
         (Reply(400, b'{"error": "x"}'), False),
         (Reply(400, b'{"err": ""}'), False),
         (Reply(400, b'{"err": 5}'), False),
+        (Reply(400, b'{"more": ' + b"[" * 100_000 + b"]" * 100_000 + b', "err": "invalid_issuer"}'), False),
         (Reply(400, b"\xff"), False),
         (Reply(201, b""), False),
         (Reply(302, b""), False),

@@ -1,0 +1,1 @@
+"""Overload and attacks: what the gateway keeps up under more than it can take."""

@@ -1,0 +1,195 @@
+"""What is measured: goodput and latency at five times what the gateway can take, and what attacks cost others."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import grpc
+import msgspec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from benchmarks import h2load
+from benchmarks.figures import Figure, Floor, Series
+from benchmarks.overload.attacking import ATTACKS, Attack
+from benchmarks.overload.offering import Offer, Outcome
+from benchmarks.processes import LOAD_CPU, line_with, running
+from benchmarks.rounds import driver
+from benchmarks.targets import Target
+
+GOODPUT = Floor("ratio", "at least", 0.9)
+ADMITTED = Floor("ratio", "at most", 2.0)
+OTHERS = Floor("ratio", "at most", 1.2)
+GROWTH = Floor("value", "at most", 150.0)
+
+TIMES = 5
+DEADLINE_S = 0.5
+PATIENCE_S = 0.02
+"""How long a caller waits for a place before it gives a call up; who is only disturbed waits as long as its deadline."""
+
+_HEALTH_EVERY_S = 0.05
+_OTHERS_RATE = 100.0
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long a run measures: rounds, seconds of each load, and entries in the replica."""
+
+    rounds: int
+    load_s: float
+    attack_s: float
+    entries: int
+
+
+FULL = Pace(rounds=5, load_s=4.0, attack_s=3.0, entries=100_000)
+QUICK = Pace(rounds=1, load_s=0.5, attack_s=0.5, entries=1_000)
+
+
+class Unwell(Exception):
+    """Health was not answered while the gateway was overloaded."""
+
+
+def overload(target: Target, transport: str, pace: Pace) -> list[Figure]:
+    """Offer the peak, then five times the peak, in turn; look at health all the while.
+
+    Raises:
+        Unwell: a look at health failed.
+    """
+    peaks, at_peak, over, looks = [], [], [], []
+    for _ in range(pace.rounds):
+        drive = h2load.drive(
+            target.address, target.path, target.body, target.headers, seconds=pace.load_s, warm_up_s=pace.load_s / 4
+        )
+        peaks.append(drive.rate)
+        at_peak.append(offer(target, drive.rate, pace.load_s))
+        with healthy(target.address) as seen:
+            over.append(offer(target, drive.rate * TIMES, pace.load_s))
+        looks.append(max(seen))
+    peak = f"its peak, {median(peaks):,.0f} calls/s"
+    given = ", ".join(f"{name} {_share(over, name):.0%}" for name in ("good", "refused", "late", "broken", "given_up"))
+    return [
+        Figure(
+            measured=Series(
+                f"{target.name}, answered in time at {TIMES} x peak ({given})", "calls/s", _all(over, "goodput")
+            ),
+            baseline=Series(peak, "calls/s", tuple(peaks)),
+            transport=transport,
+            floor=GOODPUT,
+        ),
+        Figure(
+            measured=Series(f"{target.name}, p99 of what is answered at {TIMES} x peak", "µs", _all(over, "p99_us")),
+            baseline=Series("p99 at peak", "µs", _all(at_peak, "p99_us")),
+            transport=transport,
+            floor=ADMITTED,
+        ),
+        Figure(
+            measured=Series(f"slowest look at health, {target.name} at {TIMES} x peak", "ms", tuple(looks)),
+            transport=transport,
+        ),
+    ]
+
+
+def _all(outcomes: list[Outcome], name: str) -> tuple[float, ...]:
+    return tuple(getattr(each, name) for each in outcomes)
+
+
+def _share(outcomes: list[Outcome], name: str) -> float:
+    return sum(getattr(each, name) for each in outcomes) / max(1, sum(each.offered for each in outcomes))
+
+
+def offer(target: Target, rate: float, seconds: float, patience_s: float = PATIENCE_S) -> Outcome:
+    """Offer calls at a rate; gives what became of them."""
+    host, _, port = target.address.rpartition(":")
+    plan = Offer(
+        host=host,
+        port=int(port),
+        path=target.path,
+        headers=target.headers,
+        message=target.message,
+        rate=rate,
+        seconds=seconds,
+        deadline_s=DEADLINE_S,
+        patience_s=patience_s,
+        warm_up_s=seconds / 4,
+    )
+    return msgspec.json.decode(driver("benchmarks.overload.offering", plan), type=Outcome)
+
+
+@contextmanager
+def healthy(address: str) -> Iterator[list[float]]:
+    """Look at gRPC's health all the while; gives how long each look took, in milliseconds.
+
+    Raises:
+        Unwell: a look failed.
+    """
+    took, faults, stop = [0.0], [], threading.Event()
+
+    def look() -> None:
+        with grpc.insecure_channel(address) as channel:
+            ask = health_pb2_grpc.HealthStub(channel).Check
+            while not stop.wait(_HEALTH_EVERY_S):
+                began = time.monotonic()
+                try:
+                    if ask(health_pb2.HealthCheckRequest(), timeout=5).status != health_pb2.HealthCheckResponse.SERVING:
+                        faults.append("not serving")
+                except grpc.RpcError as fault:
+                    faults.append(str(fault.code()))
+                took.append((time.monotonic() - began) * 1000)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield took
+    finally:
+        stop.set()
+        thread.join()
+    if faults:
+        raise Unwell(f"{len(faults)} of {len(took) - 1} looks at health failed: {faults[0]}")
+
+
+def attacked(target: Target, pid: int, transport: str, folder: Path, pace: Pace) -> list[Figure]:
+    """Let another partner ask quietly while each attack goes on, on the gateway and on a sink by turns."""
+    figures = []
+    for name in ATTACKS:
+        sink, gateway, grown = [], [], []
+        for _ in range(pace.rounds):
+            with attacking(Attack(name, 0, ""), folder):
+                sink.append(offer(target, _OTHERS_RATE, pace.attack_s, DEADLINE_S))
+            before = _memory_mib(pid)
+            port = int(target.address.rpartition(":")[2])
+            with attacking(Attack(name, port, target.headers["authorization"].removeprefix("Bearer ")), folder):
+                gateway.append(offer(target, _OTHERS_RATE, pace.attack_s, DEADLINE_S))
+                grown.append(max(0.0, _memory_mib(pid) - before))
+        answered = _share(gateway, "good")
+        figures += [
+            Figure(
+                measured=Series(f"{name}: p99 of others ({answered:.1%} answered)", "µs", _all(gateway, "p99_us")),
+                baseline=Series("p99 while the same goes into a sink", "µs", _all(sink, "p99_us")),
+                transport=transport,
+                floor=OTHERS,
+            ),
+            Figure(measured=Series(f"{name}: memory taken", "MiB", tuple(grown)), transport=transport, floor=GROWTH),
+        ]
+    return figures
+
+
+@contextmanager
+def attacking(attack: Attack, folder: Path) -> Iterator[None]:
+    """Let an attack go on, again and again, while the context lasts."""
+    log = folder / "attacks.log"
+    with running(["-m", "benchmarks.overload.attacking"], cpu=LOAD_CPU, log=log, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None  # noqa: S101 - piped just now
+        process.stdin.write(msgspec.json.encode(attack) + b"\n")
+        process.stdin.flush()
+        line_with(process, "attacking", log=log)
+        yield
+        process.stdin.close()
+
+
+def _memory_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024

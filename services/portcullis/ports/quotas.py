@@ -1,0 +1,74 @@
+"""The port of quotas: how the workers that answer one partner tell each other what they are asked for, and what was used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+SUBJECT_NAME_BYTES = 8
+
+DAYS_KEPT = 2
+"""What was used is forgotten after so many days, in which every worker's day has ended."""
+
+SILENT_MS = 1_500
+"""A worker that has not told for so long is forgotten."""
+
+
+class Use(NamedTuple):
+    """What one worker tells of one partner.
+
+    Attributes:
+        partner: whose quotas these are.
+        checks_per_s: checks that this worker is asked for now, a second, let through or not.
+        events_per_s: events, likewise.
+        labels: labels that this worker has shown today, all of them.
+        depth: which sample of the day's subjects is counted (`portcullis.gateway.day_counts`).
+        subjects: names of subjects that the others may not know of, of 8 bytes each; told again they change nothing.
+    """
+
+    partner: str
+    checks_per_s: float
+    events_per_s: float
+    labels: int
+    depth: int
+    subjects: Sequence[bytes]
+
+
+class Used(NamedTuple):
+    """What all workers have told of one partner: rates and labels in sum, and how many different subjects of the sample."""
+
+    checks_per_s: float
+    events_per_s: float
+    labels: int
+    subjects: int
+
+
+class Standing(NamedTuple):
+    """How things stand: how many workers tell, and what they have told of the partners asked about."""
+
+    workers: int
+    used: Mapping[str, Used]
+
+
+class QuotaExchange(Protocol):
+    """Where workers meet. Each tells several times a second; one that keeps silent is soon forgotten.
+
+    What was shown and asked about in a day outlives the worker that told it.
+    """
+
+    def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
+        """Tell what this worker is asked for, and learn what all are; blocks on the other side.
+
+        Args:
+            worker: its name; another after each start.
+            day: days since 1970.
+            uses: one for each partner that it wants to know of.
+
+        Raises:
+            StoreUnavailable: nobody can be met there; it may have been told all the same.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what it holds; a later `turn` may begin anew."""
+        ...

@@ -1,0 +1,168 @@
+"""What a gateway does when more is asked of it than it can answer in time, on both transports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import get_args
+
+import grpc
+import pytest
+import structlog
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from portcullis.config import Settings, Transport
+from portcullis.domain.policies import Partner
+from portcullis.gateway.serving import serving
+from portcullis.gateway.shedding import MOST_A_TURN, TURN_S, VITAL
+from portcullis.gateway.transports import STREAMS, WAITING_AT_MOST, available
+from portcullis.v1 import check_service_pb2 as pb
+from tests.support.gateways import Bench, arrival, refusal, running_gateway
+from tests.support.people import resident_id
+from tests.support.policies import a_list, agreement, policy
+
+FAR_BEHIND_S = 10_000.0
+SLOW = "portcullis.tests.Slow"
+
+
+@pytest.fixture(params=get_args(Transport))
+def transport(request: pytest.FixtureRequest) -> Transport:
+    if not available(request.param):
+        pytest.skip(f"the transport {request.param} is not installed")
+    name: Transport = request.param
+    return name
+
+
+@pytest.fixture
+async def bench(transport: Transport) -> AsyncIterator[Bench]:
+    async with running_gateway(transport) as running:
+        agreed = (agreement(("court",), valid_from=0, valid_until=4_000_000_000),)
+        version = running.publish(policy(a_list("court"), partners=(Partner("lender", "A lender", agreed),)), {})
+        await arrival(running, version)
+        yield running
+
+
+def check() -> bytes:
+    given = resident_id(3)
+    request = pb.CheckRequest(action="loan.apply", purpose="lending")
+    request.identifiers.add(kind=given.kind, value=given.value)
+    return request.SerializeToString()
+
+
+@pytest.mark.parametrize("method", ["CheckService/Check", "CheckService/BatchCheck", "CallerService/LookupCaller"])
+async def test_a_call_whose_deadline_is_nearer_than_the_loop_is_behind_is_not_begun(bench: Bench, method: str) -> None:
+    bench.gateway.front.pressure.behind_s = FAR_BEHIND_S
+    code, reason, _, text = await refusal(bench.call(method, check(), timeout=8.0))
+
+    assert (grpc.StatusCode.UNAVAILABLE, "OVERLOADED") == (code, reason)
+    assert "try again" in text
+
+
+async def test_a_call_with_time_enough_is_answered_while_the_loop_is_behind(bench: Bench) -> None:
+    bench.gateway.front.pressure.behind_s = 1.0
+
+    assert await bench.call("CheckService/Check", check(), timeout=8.0)
+
+
+async def test_health_is_answered_however_far_the_loop_is_behind(bench: Bench) -> None:
+    bench.gateway.front.pressure.behind_s = FAR_BEHIND_S
+    answer = await health_pb2_grpc.HealthStub(bench.channel).Check(health_pb2.HealthCheckRequest(), timeout=2)
+
+    assert health_pb2.HealthCheckResponse.SERVING == answer.status
+
+
+async def test_the_loop_is_found_to_be_behind_when_something_holds_it_up(bench: Bench) -> None:
+    pressure = bench.gateway.front.pressure
+    deadline = time.monotonic() + 10
+    seen = 0.0
+    while seen < 0.05:
+        assert time.monotonic() < deadline
+        # On purpose: what a turn that is too long does to the loop.
+        time.sleep(0.2)  # noqa: ASYNC251
+        for _ in range(20):
+            await asyncio.sleep(0)
+            seen = max(seen, pressure.behind_s)
+
+
+async def slow(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    time.sleep(TURN_S / 20)  # noqa: ASYNC251 - a call that takes the processor for so long
+    return body
+
+
+async def test_more_than_can_wait_is_refused_at_once_and_health_is_not(transport: Transport) -> None:
+    handlers = {"Do": grpc.unary_unary_rpc_method_handler(slow)}
+    settings = Settings(grpc_port=0, transport=transport, drain_s=0.1)
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    offered = STREAMS * 10
+    async with serving(settings, {SLOW: handlers}) as (port, health):
+        await health.set(serving=True)
+        channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(11)]
+        try:
+            for each in channels:
+                await each.channel_ready()
+            calls = [channels[n % 10].unary_unary(f"/{SLOW}/Do")(b"x", timeout=30) for n in range(offered)]
+            codes = asyncio.gather(*(call.code() for call in calls))
+            looks = [
+                await health_pb2_grpc.HealthStub(channels[10]).Check(health_pb2.HealthCheckRequest(), timeout=10)
+                for _ in range(5)
+            ]
+            found = Counter(await codes)
+            refused = [call for call in calls if await call.code() is grpc.StatusCode.UNAVAILABLE]
+            details = await rpc_status.aio.from_call(refused[0]) if refused else None
+        finally:
+            for each in channels:
+                await each.close()
+    assert {health_pb2.HealthCheckResponse.SERVING} == {each.status for each in looks}
+    assert offered == sum(found.values())
+    assert found[grpc.StatusCode.OK] >= min(WAITING_AT_MOST, MOST_A_TURN) // 2
+    if transport == "grpcio":
+        # Its core says no more than that.
+        assert found.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}
+    else:
+        assert found.keys() <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+        assert details is not None
+        info = error_details_pb2.ErrorInfo()
+        assert details.details[0].Unpack(info)
+        assert "ERROR_REASON_OVERLOADED" == info.reason
+        assert details.details[1].Is(error_details_pb2.RetryInfo.DESCRIPTOR)
+
+
+def test_what_is_vital_is_services_that_exist() -> None:
+    assert {"/grpc.health.v1.Health/", "/portcullis.v1.AdminService/"} == set(VITAL)
+
+
+async def test_a_caller_that_hangs_up_without_reading_is_no_fault(bench: Bench) -> None:
+    metadata = [("authorization", "Bearer lender-key")]
+    item = pb.StreamCheckRequest(check=pb.CheckRequest.FromString(check())).SerializeToString()
+    gate = bench.gateway.gates.of("lender")
+    # A window of 64 KiB that does not grow.
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{bench.port}", options=[("grpc.http2.bdp_probe", 0)])
+    held = [channel.stream_stream("/portcullis.v1.CheckService/StreamCheck")(metadata=metadata) for _ in range(8)]
+
+    async def send(stream: grpc.aio.StreamStreamCall) -> None:
+        for _ in range(1_500):
+            await stream.write(item)
+
+    sending = [asyncio.create_task(send(each)) for each in held]
+    began = time.monotonic()
+    allowed = -1
+    # Until nothing more is answered, since nobody reads.
+    while allowed != (allowed := bench.gateway.desk.tally.allowed):
+        assert time.monotonic() < began + 20
+        await asyncio.sleep(0.3)
+    with structlog.testing.capture_logs() as logs:
+        for each in held:
+            each.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        deadline = time.monotonic() + 10
+        while gate.streams:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        await channel.close()
+
+    assert 0 < allowed < 8 * 1_500
+    assert [] == logs

@@ -1,0 +1,84 @@
+"""A partner that goes on checking, and a probe that goes on asking for health, while somebody else attacks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from portcullis.client import AioClient, ClientError, Identifier
+from tests.support.people import resident_id
+
+KEY = "kiosk-key"
+_PAUSE_S = 0.003
+_DEADLINE_S = 5.0
+
+
+class Bystanders:
+    """What they saw.
+
+    Attributes:
+        checks: how long each answered check took, in seconds.
+        failed: how many checks were not answered.
+        sick: how many looks at health were not answered with SERVING.
+        looks: how long each look at health took, in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.checks: list[float] = []
+        self.looks: list[float] = []
+        self.failed = 0
+        self.sick = 0
+
+    @property
+    def p99_ms(self) -> float:
+        ordered = sorted(self.checks)
+        return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] * 1000 if ordered else float("nan")
+
+    @property
+    def slowest_look_ms(self) -> float:
+        return max(self.looks, default=float("nan")) * 1000
+
+
+@asynccontextmanager
+async def bystanders(port: int, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Bystanders]:
+    """Let them go on while the context lasts, with TLS where credentials are given."""
+    host = "localhost" if credentials else "127.0.0.1"
+    seen, stop = Bystanders(), asyncio.Event()
+    given = resident_id(7)
+
+    async def check() -> None:
+        async with AioClient(f"{host}:{port}", api_key=KEY, timeout_s=_DEADLINE_S, credentials=credentials) as client:
+            while not stop.is_set():
+                began = time.perf_counter()
+                try:
+                    await client.check([Identifier(given.kind, given.value)], action="loan.apply", purpose="lending")
+                    seen.checks.append(time.perf_counter() - began)
+                except ClientError:
+                    seen.failed += 1
+                await asyncio.sleep(_PAUSE_S)
+
+    async def look() -> None:
+        to = f"{host}:{port}"
+        async with grpc.aio.secure_channel(to, credentials) if credentials else grpc.aio.insecure_channel(to) as channel:
+            ask = health_pb2_grpc.HealthStub(channel).Check
+            while not stop.is_set():
+                began = time.perf_counter()
+                try:
+                    answer = await ask(health_pb2.HealthCheckRequest(), timeout=_DEADLINE_S)
+                    seen.sick += answer.status != health_pb2.HealthCheckResponse.SERVING
+                    seen.looks.append(time.perf_counter() - began)
+                except grpc.RpcError:
+                    seen.sick += 1
+                await asyncio.sleep(_PAUSE_S * 5)
+
+    tasks = [asyncio.create_task(check()), asyncio.create_task(look())]
+    try:
+        yield seen
+    finally:
+        stop.set()
+        await asyncio.gather(*tasks)

