@@ -179,7 +179,11 @@ def test_a_killed_parent_leaves_nothing_running_and_a_second_start_keeps_the_dat
         wait_for(lambda: not any(map(is_alive, children.values())), what="the end of every child")
     with running_stack(home) as second:
         assert keys == second.keys
-        assert 0 == portcullis("decision", "show", refused.decision_id, "--home", home).returncode
+        # It lay in the spool when the parent was killed, and is shipped from there.
+        wait_for(
+            lambda: 0 == portcullis("decision", "show", refused.decision_id, "--home", home).returncode,
+            what="the decision in the journal",
+        )
         with second.client("ticketing") as client:
             again = ask(client, listed_resident())
         assert ("RESTRICT", True) == (again.outcome, int(again.snapshot.version) >= int(refused.snapshot.version))
