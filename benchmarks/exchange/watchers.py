@@ -8,17 +8,26 @@ processes of a machine share) at which the last stream had it. It ends when its 
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from typing import TypeAlias
 
 import grpc
 import msgspec
 import uvloop
 
 from portcullis.v1 import sharing_service_pb2 as pb
+
+_COME_AGAIN = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+_AGAIN_AFTER_S = (0.05, 0.5)
+
+# The stubs make these generic, the library does not: the aliases are texts.
+_Call: TypeAlias = "grpc.aio.UnaryStreamCall[bytes, bytes]"
+_Eof: TypeAlias = "grpc.aio.EOFType"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +77,30 @@ async def _watch(plan: Plan, channel: grpc.aio.Channel, rounds: _Round) -> None:
     Raises:
         RuntimeError: the stream ended.
     """
-    call = channel.unary_stream(plan.method)(
-        pb.WatchChangesRequest().SerializeToString(), metadata=(("authorization", f"Bearer {plan.key}"),)
-    )
+    call, body = await _opened(plan, channel)
     number = 0
-    while (body := await call.read()) is not grpc.aio.EOF:
+    while body is not grpc.aio.EOF:
         if not number or pb.WatchChangesResponse.FromString(body).HasField("change"):
             rounds.note(number)
             number += 1
+        body = await call.read()
     raise RuntimeError("a stream ended")
+
+
+async def _opened(plan: Plan, channel: grpc.aio.Channel) -> tuple[_Call, bytes | _Eof]:
+    """Open a stream; gives it with its first message.
+
+    A server refuses some of a thousand streams that come at once, and they come again a moment later, as the SDK does.
+    """
+    metadata = (("authorization", f"Bearer {plan.key}"),)
+    while True:
+        call = channel.unary_stream(plan.method)(pb.WatchChangesRequest().SerializeToString(), metadata=metadata)
+        try:
+            return call, await call.read()
+        except grpc.aio.AioRpcError as fault:
+            if fault.code() not in _COME_AGAIN:
+                raise
+        await asyncio.sleep(random.uniform(*_AGAIN_AFTER_S))  # noqa: S311 - it only spreads the calls
 
 
 async def _end_of_input() -> None:

@@ -125,9 +125,8 @@ class CheckServicer:
             if sampled:
                 tally.observe(time.perf_counter() - started)
             return view.line.miss(self._desk.next_id())
-        except Exception as caught:  # noqa: BLE001 - the one way out
-            fault = caught
-        return await self._front.refuse(fault, context)
+        except Exception as fault:  # noqa: BLE001 - the one way out
+            return self._front.refuse(fault, context)
 
     async def _recorded(self, gate: Gate, request: pb.CheckRequest, answer: Answer) -> bytes:
         """Give an answer once its record is durable."""
