@@ -21,7 +21,7 @@ from benchmarks.profiled import profiles
 from benchmarks.rounds import FULL, QUICK, Pace
 from benchmarks.targets import targets
 from portcullis.config import Transport
-from portcullis.gateway.transports import available
+from portcullis.gateway.transport.transports import available
 
 RESULTS = REPOSITORY / "benchmarks" / "results"
 

@@ -35,8 +35,8 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
 from portcullis.demo import people
 from portcullis.domain.identifiers import Identifier
-from portcullis.gateway.check_servicer import SERVICE
 from portcullis.gateway.server import Gateway
+from portcullis.gateway.servicers.check import SERVICE
 from portcullis.metrics import CheckTally
 from portcullis.ports import DecisionRecord
 from portcullis.v1 import check_service_pb2 as pb

@@ -34,8 +34,8 @@ from benchmarks.targets import CHECK, gateway
 from benchmarks.welch import Welch, welch, without_slowest
 from benchmarks.world import World, question
 from portcullis.config import Transport
-from portcullis.gateway.check_servicer import SERVICE
-from portcullis.gateway.transports import available
+from portcullis.gateway.servicers.check import SERVICE
+from portcullis.gateway.transport.transports import available
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 

@@ -20,7 +20,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from portcullis.config import Settings, Transport
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Handlers
-from portcullis.gateway.serving import serving
+from portcullis.gateway.transport.serving import serving
 
 SERVICE = "portcullis.benchmarks.Echo"
 

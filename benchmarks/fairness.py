@@ -29,7 +29,7 @@ from benchmarks.rounds import driver, in_turn
 from benchmarks.targets import Target, check_target, gateway, verify
 from portcullis.config import Transport
 from portcullis.domain.editions import Credential, Edition
-from portcullis.gateway.transports import available
+from portcullis.gateway.transport.transports import available
 from portcullis.v1 import types_pb2
 
 FAIR = Floor("ratio", "at most", 1.2)

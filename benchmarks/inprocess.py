@@ -22,8 +22,8 @@ from portcullis.config import Settings
 from portcullis.domain.decisions import ALLOWED, Probe, decide
 from portcullis.domain.plans import Plans
 from portcullis.domain.tokens import Tokeniser
-from portcullis.gateway.check_servicer import SERVICE
 from portcullis.gateway.server import Gateway
+from portcullis.gateway.servicers.check import SERVICE
 from portcullis.metrics import CheckTally
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.world import LIST, PARTNER
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.ports import Receipt
 

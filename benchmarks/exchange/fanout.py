@@ -12,7 +12,7 @@ import grpc
 import uvloop
 
 from portcullis.config import Settings
-from portcullis.gateway.serving import serving
+from portcullis.gateway.transport.serving import serving
 from portcullis.v1 import sharing_service_pb2 as pb
 
 SERVICE = "portcullis.benchmark.Fanout"

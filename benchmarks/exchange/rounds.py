@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, Floor, Series
 from benchmarks.processes import SERVER_CPU, pinned
 from benchmarks.rounds import driver, in_turn
 from benchmarks.targets import gateway
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Settings, Transport
 from portcullis.domain.shared_events import EventKind
 from portcullis.gateway.collecting import settle

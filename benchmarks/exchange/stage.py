@@ -18,7 +18,7 @@ from benchmarks.processes import LOAD_CPU, SERVER_CPU, pinned
 from benchmarks.snapshots.measuring import opened_registry, partner_key
 from benchmarks.snapshots.parts import Stand, empty_stand_on
 from benchmarks.world import unlimited
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Settings
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.parts import open_journal

@@ -21,7 +21,7 @@ from benchmarks.overload.rounds import DEADLINE_S, FULL, QUICK, TIMES, Pace
 from benchmarks.processes import PINNED_APART, REPOSITORY
 from benchmarks.targets import CHECK, Target, check_target, gateway, verify
 from benchmarks.world import World
-from portcullis.gateway.transports import available
+from portcullis.gateway.transport.transports import available
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 

@@ -17,7 +17,7 @@ from benchmarks.snapshots.watching import peak_bytes
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.lmdb import LmdbReplica
 from portcullis.adapters.redis.store import RedisSnapshotStore
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Settings
 from portcullis.demo import people
 from portcullis.domain.entries import Entry, SubjectType

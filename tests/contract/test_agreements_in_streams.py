@@ -25,7 +25,7 @@ from portcullis.domain.changes import ChangeKind
 from portcullis.domain.errors import NotFound
 from portcullis.domain.policies import Credentials, Policy
 from portcullis.domain.shared_events import EventKind
-from portcullis.gateway.peers import FORWARDED, read_certificate
+from portcullis.gateway.transport.peers import FORWARDED, read_certificate
 from portcullis.v1 import check_service_pb2 as check
 from portcullis.v1 import sharing_service_pb2 as sharing
 from portcullis.v1 import types_pb2

@@ -13,7 +13,7 @@ import pytest
 from portcullis.config import Transport
 from portcullis.domain.policies import Partner
 from portcullis.domain.quotas import UNLIMITED
-from portcullis.gateway.padding import CALLER_BYTES, CHECK_BYTES, batch_bytes
+from portcullis.gateway.messages.padding import CALLER_BYTES, CHECK_BYTES, batch_bytes
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
 from tests.contract.test_gateway import CLEAN, LISTED, LISTED_PHONE, question, the_index, the_policy

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.dev_ca import Pair
 from portcullis.client import Identifier, Question, Unauthenticated, Unavailable
-from portcullis.gateway.peers import FORWARDED, read_certificate
+from portcullis.gateway.transport.peers import FORWARDED, read_certificate
 from tests.support.gateways import Bench, arrival, credential, refusal, running_gateway
 from tests.support.people import resident_id
 from tests.support.tls_gateways import BANK, KEYS, LENDER, PROXY, SHOP, Files, TlsBench, ask, the_policy, tls_gateway
@@ -291,7 +291,7 @@ async def test_a_proxy_on_this_host_is_believed_where_the_settings_say_so(transp
 
 
 async def test_the_loopback_of_this_host_is_no_other_address() -> None:
-    from portcullis.gateway.peers import Peers
+    from portcullis.gateway.transport.peers import Peers
 
     class Context:
         def __init__(self, peer: str) -> None:

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.registry_database import next_change
-from portcullis.adapters.sql.registry_life import find_numbered, set_clearances, set_decide_by
+from portcullis.adapters.sql.registry.database import next_change
+from portcullis.adapters.sql.registry.life import find_numbered, set_clearances, set_decide_by
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.changes import ChangeKind, FeedChange
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import RegistryUnavailable

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
 from portcullis.domain.policies import Partner, Policy

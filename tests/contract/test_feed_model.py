@@ -16,9 +16,9 @@ from sqlalchemy import delete
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.feed import SqlFeed
-from portcullis.adapters.sql.feed_schema import feed, feed_head
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.feed.feed import SqlFeed
+from portcullis.adapters.sql.feed.schema import feed, feed_head
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.changes import ChangeKind, Cursor, FeedChange, read_cursor
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.errors import CursorExpired

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import func, inspect, select
 
 from portcullis.adapters.sql.engines import open_engine
-from portcullis.adapters.sql.feed import SqlFeed
-from portcullis.adapters.sql.feed_schema import feed, feed_head
+from portcullis.adapters.sql.feed.feed import SqlFeed
+from portcullis.adapters.sql.feed.schema import feed, feed_head
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.errors import JournalUnavailable
 from portcullis.ports import BEGINNING, FeedStore, Progress

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from portcullis.adapters.redis.announcer import RedisAnnouncer
-from portcullis.adapters.sql.feed import SqlFeed
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.feed.feed import SqlFeed
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.changes import ChangeKind, FeedChange
 from portcullis.domain.policies import Partner, Policy
 from portcullis.domain.subjects import SubjectNames

@@ -17,9 +17,9 @@ from grpc_status import rpc_status
 
 from portcullis.config import Settings, Transport
 from portcullis.domain.policies import Partner
-from portcullis.gateway.serving import serving
-from portcullis.gateway.shedding import MOST_A_TURN, TURN_S, VITAL
-from portcullis.gateway.transports import STREAMS, WAITING_AT_MOST, available
+from portcullis.gateway.transport.serving import serving
+from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, VITAL
+from portcullis.gateway.transport.transports import STREAMS, WAITING_AT_MOST, available
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support.gateways import Bench, arrival, refusal, running_gateway
 from tests.support.people import resident_id

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from portcullis.config import Transport
 from portcullis.domain.errors import InvalidRequest
-from portcullis.gateway.requests import bounded_reference, parse_texts
+from portcullis.gateway.messages.requests import bounded_reference, parse_texts
 from portcullis.v1 import admin_service_pb2, redress_service_pb2, types_pb2
 from portcullis.v1 import registry_service_pb2 as pb
 from tests.support.gateways import refusal

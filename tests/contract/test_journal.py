@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import event as sql_event
 
 from portcullis.adapters.memory.journal import MemoryJournal
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.errors import (
     DecisionUnknown,
     EventConflict,

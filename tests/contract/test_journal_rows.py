@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.journal_rows import ROW_ERRORS, Insertion, Rows
-from portcullis.adapters.sql.journal_schema import subject_keys
+from portcullis.adapters.sql.journal.rows import ROW_ERRORS, Insertion, Rows
+from portcullis.adapters.sql.journal.schema import subject_keys
 from tests.support.databases import migrated_database
 
 _WHAT_FITS = 999 // 3

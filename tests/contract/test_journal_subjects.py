@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portcullis.adapters.memory.journal import MemoryJournal
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.log_entries import EntryKind, decode_entry
 from portcullis.domain.log_facts import ERASURE_FACTS
 from portcullis.domain.log_findings import LogFinding, Note, Place
@@ -236,9 +236,9 @@ async def test_keys_of_events_without_a_decision_stay(journal: Journal) -> None:
 
 
 def test_many_quiet_subjects_are_forgotten_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portcullis.adapters.sql.journal._ERASED_AT_ONCE", 3)
-    monkeypatch.setattr("portcullis.adapters.sql.journal.QUIET_AT_ONCE", 5)
-    monkeypatch.setattr("portcullis.adapters.sql.journal_subjects.QUIET_AT_ONCE", 5)
+    monkeypatch.setattr("portcullis.adapters.sql.journal.journal._ERASED_AT_ONCE", 3)
+    monkeypatch.setattr("portcullis.adapters.sql.journal.journal.QUIET_AT_ONCE", 5)
+    monkeypatch.setattr("portcullis.adapters.sql.journal.subjects.QUIET_AT_ONCE", 5)
     with (
         migrated_database("sqlite", "journal", tmp_path, NotImplemented) as url,
         closing(SqlJournal(url, seal_key=SEAL_KEY, clock=StillClock())) as journal,

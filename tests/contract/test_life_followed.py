@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain import dispute_rules
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.disputes import Case, CaseKind, DisputeGround, Resolution

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain import dispute_rules
 from portcullis.domain.decisions import Outcome, decide
 from portcullis.domain.disputes import Case, CaseKind, CaseState, DisputeGround, EntryEffect, Resolution

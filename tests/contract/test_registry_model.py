@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.errors import NotFound, SecondOperatorRequired
 from portcullis.domain.policies import Disclosure, Policy

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.editions import Credential
 from portcullis.domain.entries import Entry, EntryStatus, SubjectType
 from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from portcullis.adapters.sql.journal import SqlJournal
-from portcullis.adapters.sql.relay_source import SqlReportedEvents
+from portcullis.adapters.sql.journal.journal import SqlJournal
+from portcullis.adapters.sql.relay.source import SqlReportedEvents
 from portcullis.domain.errors import JournalUnavailable
 from portcullis.domain.security_events import REPORT_TYPES
 from portcullis.domain.shared_events import EventKind, SharedEvent

@@ -16,8 +16,8 @@ from sqlalchemy import select, update
 from portcullis.adapters.memory.relay import MemoryRelay
 from portcullis.adapters.set_reading import parse_set
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.relay import SqlRelay
-from portcullis.adapters.sql.relay_schema import relay_streams
+from portcullis.adapters.sql.relay.relay import SqlRelay
+from portcullis.adapters.sql.relay.schema import relay_streams
 from portcullis.domain.errors import JournalUnavailable, NotFound, SetupFault
 from portcullis.ports.relay import (
     DeliveryMethod,

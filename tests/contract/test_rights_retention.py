@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from portcullis.adapters.sql import rights_erasure
-from portcullis.adapters.sql.rights_erasure import ERASED_TOKENS_KEPT_S
-from portcullis.adapters.sql.schema import entries, entry_versions, registry_metadata
+from portcullis.adapters.sql.registry.schema import entries, entry_versions, registry_metadata
+from portcullis.adapters.sql.rights import erasure as rights_erasure
+from portcullis.adapters.sql.rights.erasure import ERASED_TOKENS_KEPT_S
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import NotFound
@@ -164,7 +164,7 @@ def _stands_in_a_file(folder: Path, value: bytes) -> bool:
 
 
 def test_many_identities_are_forgotten_some_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portcullis.adapters.sql.rights._FORGOTTEN_AT_ONCE", 1)
+    monkeypatch.setattr("portcullis.adapters.sql.rights.rights._FORGOTTEN_AT_ONCE", 1)
     for key in ("k1", "k2"):
         office.step(Step.RELEASE, key)
     head = office.registry.head()

@@ -22,7 +22,7 @@ from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.server import Gateway
-from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
+from portcullis.gateway.servicers.sharing import SERVICE, SharingDesks, SharingServicer
 from tests.support.gateways import SUBJECTS
 from tests.support.people import resident_id
 from tests.support.reflection import methods_of

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import update
 
 from portcullis.adapters.key_wrapping import FolderWrapper
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.schema import entries
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.registry.schema import entries
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy

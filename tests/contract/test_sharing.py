@@ -15,12 +15,12 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Transport
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.merkle import leaf_hash, verify_inclusion
 from portcullis.domain.shared_events import EventKind, SharedEvent
-from portcullis.gateway.sharing_servicer import MAX_EVENT_BYTES
+from portcullis.gateway.servicers.sharing import MAX_EVENT_BYTES
 from portcullis.ports import Watched
 from portcullis.v1 import sharing_service_pb2 as pb
 from tests.support.decision_records import a_record

@@ -22,8 +22,8 @@ from sqlalchemy import event, func, inspect, select, text
 from portcullis.adapters.key_wrapping import KeyFileWrapper
 from portcullis.adapters.sql.engines import open_engine
 from portcullis.adapters.sql.migrating import REVISIONS, migrate_journal, migrate_registry, version_table
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.schema import (
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.registry.schema import (
     change_log,
     entries,
     entry_versions,
@@ -32,7 +32,7 @@ from portcullis.adapters.sql.schema import (
     imports,
     registry_metadata,
 )
-from portcullis.adapters.sql.sealing import Sealer
+from portcullis.adapters.sql.registry.sealing import Sealer
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import ImportNotHeld, NotFound, RegistryUnavailable, SetupFault
 from portcullis.domain.identifiers import Identifier

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Row, select, update
 
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.registry_life import find, set_clearances, set_decide_by, take_step
-from portcullis.adapters.sql.schema import VERSION_COLUMNS, change_log, entries, entry_versions
+from portcullis.adapters.sql.registry.life import find, set_clearances, set_decide_by, take_step
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.registry.schema import VERSION_COLUMNS, change_log, entries, entry_versions
 from portcullis.domain.entries import Entry, EntryStatus
 from portcullis.domain.entry_life import ReleaseGround, Step, StepNote
 from portcullis.domain.errors import NotFound, SecondPersonRequired, StepNotAllowed, VersionMissed

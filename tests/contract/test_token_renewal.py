@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
-from portcullis.adapters.sql.schema import entries, former_tokens, held_rows
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.registry.schema import entries, former_tokens, held_rows
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain.entries import Entry
 from portcullis.domain.entry_life import Step, StepNote
 from portcullis.domain.errors import KeyChangeRefused, NotFound, RegistryUnavailable, SetupFault

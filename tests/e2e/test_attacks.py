@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from portcullis.gateway.transports import CONNECTIONS, STREAMS
+from portcullis.gateway.transport.transports import CONNECTIONS, STREAMS
 from tests.support import h2_attacks as attacks
 from tests.support.attacked_gateway import AttackedGateway, attacked_gateway
 from tests.support.bystanders import bystanders

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from portcullis.adapters.sql.migrating import migrate_registry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.policies import Policy
 from portcullis.registry.imports import Importer

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from portcullis.domain.log_findings import LogFinding, Note, Place
 from portcullis.exchange.checkpointing import Checkpointer

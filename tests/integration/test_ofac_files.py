@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from portcullis.adapters.sql.migrating import migrate_registry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.entries import EntryDraft
 from portcullis.domain.identifiers import KINDS, Identifier
 from portcullis.domain.policies import Policy, RestrictedList

@@ -18,8 +18,8 @@ from portcullis.adapters.redis.quotas import RedisQuotaExchange
 from portcullis.domain.day_names import DayNames
 from portcullis.domain.errors import QuotaExceeded
 from portcullis.domain.quotas import UNLIMITED
-from portcullis.gateway.gates import Gates
-from portcullis.gateway.quota_sharing import QuotaSharing
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.quotas.sharing import QuotaSharing
 from portcullis.metrics import QuotaMetrics
 from tests.support.policies import lender, policy
 from tests.support.valkey import ValkeyAt, running_valkey

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.redis.alarms import RedisAlarmBoard
 from portcullis.domain.policies import Policy, Probing
 from portcullis.domain.probing import Sign
-from portcullis.gateway.alarm_look import looking_at_alarms
+from portcullis.gateway.quotas.alarm_look import looking_at_alarms
 from portcullis.metrics import AlarmMetrics
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2

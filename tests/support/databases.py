@@ -28,7 +28,7 @@ from sqlalchemy import delete
 
 from portcullis.adapters.sql.engines import open_engine, read_url, writing
 from portcullis.adapters.sql.migrating import migrate_journal, migrate_registry
-from portcullis.adapters.sql.schema import registry_metadata
+from portcullis.adapters.sql.registry.schema import registry_metadata
 
 _START_WITHIN_S = 60.0
 _STOP_WITHIN_S = 20.0

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.client import Receipt
 from portcullis.domain.log_entries import decode_entry
 from portcullis.mains.keys import RECORD_KEY, ensure_keys, read_key

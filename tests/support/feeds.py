@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from portcullis.adapters.memory.feed import MemoryFeed
-from portcullis.adapters.sql.feed import SqlFeed
+from portcullis.adapters.sql.feed.feed import SqlFeed
 from portcullis.domain.changes import ChangeKind, FeedChange
 from portcullis.ports import FeedStore
 from tests.support.databases import PostgresServer, migrated_database

@@ -11,7 +11,7 @@ from typing import Final
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Transport
 from portcullis.domain.entries import GivenIdentifier
 from portcullis.domain.policies import Disclosure, Effect, Partner, Policy
@@ -23,7 +23,7 @@ from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.server import Gateway
-from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
+from portcullis.gateway.servicers.sharing import SERVICE, SharingDesks, SharingServicer
 from portcullis.ports import Acknowledgement, DecisionRecord
 from portcullis.registry.page_tokens import make_page_token
 from portcullis.v1 import redress_service_pb2 as redress_pb

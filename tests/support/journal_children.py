@@ -21,7 +21,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql import journal as journal_module
+from portcullis.adapters.sql.journal import journal as journal_module
 from portcullis.domain.errors import JournalUnavailable
 from tests.support.decision_records import a_record
 from tests.support.journals import a_settlement, sql_journal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.ports import Clock
 from tests.support.imports import StillClock

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from portcullis.adapters.memory.registry import MemoryRegistry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.entries import Entry
 from portcullis.ports import Clock, EntryStore, ImportOutcome, RegistryStore
 from tests.support.databases import PostgresServer, migrated_database

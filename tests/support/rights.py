@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from sqlalchemy import delete, text
 
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
-from portcullis.adapters.sql.schema import registry_metadata
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.registry.schema import registry_metadata
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain.disputes import (
     Case,
     CaseKind,

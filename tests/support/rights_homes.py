@@ -9,8 +9,8 @@ from typing import Any
 
 from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.sql.migrating import migrate_registry
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain.entries import Entry
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.identifiers import Identifier

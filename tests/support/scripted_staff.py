@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from portcullis.domain.errors import PortcullisError
-from portcullis.gateway.statuses import to_status
+from portcullis.gateway.messages.statuses import to_status
 
 
 class ScriptedStaff(grpc.GenericRpcHandler):

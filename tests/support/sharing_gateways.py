@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from portcullis.config import Settings, Transport
 from portcullis.domain.changes import ChangeKind, FeedChange
@@ -34,9 +34,9 @@ from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.front import Front
-from portcullis.gateway.gates import Gates
-from portcullis.gateway.serving import serving
-from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.servicers.sharing import SERVICE, SharingDesks, SharingServicer
+from portcullis.gateway.transport.serving import serving
 from portcullis.metrics import CheckTally
 from portcullis.ports import FeedDesk, Progress, StoredCheckpoint
 from portcullis.v1 import sharing_service_pb2 as pb

@@ -8,7 +8,7 @@ import os
 import sys
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from tests.support.decision_records import a_record
 from tests.support.journals import a_settlement, sql_journal
 from tests.support.registries import import_rows

@@ -16,8 +16,8 @@ from portcullis.adapters.log_signing import LogSigner
 from portcullis.adapters.memory.alarms import MemoryAlarmBoard
 from portcullis.adapters.memory.journal import MemoryJournal
 from portcullis.adapters.sql.migrating import migrate_registry
-from portcullis.adapters.sql.registry import SqlRegistry
-from portcullis.adapters.sql.rights import SqlRights
+from portcullis.adapters.sql.registry.registry import SqlRegistry
+from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.config import Transport
 from portcullis.domain.policies import Policy
 from portcullis.domain.roles import Role

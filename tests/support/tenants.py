@@ -29,7 +29,7 @@ from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.server import Gateway
-from portcullis.gateway.sharing_servicer import SERVICE, SharingDesks, SharingServicer
+from portcullis.gateway.servicers.sharing import SERVICE, SharingDesks, SharingServicer
 from portcullis.ports import Clock, Progress
 from portcullis.registry.settling import PartnerReports
 from portcullis.v1 import check_service_pb2 as check

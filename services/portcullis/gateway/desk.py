@@ -17,10 +17,8 @@ from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.plans import Plan
 from portcullis.domain.policies import AttributeValue
 from portcullis.domain.subjects import FIRST_EPOCH, SubjectNames
-from portcullis.gateway.answers import DecisionIds, Wording, alone, response_of
-from portcullis.gateway.finds import note_canaries, note_found
-from portcullis.gateway.gates import Gate
-from portcullis.gateway.requests import (
+from portcullis.gateway.messages.answers import DecisionIds, Wording, alone, response_of
+from portcullis.gateway.messages.requests import (
     MAX_IDENTIFIERS,
     bounded_reference,
     identifier_count,
@@ -29,6 +27,8 @@ from portcullis.gateway.requests import (
     wanted_locale,
     wanted_number,
 )
+from portcullis.gateway.quotas.finds import note_canaries, note_found
+from portcullis.gateway.quotas.gates import Gate
 from portcullis.gateway.short_path import split
 from portcullis.gateway.views import View
 from portcullis.metrics import CheckTally

@@ -24,11 +24,11 @@ from portcullis.config import Settings
 from portcullis.domain.errors import PortcullisError, Refused
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.admission import ANYBODY, Caller, Callers
-from portcullis.gateway.peers import Peers
-from portcullis.gateway.refusals import KeptStatuses
-from portcullis.gateway.requests import parse, parse_texts
-from portcullis.gateway.shedding import VITAL, Pressure
-from portcullis.gateway.statuses import to_status
+from portcullis.gateway.messages.refusals import KeptStatuses
+from portcullis.gateway.messages.requests import parse, parse_texts
+from portcullis.gateway.messages.statuses import to_status
+from portcullis.gateway.transport.peers import Peers
+from portcullis.gateway.transport.shedding import VITAL, Pressure
 from portcullis.metrics import CheckTally
 
 # The stubs make these generic, the library does not: the aliases are texts.

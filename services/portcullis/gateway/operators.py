@@ -14,17 +14,19 @@ from portcullis.config import Settings, Transport
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy
 from portcullis.domain.token_keys import TokenKeys
-from portcullis.gateway import admin_servicer, redress_servicer, registry_servicer
-from portcullis.gateway.admin_servicer import AdminServicer
 from portcullis.gateway.admission import Callers
-from portcullis.gateway.aftermath_servicer import AftermathServicer
 from portcullis.gateway.front import Front, Handlers, peers_of
-from portcullis.gateway.life_servicer import LifeServicer
-from portcullis.gateway.redress_servicer import RedressServicer
-from portcullis.gateway.registry_servicer import RegistryServicer
 from portcullis.gateway.scopes import Scopes
-from portcullis.gateway.serving import serving
-from portcullis.gateway.subject_servicer import SubjectServicer
+from portcullis.gateway.servicers import admin as admin_servicer
+from portcullis.gateway.servicers import redress as redress_servicer
+from portcullis.gateway.servicers import registry as registry_servicer
+from portcullis.gateway.servicers.admin import AdminServicer
+from portcullis.gateway.servicers.aftermath import AftermathServicer
+from portcullis.gateway.servicers.life import LifeServicer
+from portcullis.gateway.servicers.redress import RedressServicer
+from portcullis.gateway.servicers.registry import RegistryServicer
+from portcullis.gateway.servicers.subject import SubjectServicer
+from portcullis.gateway.transport.serving import serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import (

@@ -19,14 +19,15 @@ from portcullis.domain.editions import Edition
 from portcullis.domain.policies import Policy
 from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.token_keys import TokenKeys
-from portcullis.gateway import caller_servicer, check_servicer
 from portcullis.gateway.admission import Callers
-from portcullis.gateway.caller_servicer import CallerServicer
-from portcullis.gateway.check_servicer import CheckServicer
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.front import Front, Handlers, peers_of
-from portcullis.gateway.gates import Gates
-from portcullis.gateway.serving import Health, serving
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.servicers import caller as caller_servicer
+from portcullis.gateway.servicers import check as check_servicer
+from portcullis.gateway.servicers.caller import CallerServicer
+from portcullis.gateway.servicers.check import CheckServicer
+from portcullis.gateway.transport.serving import Health, serving
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import Clock, DecisionSpool, Replica

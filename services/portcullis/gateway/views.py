@@ -20,7 +20,7 @@ from portcullis.domain.errors import NoSnapshot
 from portcullis.domain.plans import Plans
 from portcullis.domain.token_keys import KeyNotHeld, Lookup, TokenKeys, lookup_of
 from portcullis.gateway.admission import Callers
-from portcullis.gateway.answers import LegalTables, SnapshotLine
+from portcullis.gateway.messages.answers import LegalTables, SnapshotLine
 from portcullis.gateway.short_path import Tails
 from portcullis.ports import Clock, ReadTransaction, Replica
 

@@ -13,8 +13,8 @@ from portcullis.config import Settings
 from portcullis.domain.alarms import Board
 from portcullis.domain.errors import SetupFault
 from portcullis.domain.probing import Sign
-from portcullis.gateway.alarm_look import looking_at_alarms
-from portcullis.gateway.watches import Watches
+from portcullis.gateway.quotas.alarm_look import looking_at_alarms
+from portcullis.gateway.quotas.watches import Watches
 from portcullis.mains.stack_file import locate_store
 from portcullis.metrics import AlarmMetrics
 from portcullis.ports import AlarmBoard

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from portcullis.adapters.log_signing import LogSigner
 from portcullis.adapters.redis.alarms import RedisAlarmBoard
 from portcullis.adapters.redis.store import RedisSnapshotStore
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Settings
 from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway.operators import OperatorDesks

@@ -16,10 +16,10 @@ from portcullis.adapters.log_signing import LogSigner
 from portcullis.adapters.spool.reading import SET_ASIDE, SegmentReading
 from portcullis.adapters.spool.segments import segments_in
 from portcullis.adapters.sql.engines import open_engine, read_url, writing
-from portcullis.adapters.sql.feed_schema import feed_head
-from portcullis.adapters.sql.journal_schema import checkpoints, log, log_head
+from portcullis.adapters.sql.feed.schema import feed_head
+from portcullis.adapters.sql.journal.schema import checkpoints, log, log_head
 from portcullis.adapters.sql.migrating import REVISIONS, version_table
-from portcullis.adapters.sql.schema import change_log
+from portcullis.adapters.sql.registry.schema import change_log
 from portcullis.cli.examined import LogExamined, SpoolExamined
 from portcullis.config import Settings
 from portcullis.domain.checkpoints import Checkpoint, CheckpointInvalid, parse_checkpoint, read_checkpoint

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from prometheus_client import CollectorRegistry
 
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Settings
 from portcullis.mains.desks import Records, open_aftermath
 from portcullis.mains.parts import open_rights

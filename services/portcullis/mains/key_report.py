@@ -21,7 +21,7 @@ from portcullis.ports.home_keys import HomeKey
 from portcullis.ports.token_keys import KeyState, KnownTokenKey
 
 if TYPE_CHECKING:
-    from portcullis.adapters.sql.registry import SqlRegistry
+    from portcullis.adapters.sql.registry.registry import SqlRegistry
 
 YEAR_DAYS: Final = 365
 

@@ -21,10 +21,10 @@ from portcullis.ports import Clock
 
 if TYPE_CHECKING:
     from portcullis.adapters.spool.writer import FileSpool
-    from portcullis.adapters.sql.feed import SqlFeed
-    from portcullis.adapters.sql.journal import SqlJournal
-    from portcullis.adapters.sql.registry import SqlRegistry
-    from portcullis.adapters.sql.rights import SqlRights
+    from portcullis.adapters.sql.feed.feed import SqlFeed
+    from portcullis.adapters.sql.journal.journal import SqlJournal
+    from portcullis.adapters.sql.registry.registry import SqlRegistry
+    from portcullis.adapters.sql.rights.rights import SqlRights
 
 
 def open_token_keys(settings: Settings) -> FolderTokenKeys:
@@ -79,7 +79,7 @@ def open_registry_to_look(settings: Settings, tokeniser: TokenKeys, clock: Clock
     """
     from portcullis.adapters.key_wrapping import FolderWrapper
     from portcullis.adapters.sql.migrating import migrate_registry
-    from portcullis.adapters.sql.registry import SqlRegistry
+    from portcullis.adapters.sql.registry.registry import SqlRegistry
 
     url = settings.registry_database_url
     migrate_registry(url)
@@ -97,7 +97,7 @@ def open_rights(settings: Settings, clock: Clock) -> Iterator[SqlRights]:
     Raises:
         SetupFault: the database's URL can't be used.
     """
-    from portcullis.adapters.sql.rights import SqlRights
+    from portcullis.adapters.sql.rights.rights import SqlRights
 
     with closing(SqlRights(settings.registry_database_url, clock=clock)) as rights:
         yield rights
@@ -110,7 +110,7 @@ def open_journal(settings: Settings, clock: Clock | None = None) -> Iterator[Sql
     Raises:
         SetupFault: a key file is missing, or the database can't be used.
     """
-    from portcullis.adapters.sql.journal import SqlJournal
+    from portcullis.adapters.sql.journal.journal import SqlJournal
     from portcullis.adapters.sql.migrating import migrate_journal
 
     url = settings.journal_database_url
@@ -127,7 +127,7 @@ def open_feed(settings: Settings) -> Iterator[SqlFeed]:
     Raises:
         SetupFault: the database's URL can't be used.
     """
-    from portcullis.adapters.sql.feed import SqlFeed
+    from portcullis.adapters.sql.feed.feed import SqlFeed
 
     with closing(SqlFeed(settings.journal_database_url)) as feed:
         yield feed

@@ -9,8 +9,8 @@ from portcullis.adapters.redis.quotas import RedisQuotaExchange
 from portcullis.config import Settings
 from portcullis.domain.day_names import DayNames
 from portcullis.domain.errors import SetupFault
-from portcullis.gateway.gates import Gates
-from portcullis.gateway.quota_sharing import QuotaSharing
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.quotas.sharing import QuotaSharing
 from portcullis.mains.keys import FEED_KEY, read_key
 from portcullis.mains.stack_file import locate_store
 from portcullis.metrics.quotas import QuotaMetrics

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.http_delivery import HttpDelivery
 from portcullis.adapters.line_files import DurableLines
 from portcullis.adapters.set_signing import FileSigner, ensure_set_key
-from portcullis.adapters.sql.relay import SqlRelay
-from portcullis.adapters.sql.relay_source import SqlReportedEvents
+from portcullis.adapters.sql.relay.relay import SqlRelay
+from portcullis.adapters.sql.relay.source import SqlReportedEvents
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.domain.policies import Policy

@@ -19,19 +19,19 @@ from prometheus_client import CollectorRegistry
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.log_signing import LogSigner
 from portcullis.adapters.redis.announcer import RedisAnnouncer
-from portcullis.adapters.sql.journal import SqlJournal
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.journal.journal import SqlJournal
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Settings
 from portcullis.domain.errors import NotPermitted, RegistryUnavailable, Unauthenticated
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.feeding import Feeder
-from portcullis.gateway import sharing_servicer
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Front, peers_of
-from portcullis.gateway.gates import Gates
 from portcullis.gateway.operators import RegistryKnowledge, serving_beside_the_registry
-from portcullis.gateway.sharing_servicer import SharingServicer
-from portcullis.gateway.transports import run_in_batches
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.servicers import sharing as sharing_servicer
+from portcullis.gateway.servicers.sharing import SharingServicer
+from portcullis.gateway.transport.transports import run_in_batches
 from portcullis.mains import lifeline
 from portcullis.mains.background import Background
 from portcullis.mains.home_keys import FolderKeys, note_key_ages

@@ -30,7 +30,7 @@ from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
 
 if TYPE_CHECKING:
-    from portcullis.adapters.sql.journal import SqlJournal
+    from portcullis.adapters.sql.journal.journal import SqlJournal
     from portcullis.gateway.operators import OperatorDesks
 
 _LOOP_ANSWERS_WITHIN_S = 1.0
@@ -129,8 +129,8 @@ async def _serving_all(
     settings: Settings, gateway: Gateway, embedded: _Embedded, *, clock: SystemClock, metrics: CollectorRegistry
 ) -> AsyncIterator[None]:
     """Let the gateway answer the operators' services and SharingService too, while the context lasts."""
-    from portcullis.gateway import sharing_servicer  # noqa: PLC0415 - as above
     from portcullis.gateway.operators import operator_services  # noqa: PLC0415
+    from portcullis.gateway.servicers import sharing as sharing_servicer  # noqa: PLC0415 - as above
     from portcullis.mains.sharing import open_sharing  # noqa: PLC0415
     from portcullis.metrics.exchange import AnnouncementMetrics  # noqa: PLC0415
 

@@ -11,7 +11,7 @@ from portcullis.domain.policies import Policy
 from portcullis.exchange.proving import Prover
 from portcullis.exchange.reporting import EventDesk
 from portcullis.exchange.watching import FeedWatch
-from portcullis.gateway.sharing_servicer import SharingDesks
+from portcullis.gateway.servicers.sharing import SharingDesks
 from portcullis.mains.parts import open_feed, open_subjects
 from portcullis.mains.stack_file import locate_store
 from portcullis.ports import Clock, Journal

@@ -22,7 +22,7 @@ class Use(NamedTuple):
         checks_per_s: checks that this worker is asked for now, a second, let through or not.
         events_per_s: events, likewise.
         labels: labels that this worker has shown today, all of them.
-        depth: which sample of the day's subjects is counted (`portcullis.gateway.day_counts`).
+        depth: which sample of the day's subjects is counted (`portcullis.gateway.quotas.day_counts`).
         subjects: names of subjects that the others may not know of, of 8 bytes each; told again they change nothing.
     """
 

@@ -11,7 +11,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from portcullis.adapters.dev_ca import DevAuthority, general_name, write_dev_ca
 from portcullis.domain.errors import SetupFault
-from portcullis.gateway.peers import read_certificate
+from portcullis.gateway.transport.peers import read_certificate
 from tests.support.imports import StillClock
 from tests.support.policies import NOW
 

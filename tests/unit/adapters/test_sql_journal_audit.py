@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from tests.support.databases import sqlite_url
 from tests.support.decision_records import a_reason, a_record

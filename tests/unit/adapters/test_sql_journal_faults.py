@@ -19,7 +19,7 @@ from typing import NamedTuple
 import pytest
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from portcullis.domain.errors import JournalUnavailable
 from portcullis.domain.log_entries import decode_entry

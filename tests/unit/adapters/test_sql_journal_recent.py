@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from portcullis.adapters.sql.journal_decisions import FoundDecision
-from portcullis.adapters.sql.journal_recent import RecentDecisions
+from portcullis.adapters.sql.journal.decisions import FoundDecision
+from portcullis.adapters.sql.journal.recent import RecentDecisions
 from portcullis.domain.shared_events import KnownDecision
 
 

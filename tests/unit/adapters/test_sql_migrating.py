@@ -14,9 +14,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, text
 
-from portcullis.adapters.sql import feed_schema, relay_schema  # noqa: F401 - they add their tables to the journal's
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.journal_schema import journal_metadata
+from portcullis.adapters.sql.feed import schema as feed_schema  # noqa: F401 - they add their tables to the journal's
+from portcullis.adapters.sql.journal.schema import journal_metadata
 from portcullis.adapters.sql.migrating import (
     MIGRATIONS,
     REVISIONS,
@@ -24,7 +24,8 @@ from portcullis.adapters.sql.migrating import (
     migrate_registry,
     version_table,
 )
-from portcullis.adapters.sql.schema import registry_metadata
+from portcullis.adapters.sql.registry.schema import registry_metadata
+from portcullis.adapters.sql.relay import schema as relay_schema  # noqa: F401 - they add their tables to the journal's
 from portcullis.domain.errors import SetupFault
 
 MIGRATE = {"registry": migrate_registry, "journal": migrate_journal}

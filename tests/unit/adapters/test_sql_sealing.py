@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from portcullis.adapters.key_wrapping import KeyFileWrapper
-from portcullis.adapters.sql.sealing import Sealer
+from portcullis.adapters.sql.registry.sealing import Sealer
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.ports import KnownIdentity
 from tests.support.registry_entries import document

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from portcullis.gateway.peers import read_certificate
+from portcullis.gateway.transport.peers import read_certificate
 from tests.support.command_homes import make_home, portcullis, write_policy
 
 

@@ -16,7 +16,7 @@ from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.log_signing import MEMORY, LogSigner
 from portcullis.adapters.redis.alarms import RedisAlarmBoard
 from portcullis.adapters.spool import FileSpool, SpoolDirectoryReader
-from portcullis.adapters.sql.journal_schema import checkpoints
+from portcullis.adapters.sql.journal.schema import checkpoints
 from portcullis.cli import examinations
 from portcullis.cli.alarm_examination import alarms
 from portcullis.cli.examined import Exposure

@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from portcullis.adapters.log_signing import LogSigner, remembered
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from portcullis.cli import journals
 from portcullis.cli.faults import guarded

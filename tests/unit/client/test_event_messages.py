@@ -22,7 +22,7 @@ from portcullis.client import (
 )
 from portcullis.client.event_messages import event_answers_of, event_of, message_of, watched_of
 from portcullis.client.events import Change, Detail
-from portcullis.gateway.event_messages import read_event
+from portcullis.gateway.messages.events import read_event
 from portcullis.v1 import sharing_service_pb2 as pb
 from tests.support.policies import NOW
 from tests.support.shared_events import events

@@ -11,7 +11,7 @@ import pytest
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
 from portcullis.adapters.sql.migrating import migrate_registry
-from portcullis.adapters.sql.registry import SqlRegistry
+from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.errors import JournalUnavailable, RegistryUnavailable
 from portcullis.exchange.feeding import DAY_S, Feeder

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from portcullis.adapters.clock import SystemClock
-from portcullis.adapters.sql.journal import SqlJournal
+from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.errors import (
     DecisionUnknown,
     InvalidRequest,

@@ -10,7 +10,7 @@ from portcullis.domain.plans import BoundMeasure
 from portcullis.domain.policies import Effect
 from portcullis.domain.records import Record
 from portcullis.domain.subjects import SubjectNames
-from portcullis.gateway.answers import (
+from portcullis.gateway.messages.answers import (
     DECISION_ID_LENGTH,
     DecisionIds,
     SnapshotLine,
@@ -19,7 +19,7 @@ from portcullis.gateway.answers import (
     response_of,
     streamed,
 )
-from portcullis.gateway.padding import CHECK_BYTES
+from portcullis.gateway.messages.padding import CHECK_BYTES
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 from tests.support.policies import LEGAL, NOW, YEAR_S, a_list, measure, policy, published_lists

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from portcullis.gateway.day_counts import EXACT, DayCounts, depth_for
+from portcullis.gateway.quotas.day_counts import EXACT, DayCounts, depth_for
 
 
 def notes(count: int, seed: int = 1) -> list[tuple[str, str, bytes]]:

@@ -9,7 +9,7 @@ from portcullis.domain.changes import ChangeKind
 from portcullis.domain.errors import DecisionUnknown, EventConflict, InvalidRequest
 from portcullis.domain.event_rules import check_event
 from portcullis.domain.shared_events import EventKind, SharedEvent
-from portcullis.gateway.event_messages import (
+from portcullis.gateway.messages.events import (
     drop_unnamed,
     read_event,
     read_named,

@@ -13,8 +13,8 @@ import pytest
 from portcullis.domain.errors import QuotaExceeded
 from portcullis.domain.probing import Level
 from portcullis.domain.quotas import UNLIMITED, Quota
-from portcullis.gateway.day_counts import DAY_S
-from portcullis.gateway.gates import STUDIED_AT_ONCE, Gate, Gates
+from portcullis.gateway.quotas.day_counts import DAY_S
+from portcullis.gateway.quotas.gates import STUDIED_AT_ONCE, Gate, Gates
 from tests.support.policies import lender, policy
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from portcullis.gateway.padding import BATCH_TAG, CALLER_TAG, CHECK_TAG, batch_bytes, padded, padding, varint
+from portcullis.gateway.messages.padding import BATCH_TAG, CALLER_TAG, CHECK_TAG, batch_bytes, padded, padding, varint
 from portcullis.v1 import caller_service_pb2, check_service_pb2, types_pb2
 
 MISS_BYTES, REFUSAL_BYTES = 90, 2650

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.dev_ca import DevAuthority, general_name
 from portcullis.domain.errors import Unauthenticated
-from portcullis.gateway.peers import FORWARDED, Peers, read_certificate, read_forwarded
+from portcullis.gateway.transport.peers import FORWARDED, Peers, read_certificate, read_forwarded
 
 NAME = "spiffe://bank.example/checkout"
 AUTHORITY = DevAuthority(SystemClock())
@@ -83,7 +83,7 @@ def test_more_or_less_than_one_certificate_is_no_credential(header: str) -> None
 
 
 def test_a_certificate_is_read_once_and_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portcullis.gateway.peers._MAX_KEPT", 2)
+    monkeypatch.setattr("portcullis.gateway.transport.peers._MAX_KEPT", 2)
     peers = Peers()
     first = peers.certificate_of(Context(PEM), ())
     assert first is peers.certificate_of(Context(PEM), ())

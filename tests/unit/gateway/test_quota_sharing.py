@@ -15,8 +15,8 @@ from portcullis.adapters.memory.quotas import MemoryQuotaExchange
 from portcullis.domain.day_names import DayNames
 from portcullis.domain.errors import QuotaExceeded
 from portcullis.domain.quotas import UNLIMITED
-from portcullis.gateway.gates import Gate, Gates
-from portcullis.gateway.quota_sharing import TURN_S, QuotaSharing
+from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.sharing import TURN_S, QuotaSharing
 from portcullis.metrics.quotas import QuotaMetrics
 from portcullis.ports.quotas import Standing, Use
 from tests.support.clocks import HandClock

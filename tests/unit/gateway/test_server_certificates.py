@@ -8,7 +8,7 @@ import pytest
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
-from portcullis.gateway.server_certificates import server_credentials
+from portcullis.gateway.transport.server_certificates import server_credentials
 from tests.support.tls_gateways import Files
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.errors import Overloaded
-from portcullis.gateway.shedding import MOST_A_TURN, TURN_S, Pressure, Room
+from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, Pressure, Room
 
 
 class Call(NamedTuple):

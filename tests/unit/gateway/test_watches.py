@@ -13,9 +13,9 @@ from portcullis.domain.alarms import Alarm, Board
 from portcullis.domain.errors import ProbingSuspected, StoreUnavailable
 from portcullis.domain.policies import Partner, Policy, Probing
 from portcullis.domain.probing import Level, Sign
-from portcullis.gateway.alarm_look import looking_at_alarms
-from portcullis.gateway.gates import Gates
-from portcullis.gateway.watches import Watches
+from portcullis.gateway.quotas.alarm_look import looking_at_alarms
+from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.quotas.watches import Watches
 from portcullis.metrics import AlarmMetrics
 from tests.support.clocks import HandClock
 

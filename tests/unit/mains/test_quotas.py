@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.config import Settings
-from portcullis.gateway.gates import Gates
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.mains.keys import FEED_KEY
 from portcullis.mains.quotas import open_quota_sharing
 

@@ -13,7 +13,7 @@ NEVER = {
     "alembic",
     "securesystemslib",
     "tuf",
-    "portcullis.adapters.sql.registry",
+    "portcullis.adapters.sql.registry.registry",
     "portcullis.adapters.tuf",
     "portcullis.gateway.operators",
     "portcullis.publisher",
@@ -25,7 +25,7 @@ def test_a_worker_alone_starts_without_what_it_needs_later_or_not_at_all():
     program = (
         "import sys\n"
         "import portcullis.cli.app, portcullis.mains.wiring, portcullis.mains.serve, portcullis.mains.serve_gateway\n"
-        "import portcullis.adapters.sql.journal, portcullis.adapters.sql.migrating\n"
+        "import portcullis.adapters.sql.journal.journal, portcullis.adapters.sql.migrating\n"
         "print(*sys.modules)\n"
     )
 

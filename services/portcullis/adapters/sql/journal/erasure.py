@@ -1,0 +1,51 @@
+"""Erasing people: their keys, and what finds decisions by them, by whichever of the tokens that a decision mentions.
+
+SQLite fills what it deletes with zeros, first in its write-ahead log, where the older frames still hold the key: so the log
+is carried over and cut at once (`portcullis.adapters.sql.engines`). PostgreSQL keeps a deleted row until it is vacuumed, and
+so does every backup. What is left there is a key wrapped under the seal key, which is worth nothing without that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, delete, func, select
+
+from portcullis.adapters.journal_entries import JournalSecrets, erasure_entry
+from portcullis.adapters.sql.among import among
+from portcullis.adapters.sql.journal.keys import SubjectKeys
+from portcullis.adapters.sql.journal.log import lock_tail
+from portcullis.adapters.sql.journal.schema import decision_handles, decisions
+from portcullis.domain.log_facts import ErasureFacts
+from portcullis.ports import Erasure, Look
+
+
+def erase_people(
+    connection: Connection, secrets: JournalSecrets, keys: SubjectKeys, tokens: Sequence[bytes], look: Look
+) -> Erasure:
+    """Erase the subjects of tokens, within a writing transaction; ``look`` says who does it, when and why."""
+    tail = lock_tail(connection, secrets)
+    handles = {secrets.token_handle(token.hex()) for token in tokens}
+    key_ids = keys.destroy(connection, handles)
+    left = _under_other_keys(connection, handles, key_ids)
+    unreadable = (
+        select(decision_handles.c.sequence)
+        .join(decisions, decisions.c.sequence == decision_handles.c.sequence)
+        .where(among(connection, decision_handles.c.handle, handles), among(connection, decisions.c.key_id, key_ids))
+    )
+    connection.execute(delete(decision_handles).where(decision_handles.c.sequence.in_(unreadable)))
+    connection.execute(delete(decision_handles).where(among(connection, decision_handles.c.handle, handles)))
+    facts = ErasureFacts(key_ids=tuple(key_ids), actor=look.actor, purpose=look.purpose)
+    tail.append([erasure_entry(facts, int(look.at * 1000))])
+    tail.note_erasure()
+    return Erasure(keys=len(key_ids), left=left)
+
+
+def _under_other_keys(connection: Connection, handles: Collection[str], key_ids: Sequence[str]) -> int:
+    """Count the decisions that mention one of the subjects and can still be read."""
+    counted = (
+        select(func.count(decision_handles.c.sequence.distinct()))
+        .join(decisions, decisions.c.sequence == decision_handles.c.sequence)
+        .where(among(connection, decision_handles.c.handle, handles), decisions.c.key_id.not_in(key_ids))
+    )
+    return connection.scalar(counted) or 0

@@ -1,0 +1,1 @@
+"""The registry on SQL: lists, entries, agreements, keys."""

@@ -1,0 +1,1 @@
+"""The rights of listed persons on SQL: cases, redress numbers, subjects' files."""

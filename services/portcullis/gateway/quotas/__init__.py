@@ -1,0 +1,1 @@
+"""What stands between a partner and its answers: quotas, and the watch for probing."""

@@ -1,0 +1,377 @@
+"""Gates: what stands between one partner and its answers at this worker, quotas and the watch for probing.
+
+Everything on the path of a check is here a subtraction and a note of what was asked: checks are leased from a rate
+(`portcullis.domain.rates`) some milliseconds' worth at a time, and the notes are studied a few dozen at a time. What stops a
+partner for longer than a rate does, such as a quota of the day that is used up, takes the lease away.
+
+Every refusal of a gate comes before anything is looked up, so it tells nothing but that a quota is used up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from portcullis.domain.errors import ProbingSuspected, QuotaExceeded
+from portcullis.domain.policies import Policy
+from portcullis.domain.quotas import Quota
+from portcullis.domain.rates import Rate
+from portcullis.gateway.quotas.day_counts import DAY_S, DayCounts
+from portcullis.gateway.quotas.watches import Watch, Watches
+
+STUDIED_AT_ONCE = 64
+"""So many notes are studied in one go."""
+
+Note = tuple[str, str, bytes]
+"""Kind and value of an identifier asked about, and its first token. The value is gone once the note is studied."""
+
+_CALL_ENDS_S = 0.1
+"""When to come again where too many calls are under way: about as long as a call that waits takes."""
+_STREAM_ENDS_S = 1.0
+
+
+class Gate:
+    """One partner's gate. One a worker; not for several threads.
+
+    Attributes:
+        partner: whose it is.
+        quota: what was agreed with it.
+        checks: the rate of checks, this worker's share of it.
+        events: the rate of events, likewise.
+        day: what is used of the quotas of the day.
+        noted: what was asked and is not studied yet; `desk` appends to it.
+        invalid: how many identifiers could not be what they said, since the last study.
+        found: the first tokens of the questions that found something, since the last study.
+        watch: tells whether this partner goes through numbers.
+        calls: calls under way.
+        streams: streams open.
+        labels_used_up: no more labels are shown today, and so no caller is looked up.
+        refused: how often each quota refused something, ever.
+    """
+
+    __slots__ = (
+        "_left",
+        "_monotonic",
+        "_now",
+        "_stopped",
+        "calls",
+        "checks",
+        "day",
+        "events",
+        "found",
+        "invalid",
+        "labels_used_up",
+        "noted",
+        "partner",
+        "quota",
+        "refused",
+        "streams",
+        "watch",
+    )
+
+    def __init__(  # noqa: PLR0917 - what its gates know, in their order
+        self,
+        partner: str,
+        quota: Quota,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        workers: int = 1,
+        watch: Watch | None = None,
+    ) -> None:
+        self.partner = partner
+        self.quota = quota
+        self._monotonic = monotonic
+        self._now = now
+        self.checks = Rate(quota.checks_per_s / workers)
+        self.events = Rate(quota.events_per_s / workers)
+        self.day = DayCounts(int(now() // DAY_S), quota.subjects_per_day)
+        self.noted: list[Note] = []
+        self.invalid = 0
+        self.found: set[bytes] = set()
+        self.watch = watch or Watches(monotonic, now).of(partner)
+        self.calls = 0
+        self.streams = 0
+        self.labels_used_up = False
+        self.refused: dict[str, int] = {}
+        self._stopped = False
+        self._left = 0
+
+    def follow(self, quota: Quota) -> None:
+        """Go by another quota from now on; what is used up stays used up."""
+        old, self.quota = self.quota, quota
+        if quota.checks_per_s != old.checks_per_s:
+            self.share_checks(quota.checks_per_s)
+        if quota.events_per_s != old.events_per_s:
+            self.share_events(quota.events_per_s)
+        self.day.follow(quota.subjects_per_day)
+        self.look_again()
+
+    def share_checks(self, per_s: float) -> None:
+        """Have another share of the rate of checks from now on."""
+        self._end_lease()
+        self.checks.follow(per_s, self._monotonic())
+
+    def share_events(self, per_s: float) -> None:
+        """Have another share of the rate of events from now on."""
+        self.events.follow(per_s, self._monotonic())
+
+    @property
+    def checks_asked(self) -> int:
+        """How many checks were asked for ever, let through or not."""
+        return self.checks.asked - self._left
+
+    def take(self, checks: int = 1) -> None:
+        """Let so many checks through.
+
+        Raises:
+            QuotaExceeded: a quota is used up; nothing is taken.
+            ProbingSuspected: the partner is held back; nothing is taken.
+        """
+        left = self._left - checks
+        if left >= 0:
+            self._left = left
+        else:
+            self._take_more(checks)
+
+    def more_checks(self, checks: int) -> None:
+        """Count the other checks of a batch that has begun: they are owed before anything else is let through."""
+        left = self._left - checks
+        if left >= 0:
+            self._left = left
+        else:
+            self.checks.owe(-left, self._monotonic())
+            self._left = 0
+
+    def _take_more(self, checks: int) -> None:
+        """Let checks through that the lease does not cover, and look at all that is not looked at for each check."""
+        if len(self.noted) >= STUDIED_AT_ONCE:
+            self.study()
+        if self.watch.level:
+            self.watch.take(checks)
+        if self._stopped:
+            self._stop()
+        now = self._monotonic()
+        if checks == 1 and not self.watch.level and (leased := self.checks.lease(now)):
+            self._left += leased - 1
+            return
+        wait_s = self.checks.take(checks - self._left, now)
+        if wait_s:
+            raise self.refusal("checks_per_s", wait_s)
+        self._left = 0
+
+    def _end_lease(self) -> None:
+        self.checks.give_back(self._left)
+        self._left = 0
+
+    def begin_events(self) -> None:
+        """Let a batch of events begin, before anybody knows how many there are.
+
+        Raises:
+            QuotaExceeded: the rate is used up; nothing is taken.
+        """
+        wait_s = self.events_wait_s()
+        if wait_s:
+            raise self.refusal("events_per_s", wait_s)
+
+    def events_wait_s(self) -> float:
+        """Take one event, or give how long to wait for it (seconds)."""
+        return self.events.take(1, self._monotonic())
+
+    def more_events(self, events: int) -> None:
+        """Count the other events of a batch that has begun."""
+        self.events.owe(events, self._monotonic())
+
+    def may_show(self) -> None:
+        """Let a caller be looked up.
+
+        Raises:
+            QuotaExceeded: no more labels are shown today.
+        """
+        if self.labels_used_up:
+            self.look_again()
+        if self.labels_used_up:
+            raise self.refusal("labels_per_day", self._day_ends_in())
+
+    def label_shown(self) -> None:
+        """Count a label; to be called before it leaves."""
+        self._begin_day()
+        self.day.own_labels += 1
+        if self.day.labels >= self.quota.labels_per_day > 0:
+            self.labels_used_up = True
+
+    def labels_kept_back(self, labels: int) -> None:
+        """Take labels back that were counted and do not leave."""
+        self.day.own_labels = max(self.day.own_labels - labels, 0)
+        self.look_again()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a call that waits for something while the context lasts.
+
+        Raises:
+            QuotaExceeded: too many are under way.
+        """
+        if self.calls >= self.quota.concurrent_calls > 0:
+            raise self.refusal("concurrent_calls", _CALL_ENDS_S)
+        self.calls += 1
+        if self.calls >= self.quota.concurrent_calls > 0:
+            self._halt()
+        try:
+            yield
+        finally:
+            self.calls -= 1
+
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count a stream while the context lasts.
+
+        Raises:
+            QuotaExceeded: too many are open.
+        """
+        if self.streams >= self.quota.streams > 0:
+            raise self.refusal("streams", _STREAM_ENDS_S)
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    def study(self) -> None:
+        """Look at what was noted, and forget it, whatever comes of the study: no note may fail the partner's next checks."""
+        self._begin_day()
+        try:
+            if self.quota.subjects_per_day:
+                self.day.note(self.noted)
+                if self.day.subjects >= self.quota.subjects_per_day:
+                    self._halt()
+            self.watch.study(self.noted, found=self.found, invalid=self.invalid)
+            if self.watch.level:
+                self._end_lease()
+        finally:
+            self.noted.clear()
+            self.found.clear()
+            self.invalid = 0
+
+    def miswritten(self) -> None:
+        """Note that an identifier could not be what it said."""
+        self.invalid += 1
+        if self.invalid >= STUDIED_AT_ONCE:
+            self.study()
+
+    def canary(self, tokens: Sequence[bytes]) -> None:
+        """Note that entries of canary lists were asked about, by their tokens."""
+        self.watch.canary(tokens)
+        if self.watch.level:
+            self._end_lease()
+
+    def held_back(self) -> ProbingSuspected | None:
+        """Study what was noted, and give what refuses the rest of a batch, None where it may go on."""
+        if len(self.noted) >= STUDIED_AT_ONCE:
+            self.study()
+        return self.watch.stop()
+
+    def look_again(self) -> None:
+        """Find out what stops this partner now; to be called when a count of the day or a quota has changed."""
+        self._begin_day()
+        quota = self.quota
+        self.labels_used_up = self.day.labels >= quota.labels_per_day > 0
+        full = self.calls >= quota.concurrent_calls > 0
+        self._stopped = False
+        if full or self.day.subjects >= quota.subjects_per_day > 0:
+            self._halt()
+
+    def used_parts(self) -> dict[str, float]:
+        """Give how much is used of each quota that is no rate and is limited, by its name, from 0 to 1."""
+        quota = self.quota
+        used = {
+            "concurrent_calls": (self.calls, quota.concurrent_calls),
+            "streams": (self.streams, quota.streams),
+            "subjects_per_day": (self.day.subjects, quota.subjects_per_day),
+            "labels_per_day": (self.day.labels, quota.labels_per_day),
+        }
+        return {name: count / most for name, (count, most) in used.items() if most}
+
+    def refusal(self, quota: str, retry_after_s: float) -> QuotaExceeded:
+        """Count a refusal, and give the error to raise."""
+        self.refused[quota] = self.refused.get(quota, 0) + 1
+        return QuotaExceeded(quota, retry_after_s=retry_after_s)
+
+    def _halt(self) -> None:
+        """Have the next check look at what stops this partner."""
+        self._stopped = True
+        self._end_lease()
+
+    def _stop(self) -> None:
+        """Raise what stops this partner, if it still does."""
+        self.look_again()
+        if not self._stopped:
+            return
+        if self.day.subjects >= self.quota.subjects_per_day > 0:
+            raise self.refusal("subjects_per_day", self._day_ends_in())
+        raise self.refusal("concurrent_calls", _CALL_ENDS_S)
+
+    def _begin_day(self) -> None:
+        day = int(self._now() // DAY_S)
+        # A clock that is put back by a little does not give the day before again. One that was days ahead by mistake does:
+        # else what is asked until then would count as of one day.
+        if day > self.day.day or day < self.day.day - 1:
+            self.day.begin(day, self.quota.subjects_per_day)
+
+    def _day_ends_in(self) -> float:
+        return (self.day.day + 1) * DAY_S - self._now()
+
+
+class Gates:
+    """The gates of one worker, by partner.
+
+    Args:
+        monotonic: seconds.
+        now: wall time in Unix seconds.
+
+    Attributes:
+        workers: how many workers share a partner's rates, this one included, as far as is known.
+        watches: the watches for probing.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._now = now
+        self._gates: dict[str, Gate] = {}
+        self._quotas: dict[str, Quota] = {}
+        self.workers = 1
+        self.watches = Watches(monotonic, now)
+
+    def study_left(self) -> None:
+        """Study what was noted and is too little for a study of its own; to be called each second or so.
+
+        So nothing that was asked about stays here for longer, even if its partner never comes again.
+        """
+        for gate in self._gates.values():
+            if gate.noted or gate.invalid:
+                gate.study()
+
+    def follow(self, policy: Policy) -> None:
+        """Go by another policy's quotas from now on; what was used up stays used up.
+
+        A gate whose partner has left is kept: calls and streams of it may be under way.
+        """
+        self._quotas = {each.name: each.quota for each in policy.partners}
+        for partner, gate in self._gates.items():
+            gate.follow(self._quotas.get(partner, gate.quota))
+        self.watches.follow(policy)
+
+    def of(self, partner: str) -> Gate:
+        """Give a partner's gate."""
+        gate = self._gates.get(partner)
+        if gate is None:
+            quota = self._quotas.get(partner, Quota())
+            gate = self._gates[partner] = Gate(
+                partner, quota, self._monotonic, self._now, self.workers, self.watches.of(partner)
+            )
+        return gate
+
+    @property
+    def all(self) -> Mapping[str, Gate]:
+        """The gates of the partners that have called."""
+        return self._gates

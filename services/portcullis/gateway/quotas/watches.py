@@ -1,0 +1,230 @@
+"""Watches: what one worker suspects of each partner, what it was told by others, and what it does about it.
+
+Nothing here is looked at for a check that is not suspicious: the gate (`portcullis.gateway.quotas.gates`) hands notes over
+some dozens at a time, and asks before each check only while a partner is held back.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import structlog
+
+from portcullis.domain.alarms import FIRST_HOLD_S, REPEATED_WITHIN_S, Alarm, Board, hold_s, level_name
+from portcullis.domain.crowding import Note
+from portcullis.domain.errors import ProbingSuspected
+from portcullis.domain.policies import Policy, Probing
+from portcullis.domain.probing import Detector, Level, Suspicion
+from portcullis.domain.quotas import Quota
+
+SLOWED_SHARE = 0.1
+SLOWED_MOST_PER_S = 10.0
+"""A slowed partner is answered a tenth of its quota, and no more than this a second at each worker."""
+_PROLONG_AFTER_S = 60.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Watch:
+    """The watch for one partner. One a worker; not for several threads.
+
+    Args:
+        partner: whose it is.
+        monotonic: seconds.
+        now: wall time in Unix seconds.
+        put: is given each alarm that is raised here.
+
+    Attributes:
+        level: what is done about the partner now, as far as was looked; never more than NORMAL where it is only told of.
+        probing: whether it may go through numbers.
+    """
+
+    __slots__ = (
+        "_detector",
+        "_due",
+        "_monotonic",
+        "_now",
+        "_put",
+        "_releases",
+        "_slowed_at",
+        "_stops",
+        "_until",
+        "level",
+        "partner",
+        "per_s",
+        "probing",
+    )
+
+    def __init__(
+        self, partner: str, monotonic: Callable[[], float], now: Callable[[], float], put: Callable[[Alarm], object]
+    ) -> None:
+        self.partner = partner
+        self.level = Level.NORMAL
+        self.probing = Probing.STRICT
+        self.per_s = SLOWED_MOST_PER_S
+        self._monotonic = monotonic
+        self._now = now
+        self._put = put
+        self._detector = Detector()
+        self._until = {Level.SLOWED: 0.0, Level.STOPPED: 0.0}
+        self._slowed_at = 0.0
+        self._due = 0.0
+        self._stops: tuple[int, float] = (0, 0.0)
+        self._releases = 0
+
+    def follow(self, probing: Probing, quota: Quota) -> None:
+        """Go by another policy from now on."""
+        self.probing = probing
+        self.per_s = min(quota.checks_per_s * SLOWED_SHARE or SLOWED_MOST_PER_S, SLOWED_MOST_PER_S)
+        self._look()
+
+    def study(self, notes: Sequence[Note], *, found: Collection[bytes] = (), invalid: int = 0) -> None:
+        """Study what was asked."""
+        self._act(self._detector.study(notes, self._monotonic(), found=found, invalid=invalid))
+
+    def canary(self, tokens: Iterable[bytes]) -> None:
+        """Note that entries of canary lists were asked about."""
+        self._act(self._detector.canary(tokens))
+
+    def take(self, checks: int = 1) -> None:
+        """Let checks through, as far as the partner is held back. A batch passes whole, and the next wait for it.
+
+        Raises:
+            ProbingSuspected: not now.
+        """
+        self._look()
+        now = self._monotonic()
+        if self.level is Level.STOPPED:
+            raise ProbingSuspected(retry_after_s=self._until[Level.STOPPED] - self._now())
+        if self.level is Level.SLOWED:
+            if self._due > now:
+                raise ProbingSuspected(retry_after_s=self._due - now)
+            self._due = now + checks / self.per_s
+
+    def stop(self) -> ProbingSuspected | None:
+        """Give what refuses a stopped partner; None for any other."""
+        if self.level is not Level.STOPPED:
+            return None
+        return ProbingSuspected(retry_after_s=max(self._until[Level.STOPPED] - self._now(), 0.0))
+
+    def hear(self, alarms: Iterable[Alarm], releases: int) -> None:
+        """Go by what the board says of this partner: the alarms that hold, and how often it was released."""
+        if releases > self._releases:
+            self._releases = releases
+            self._until = dict.fromkeys(self._until, 0.0)
+            self._stops = (0, 0.0)
+            self._detector = Detector()
+        for alarm in alarms:
+            level = Level[alarm.level.upper()]
+            self._until[level] = max(self._until[level], alarm.until)
+            if level is Level.STOPPED and alarm.raised_at >= self._stops[1]:
+                self._stops = (max(alarm.times, self._stops[0]), alarm.raised_at)
+        self._look()
+
+    def _look(self) -> None:
+        """Find out what is done about the partner now."""
+        now = self._now()
+        self.level = Level.NORMAL
+        if self.probing is Probing.STRICT:
+            self.level = max((level for level, until in self._until.items() if until > now), default=Level.NORMAL)
+
+    def _act(self, suspicion: Suspicion) -> None:
+        now = self._now()
+        if suspicion.level is Level.STOPPED:
+            self._detector.begin_anew()
+            if self._until[Level.STOPPED] <= now:
+                self._stop(suspicion, now)
+        elif suspicion.level is Level.SLOWED and now - self._slowed_at >= _PROLONG_AFTER_S:
+            self._slowed_at = now
+            self._raise(suspicion, now, FIRST_HOLD_S, 1)
+
+    def _stop(self, suspicion: Suspicion, now: float) -> None:
+        times, last = self._stops
+        times = times + 1 if now - last < REPEATED_WITHIN_S else 1
+        self._stops = (times, now)
+        self._raise(suspicion, now, hold_s(times), times)
+
+    def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int) -> None:
+        until = self._until[suspicion.level] = now + length_s
+        alarm = Alarm(
+            partner=self.partner,
+            level=level_name(suspicion.level),
+            signs=tuple(str(sign) for sign in suspicion.signs),
+            raised_at=now,
+            until=until,
+            gateway=socket.gethostname(),
+            probes=suspicion.probes,
+            times=times,
+            told_only=self.probing is Probing.WATCH,
+            releases=self._releases,
+        )
+        self._look()
+        _log.error(
+            "numbers look gone through",
+            partner=alarm.partner,
+            level=alarm.level,
+            signs=list(alarm.signs),
+            probes=alarm.probes,
+            until=int(alarm.until),
+            held_back=not alarm.told_only,
+        )
+        self._put(alarm)
+
+
+class Watches:
+    """The watches of one worker, by partner.
+
+    Args:
+        monotonic: seconds.
+        now: wall time in Unix seconds.
+
+    Attributes:
+        raised: the alarms that were raised here and are not on the board yet.
+        on_alarm: is told of each.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time) -> None:
+        self._monotonic = monotonic
+        self._now = now
+        self._watches: dict[str, Watch] = {}
+        self._board = Board()
+        self._rules: dict[str, tuple[Probing, Quota]] = {}
+        self.raised: list[Alarm] = []
+        self.on_alarm: list[Callable[[Alarm], object]] = [self.raised.append]
+
+    def of(self, partner: str) -> Watch:
+        """Give a partner's watch."""
+        watch = self._watches.get(partner)
+        if watch is None:
+            watch = self._watches[partner] = Watch(partner, self._monotonic, self._now, self._tell)
+            watch.follow(*self._rules.get(partner, (Probing.STRICT, Quota())))
+            self._hear(watch)
+        return watch
+
+    def follow(self, policy: Policy) -> None:
+        """Go by another policy from now on."""
+        self._rules = {each.name: (each.probing, each.quota) for each in policy.partners}
+        for partner, watch in self._watches.items():
+            if partner in self._rules:
+                watch.follow(*self._rules[partner])
+
+    def hear(self, board: Board) -> None:
+        """Go by what the board says."""
+        self._board = board
+        for watch in self._watches.values():
+            self._hear(watch)
+
+    def levels(self) -> dict[str, Level]:
+        """Give what is done about each partner that has called."""
+        return {partner: watch.level for partner, watch in self._watches.items()}
+
+    def _hear(self, watch: Watch) -> None:
+        release = self._board.releases.get(watch.partner)
+        alarms = [each for each in self._board.holding(self._now()) if each.partner == watch.partner]
+        watch.hear(alarms, release.number if release else 0)
+
+    def _tell(self, alarm: Alarm) -> None:
+        for each in self.on_alarm:
+            each(alarm)

@@ -1,0 +1,1 @@
+"""What carries the services: servers, their limits, certificates and peers."""

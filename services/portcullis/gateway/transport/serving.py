@@ -1,0 +1,98 @@
+"""Serving: our services on a transport, with the standard ones beside them, health and reflection."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from portcullis.config import Settings
+from portcullis.domain.errors import SetupFault
+from portcullis.gateway.front import Handlers
+from portcullis.gateway.servicers.standard import HEALTH, REFLECTION, REFLECTION_V1, health_handlers, reflection_handlers
+from portcullis.gateway.transport.server_certificates import server_credentials
+from portcullis.gateway.transport.transports import build_server
+
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Health:
+    """grpc.health.v1, for the server as a whole ("") and for each of its services. It begins with NOT_SERVING."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        self._servicer = health_aio.HealthServicer()
+        self._services = ("", *services)
+        self._serving: bool | None = None
+
+    async def add_to(self, server: grpc.aio.Server) -> None:
+        """Add the service to a server."""
+        await self.set(serving=False)
+        add_handlers(server, HEALTH, health_handlers(self._servicer))
+
+    async def set(self, *, serving: bool) -> None:
+        """Say whether checks are answered; the same again costs nothing."""
+        if serving == self._serving:
+            return
+        self._serving = serving
+        for service in self._services:
+            await self._servicer.set(service, _SERVING if serving else _NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING from now on."""
+        await self._servicer.enter_graceful_shutdown()
+
+
+def add_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:
+    """Add server reflection under both of its names: v1alpha, and v1, whose messages are the same on the wire."""
+    handlers = reflection_handlers(reflection.aio.ReflectionServicer((*services, HEALTH, REFLECTION)))
+    for name in (REFLECTION, REFLECTION_V1):
+        add_handlers(server, name, handlers)
+
+
+def add_handlers(server: grpc.aio.Server, name: str, handlers: Handlers) -> None:
+    """Add a service to a server."""
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, dict(handlers)),))
+    server.add_registered_method_handlers(name, dict(handlers))
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, services: Mapping[str, Handlers], *, socket: str = ""
+) -> AsyncIterator[tuple[int, Health]]:
+    """Serve these services, health and reflection; gives the port and the health to set.
+
+    Args:
+        settings: the address, limits and certificates.
+        services: the handlers by the name of their service.
+        socket: a Unix socket that is served beside the port, in plain text; "" for none.
+
+    Raises:
+        SetupFault: the transport is not installed, the address is taken, or a certificate's file can't be used.
+    """
+    credentials = server_credentials(settings)
+    server = build_server(settings)
+    for name, handlers in services.items():
+        add_handlers(server, name, handlers)
+    health = Health(services)
+    await health.add_to(server)
+    add_reflection(services, server)
+    address = f"{settings.grpc_host}:{settings.grpc_port}"
+    try:
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError:
+        raise SetupFault(
+            f"can't listen on {address}: another program holds the port; stop it or choose --grpc-port"
+        ) from None
+    if socket:
+        server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    try:
+        yield port, health
+    finally:
+        await health.drain()
+        await server.stop(settings.drain_s)
