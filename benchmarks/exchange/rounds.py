@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import msgspec
 
@@ -21,6 +21,7 @@ from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Settings, Transport
 from portcullis.domain.shared_events import EventKind
 from portcullis.gateway.collecting import settle
+from portcullis.gateway.transport.transports import available
 from portcullis.mains.parts import open_journal
 
 EVENTS = Floor("value", "at least", 10_000)
@@ -58,85 +59,104 @@ class _Kind(NamedTuple):
     decision_ids: tuple[str, ...]
 
 
-class _Files(NamedTuple):
-    """The databases of the journal in this process and of the exchange's, and a folder for raw ones."""
+class _Load(NamedTuple):
+    """Events of one kind that go one way.
 
-    own: Path
-    served: Path
-    raw: Path
+    Attributes:
+        where: where they are taken, in words.
+        kind: which events.
+        take: takes so many batches.
+        database: the journal that they go into.
+        folder: for raw rows.
+        transport: how they come; "" within this process.
+    """
+
+    where: str
+    kind: _Kind
+    take: Callable[[int], events.Taken]
+    database: Path
+    folder: Path
+    transport: str = ""
 
 
 def durable_events(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
     """Report events of two kinds, within this process and over the network, beside raw inserts of their rows."""
+    figures = _kept(stage, folder / "own", pace)
     with stage.journal() as journal:
-        served = tuple(record_refusals(journal, _DECISIONS))
-    with stage.exchange() as address, _own_journal(stage, folder / "own") as journal:
-        own = record_refusals(journal, _DECISIONS)
+        decision_ids = tuple(record_refusals(journal, _DECISIONS))
+    for transport in filter(available, get_args(Transport)):
+        figures += _reported(stage, folder / transport, pace, transport, decision_ids)
+    return figures
+
+
+def _kept(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
+    """Keep events in a journal of this process."""
+    figures: list[Figure] = []
+    with _own_journal(stage, folder) as journal:
+        decision_ids = record_refusals(journal, _DECISIONS)
         # The collector of this process is set as that of one that serves.
         settle()
-        kinds = (
-            _Kind(EventKind.SETTLED, "of a case each", events.settled, ()),
-            _Kind(EventKind.ENFORCED, "of decisions", events.enforced(own), served),
-        )
-        return [
-            figure
-            for each in kinds
-            for figure in _events(
-                each,
-                journal,
-                _Files(folder / "own" / "journal.db", stage.stand.home / "journal.db", folder),
-                pace,
-                reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=each.decision_ids),
-            )
-        ]
+        for kind in _kinds(decision_ids):
+
+            def keep(batches: int, kind: _Kind = kind) -> events.Taken:
+                return asyncio.run(events.report_to(journal, kind.make, batches))
+
+            figures += _beside_raw(_Load("journal", kind, keep, folder / "journal.db", folder), pace)
+    return figures
 
 
-def _events(kind: _Kind, journal: SqlJournal, files: _Files, pace: Pace, plan: reports.Plan) -> list[Figure]:
-    by_commit: dict[str, float] = {}
+def _reported(stage: Stage, folder: Path, pace: Pace, transport: Transport, decision_ids: Sequence[str]) -> list[Figure]:
+    """Report events to the exchange."""
+    folder.mkdir()
+    figures: list[Figure] = []
+    with stage.exchange(transport) as address:
+        for kind in _kinds(decision_ids):
+            plan = reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=kind.decision_ids)
 
-    def noted(where: str, found: events.Taken) -> float:
-        by_commit[where] = found.by_commit
+            def report(batches: int, plan: reports.Plan = plan) -> events.Taken:
+                plan_of = msgspec.structs.replace(plan, batches=batches)
+                return msgspec.json.decode(driver("benchmarks.exchange.reports", plan_of), type=events.Taken)
+
+            load = _Load("ReportEvents", kind, report, stage.stand.home / "journal.db", folder, transport)
+            figures += _beside_raw(load, pace)
+    return figures
+
+
+def _kinds(decision_ids: Sequence[str]) -> Sequence[_Kind]:
+    return (
+        _Kind(EventKind.SETTLED, "of a case each", events.settled, ()),
+        _Kind(EventKind.ENFORCED, "of decisions", events.enforced(decision_ids), tuple(decision_ids)),
+    )
+
+
+def _beside_raw(load: _Load, pace: Pace) -> list[Figure]:
+    by_commit = 0.0
+
+    def rate() -> float:
+        nonlocal by_commit
+        found = load.take(pace.batches)
+        by_commit = found.by_commit
         return found.rate
-
-    def in_process(batches: int) -> events.Taken:
-        return asyncio.run(events.report_to(journal, kind.make, batches))
-
-    def over_network(batches: int) -> events.Taken:
-        plan_of = msgspec.structs.replace(plan, batches=batches)
-        return msgspec.json.decode(driver("benchmarks.exchange.reports", plan_of), type=events.Taken)
 
     with pinned(SERVER_CPU):
         # Raw rows are made after what the journal has left of an event.
-        in_process(events.CALLERS)
-        over_network(events.CALLERS)
-        with (
-            events.raw_rows(files.own, kind.kind, files.raw / "raw-own") as own,
-            events.raw_rows(files.served, kind.kind, files.raw / "raw-served") as served,
-        ):
+        load.take(events.CALLERS)
+        with events.raw_rows(load.database, load.kind.kind, load.folder / f"raw-{load.kind.kind.value}") as raw:
             values = in_turn(
                 pace.rounds,
                 {
-                    "process": lambda: noted("process", in_process(pace.batches)),
-                    "process tables": lambda: own.same_tables_rate(pace.batches, by_commit["process"]),
-                    "process table": lambda: own.one_table_rate(pace.batches, by_commit["process"]),
-                    "network": lambda: noted("network", over_network(pace.batches)),
-                    "network tables": lambda: served.same_tables_rate(pace.batches, by_commit["network"]),
-                    "network table": lambda: served.one_table_rate(pace.batches, by_commit["network"]),
+                    "ours": rate,
+                    "same tables": lambda: raw.same_tables_rate(pace.batches, by_commit),
+                    "bare table": lambda: raw.one_table_rate(pace.batches, by_commit),
                 },
             )
-    name = f"{kind.kind.value} {kind.what}, batches of {events.BATCH}"
-    in_journal = Series(f"journal, {name}", "events/s", values["process"])
-    reported = Series(f"ReportEvents, {name}", "events/s", values["network"])
+    name = f"{load.where}, {load.kind.kind.value} {load.kind.what}, batches of {events.BATCH}"
+    ours = Series(name, "events/s", values["ours"])
     return [
-        Figure(measured=in_journal, baseline=_raw(_SAME_TABLES, values["process tables"]), floor=EVENTS_RATIO),
-        Figure(measured=in_journal, baseline=_raw(_BARE_TABLE, values["process table"]), floor=EVENTS),
         Figure(
-            measured=reported,
-            baseline=_raw(_SAME_TABLES, values["network tables"]),
-            transport=_TRANSPORT,
-            floor=EVENTS_RATIO,
+            measured=ours, baseline=_raw(_SAME_TABLES, values["same tables"]), transport=load.transport, floor=EVENTS_RATIO
         ),
-        Figure(measured=reported, baseline=_raw(_BARE_TABLE, values["network table"]), transport=_TRANSPORT, floor=EVENTS),
+        Figure(measured=ours, baseline=_raw(_BARE_TABLE, values["bare table"]), transport=load.transport, floor=EVENTS),
     ]
 
 

