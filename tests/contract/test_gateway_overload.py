@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import get_args
 
 import grpc
@@ -16,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from portcullis.config import Settings, Transport
+from portcullis.domain.errors import PortcullisError
 from portcullis.domain.policies import Partner
 from portcullis.gateway.transport.serving import serving
 from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, VITAL
@@ -166,3 +169,42 @@ async def test_a_caller_that_hangs_up_without_reading_is_no_fault(bench: Bench) 
 
     assert 0 < allowed < 8 * 1_500
     assert [] == logs
+
+
+@pytest.mark.parametrize(
+    ("method", "body"),
+    [
+        ("CheckService/Check", b""),
+        ("CheckService/Check", b"\xff"),
+        ("CheckService/BatchCheck", b""),
+        ("CallerService/LookupCaller", b""),
+    ],
+)
+async def test_a_refused_call_leaves_nothing_for_the_garbage_collector(bench: Bench, method: str, body: bytes) -> None:
+    with no_collection():
+        before = errors_alive()
+        for _ in range(20):
+            await refusal(bench.call(method, body, timeout=8.0))
+        # A call is over for its caller a moment before its handler is forgotten.
+        await until(lambda: errors_alive() <= before)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def errors_alive() -> int:
+    return sum(isinstance(each, PortcullisError) for each in gc.get_objects())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
