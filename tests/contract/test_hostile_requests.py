@@ -55,6 +55,15 @@ async def test_an_entry_with_nul_in_it_is_refused_field_by_field(staff: Staff) -
     assert ["entry.names[1]", "entry.case_reference"] == fields
 
 
+@pytest.mark.parametrize("method", ["CheckService/Check", "CheckService/BatchCheck", "CallerService/LookupCaller"])
+async def test_a_call_that_is_refused_gets_its_status_alone_and_no_message(staff: Staff, method: str) -> None:
+    # Envoy tries a call again by its status only where no message came before it.
+    call = staff.bench.channel.unary_stream(f"/portcullis.v1.{method}")(NO_MESSAGE, timeout=10)
+    code, *_ = await refusal(call.read())
+
+    assert grpc.StatusCode.UNAUTHENTICATED == code
+
+
 @pytest.mark.parametrize("method", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"])
 async def test_bytes_that_are_no_message_are_refused_by_health_too_and_fill_no_log(
     staff: Staff, method: str, caplog: pytest.LogCaptureFixture

@@ -144,7 +144,7 @@ async def _on_one(target: Target, attack: Callable[[RawConnection], object], wit
         return _toll(sent, took, connection)
 
 
-async def _settled(connection: RawConnection, quiet_s: float = 0.15, within_s: float = 2.0) -> None:
+async def _settled(connection: RawConnection, quiet_s: float = 0.6, within_s: float = 5.0) -> None:
     """Wait until nothing has come back for a while, or the peer is gone."""
     deadline = time.monotonic() + within_s
     seen = -1

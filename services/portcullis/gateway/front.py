@@ -112,7 +112,8 @@ class Front:
             try:
                 return await method(bodies, context)
             except Exception as fault:  # noqa: BLE001 - the one way out
-                return self.refuse(fault, context)
+                status = self.status_of(fault)
+            return await end_with(status, context)
 
         return grpc.stream_unary_rpc_method_handler(call)
 
@@ -130,7 +131,10 @@ class Front:
                 # So grpcio says that a message can't be written: the caller is gone, and nobody is there to be told.
                 return
             except Exception as fault:  # noqa: BLE001 - the one way out
-                self.refuse(fault, context)
+                status = self.status_of(fault)
+            else:
+                return
+            await end_with(status, context)
 
         return grpc.unary_stream_rpc_method_handler(call)
 
@@ -146,7 +150,8 @@ class Front:
                     pressure.demand_time(context)
                 return await method(body, context)
             except Exception as fault:  # noqa: BLE001 - the one way out
-                return self.refuse(fault, context)
+                status = self.status_of(fault)
+            return await end_with(status, context)
 
         return grpc.unary_unary_rpc_method_handler(call)
 
@@ -165,16 +170,17 @@ class Front:
                 # So grpcio says that a message can't be written: the caller is gone, and nobody is there to be told.
                 return
             except Exception as fault:  # noqa: BLE001 - the one way out
-                self.refuse(fault, context)
+                status = self.status_of(fault)
+            else:
+                return
+            await end_with(status, context)
 
         return grpc.stream_stream_rpc_method_handler(call)
 
-    def refuse(self, fault: Exception, context: Context) -> bytes:
-        """End a call with an error's status; gives the body that a unary method returns then, and nobody gets."""
+    def status_of(self, fault: Exception) -> grpc.Status:
+        """Count an error, and give the status that a call ends with for it (`end_with`)."""
         self.count(fault)
-        status = self._kept_statuses.of(fault) if isinstance(fault, Refused) else rpc_status.to_status(to_status(fault))
-        end_with(status, context)
-        return b""
+        return self._kept_statuses.of(fault) if isinstance(fault, Refused) else rpc_status.to_status(to_status(fault))
 
     def count(self, fault: Exception) -> None:
         """Count an error by its reason; log a fault of ours by its type and place alone, since its text may name someone."""
@@ -187,15 +193,19 @@ class Front:
         _log.error("unexpected fault", type=type(fault).__name__, places=places)
 
 
-def end_with(status: grpc.Status, context: Context) -> None:
-    """Have a call end with a status when its handler returns.
+async def end_with(status: grpc.Status, context: Context) -> bytes:
+    """End a call with an error's status; its handler returns at once what this gives.
 
-    The status is set and not aborted with: an abort is an exception that grpcio keeps beside the call whose frames it holds.
-    Such rings of objects are left to the garbage collector, which stopped a worker under a flood for 10 ms every second.
+    To be called outside of the ``except`` that caught the error: should the call be over already, grpcio logs what comes of
+    this with all that it is chained to, and an unforeseen error's text may name someone.
     """
-    context.set_code(status.code)
-    context.set_details(status.details)
-    context.set_trailing_metadata(status.trailing_metadata)
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.AbortError as abort:
+        # grpcio keeps it beside the call, and it would keep this frame, which has the call: a ring of objects, left to the
+        # garbage collector, which stopped a worker under a flood for 10 ms every second. grpcio raises it again by itself.
+        abort.__traceback__ = None
+    return b""
 
 
 def admit_by_key(callers: Callers, context: Context, roles: Collection[Role]) -> Caller:

@@ -44,7 +44,7 @@ class CheckRequest(_message.Message):
     """partner_reference is the partner's own reference of the transaction, kept with a refusal's record; at most 128 characters."""
     at_least_snapshot: _builtins.str
     """at_least_snapshot is the lowest snapshot version that may answer; empty for whatever is here. The gateway waits for it
-    within the call's deadline.
+    within the call's deadline. A version more than a million ahead of the newest is refused at once.
     """
     dry_run: _builtins.bool
     """dry_run asks what the answer would be. It is recorded as a look at the entry, never as a refusal; do not act on it."""

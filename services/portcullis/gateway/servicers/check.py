@@ -23,7 +23,7 @@ from portcullis.domain.errors import (
 from portcullis.domain.plans import CALL_IDENTIFY
 from portcullis.domain.roles import roles_of
 from portcullis.gateway.desk import Answer, CheckDesk
-from portcullis.gateway.front import Context, Front, Handlers
+from portcullis.gateway.front import Context, Front, Handlers, end_with
 from portcullis.gateway.messages.answers import streamed
 from portcullis.gateway.messages.padding import BATCH_TAG, batch_bytes, padded, varint
 from portcullis.gateway.messages.requests import MAX_NAME, parse, wanted_version
@@ -45,6 +45,12 @@ _SHARE = 64
 _LONGEST_WAIT_S = 30.0
 _MARGIN_S = 0.05
 """Kept of the caller's deadline for the error to travel."""
+
+_FARTHEST_AHEAD = 1_000_000
+"""How many versions a snapshot that is asked for may be ahead: days of publishing.
+
+What is farther is a mistake, perhaps somebody's number in the wrong field, and an error would tell it back.
+"""
 
 _UNREAD_S = 0.05
 """How long a stream is not read after a refusal."""
@@ -126,7 +132,8 @@ class CheckServicer:
                 tally.observe(time.perf_counter() - started)
             return view.line.miss(self._desk.next_id())
         except Exception as fault:  # noqa: BLE001 - the one way out
-            return self._front.refuse(fault, context)
+            status = self._front.status_of(fault)
+        return await end_with(status, context)
 
     async def _recorded(self, gate: Gate, request: pb.CheckRequest, answer: Answer) -> bytes:
         """Give an answer once its record is durable."""
@@ -277,8 +284,11 @@ class CheckServicer:
         """Wait until a version is here, as long as the caller's deadline lets it; gives the view of it.
 
         Raises:
+            InvalidRequest: no snapshot can have it yet.
             SnapshotBehind: it did not arrive.
         """
+        if wanted > self._held.present().version + _FARTHEST_AHEAD:
+            raise InvalidRequest.at("at_least_snapshot", "is no snapshot's yet; send a version as an answer gave it")
         remaining = context.time_remaining()
         patience = _LONGEST_WAIT_S if remaining is None else min(remaining - _MARGIN_S, _LONGEST_WAIT_S)
         clock = self._desk.clock

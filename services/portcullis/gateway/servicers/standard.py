@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_status import rpc_status
 
 from portcullis.domain.errors import Unparsable
-from portcullis.gateway.front import Context, Handlers, end_with
+from portcullis.gateway.front import Handlers, end_with
 from portcullis.gateway.messages.requests import parse
 from portcullis.gateway.messages.statuses import to_status
 
@@ -34,17 +34,21 @@ def health_handlers(servicer: health_aio.HealthServicer) -> Handlers:
         try:
             request = parse(health_pb2.HealthCheckRequest, body)
         except Unparsable as fault:
-            return _refuse(fault, context)
-        answer: health_pb2.HealthCheckResponse = await servicer.Check(request, context)
-        return answer.SerializeToString()
+            status = _status_of(fault)
+        else:
+            answer: health_pb2.HealthCheckResponse = await servicer.Check(request, context)
+            return answer.SerializeToString()
+        return await end_with(status, context)
 
     async def watch(body: bytes, context: Any) -> None:
         try:
             request = parse(health_pb2.HealthCheckRequest, body)
         except Unparsable as fault:
-            _refuse(fault, context)
+            status = _status_of(fault)
         else:
             await servicer.Watch(request, context)
+            return
+        await end_with(status, context)
 
     return {
         "Check": grpc.unary_unary_rpc_method_handler(check),
@@ -63,7 +67,10 @@ def reflection_handlers(servicer: reflection.aio.ReflectionServicer) -> Handlers
             async for answer in answers:
                 yield answer.SerializeToString()
         except Unparsable as fault:
-            _refuse(fault, context)
+            status = _status_of(fault)
+        else:
+            return
+        await end_with(status, context)
 
     return {"ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(info)}
 
@@ -73,6 +80,5 @@ async def _parsed(bodies: AsyncIterator[bytes]) -> AsyncIterator[reflection_pb2.
         yield parse(reflection_pb2.ServerReflectionRequest, body)
 
 
-def _refuse(fault: Unparsable, context: Context) -> bytes:
-    end_with(rpc_status.to_status(to_status(fault)), context)
-    return b""
+def _status_of(fault: Unparsable) -> grpc.Status:
+    return rpc_status.to_status(to_status(fault))
