@@ -73,6 +73,21 @@ _OF_DECISIONS = frozenset(
         EventKind.IDENTITY_MISMATCH,
     }
 )
+_FITTING: Mapping[EventKind, tuple[frozenset[str], str]] = MappingProxyType(
+    {
+        EventKind.ENFORCED: (
+            frozenset({Outcome.RESTRICT}),
+            "it did not restrict, so there was no refusal to carry out",
+        ),
+        EventKind.REVIEWED: (frozenset({Outcome.REVIEW}), "it did not ask for a review"),
+        EventKind.OVERRIDDEN: (
+            frozenset({Outcome.RESTRICT, Outcome.REVIEW}),
+            "it allowed, so there was nothing to override",
+        ),
+    }
+)
+"""The outcomes that a decision must have for an event of this kind, and what is said of any other."""
+
 _OF_CASES = frozenset({EventKind.SETTLEMENT_CLAIMED, EventKind.SETTLED})
 
 
@@ -164,14 +179,11 @@ def _kind_not_permitted(event: SharedEvent) -> NotPermitted:
 def _unfit(event: SharedEvent, decision: KnownDecision) -> str:
     """Say why a decision of the partner's own is none that this can be reported of; "" when it is one."""
     why = ""
+    fitting = _FITTING.get(event.kind)
     if decision.dry_run:
         why = "it was a dry run, on which nobody acts"
-    elif event.kind is EventKind.ENFORCED and decision.outcome != Outcome.RESTRICT:
-        why = "it did not restrict, so there was no refusal to carry out"
-    elif event.kind is EventKind.REVIEWED and decision.outcome != Outcome.REVIEW:
-        why = "it did not ask for a review"
-    elif event.kind is EventKind.OVERRIDDEN and decision.outcome == Outcome.ALLOW:
-        why = "it allowed, so there was nothing to override"
+    elif fitting is not None and decision.outcome not in fitting[0]:
+        why = fitting[1]
     elif event.list and event.list not in decision.lists:
         why = "it gave no reason of the list named"
     return why

@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     TERMINATED = "TERMINATED"
 
 
-class SharedEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SharedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One event as a partner reported it; `portcullis.domain.event_rules` says which facts which kind has.
 
     Attributes:

@@ -64,8 +64,11 @@ class EventDesk:
         answers: list[Outcome] = []
         taken: dict[int, SharedEvent] = {}
         for place, event in enumerate(events):
-            fault = event if isinstance(event, PortcullisError) else rules.forbid(event)
-            if fault is None and isinstance(event, SharedEvent):
+            if isinstance(event, PortcullisError):
+                answers.append(event)
+                continue
+            fault = rules.forbid(event)
+            if fault is None:
                 taken[place] = event
             answers.append(fault or _TAKEN)
         agreed = rules.agreed({each.kind for each in taken.values() if each.decision_id})

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.changes import ChangeKind
-from portcullis.domain.errors import DecisionUnknown, EventConflict, InvalidRequest
+from portcullis.domain.errors import DecisionUnknown, InvalidRequest
 from portcullis.domain.event_rules import check_event
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.gateway.messages.events import (
@@ -17,18 +17,15 @@ from portcullis.gateway.messages.events import (
     within,
     write_checkpoint,
     write_proof,
-    write_receipt,
-    write_result,
     write_watched,
 )
-from portcullis.ports import Receipt, StoredCheckpoint, Watched
+from portcullis.ports import StoredCheckpoint, Watched
 from portcullis.v1 import sharing_service_pb2 as pb
 from tests.support.policies import NOW
 from tests.support.shared_events import SUBJECT, an_event, events
 from tests.support.sharing_gateways import a_change, message_of
 
 UNKNOWN = b"\xfa\x06\x05hello"
-RECEIPT = Receipt(event_id="event-1", sequence=7, recorded_at_ms=1_800_000_000_123, entry_hash=bytes(32))
 
 
 def violations(message: pb.Event) -> list[str]:
@@ -168,18 +165,9 @@ def test_an_items_fields_get_its_place_and_other_errors_stay_as_they_are() -> No
     assert other is within("events[3]", other)
 
 
-def test_receipts_errors_and_proofs_are_written() -> None:
+def test_checkpoints_and_proofs_are_written() -> None:
     checkpoint = StoredCheckpoint(size=8, root=bytes(range(32)), signed_at=5.0, note="a note")
 
-    receipt = write_receipt(RECEIPT)
-    taken, refused = pb.EventResult(), pb.EventResult()
-    write_result(taken, RECEIPT)
-    write_result(refused, EventConflict())
-
-    assert ("event-1", 7, bytes(32)) == (receipt.event_id, receipt.sequence, receipt.entry_hash)
-    assert 1_800_000_000_123 == receipt.recorded_at.ToMilliseconds()
-    assert receipt == taken.receipt
-    assert 6 == refused.error.code
     assert pb.Checkpoint(size=8, root_hash=bytes(range(32)), note="a note") == write_checkpoint(checkpoint)
     assert [b"a", b"b"] == write_proof(checkpoint, [b"a", b"b"]).hashes
 

@@ -37,6 +37,11 @@ BATCH_TAG = b"\x12"
 
 _BATCH_BYTES = 14_336
 _BATCH_BYTES_A_CHECK = 128
+_SEVEN_BITS = 0x7F
+_LAST_BYTES = tuple(bytes((each,)) for each in range(_SEVEN_BITS + 1))
+_NEXT_BYTES = tuple(bytes((each | 0x80,)) for each in range(_SEVEN_BITS + 1))
+"""The bytes of a varint: each takes seven bits, the lowest first, and says whether more follow."""
+
 _FIELD_BYTES = 2
 """The least that a field takes."""
 
@@ -81,9 +86,6 @@ def padding(length: int, tag: bytes, size: int) -> bytes:
 
 def varint(number: int) -> bytes:
     """Encode a non-negative number as protobuf does."""
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+    if number <= _SEVEN_BITS:
+        return _LAST_BYTES[number]
+    return _NEXT_BYTES[number & _SEVEN_BITS] + varint(number >> 7)

@@ -28,10 +28,9 @@ from portcullis.gateway.messages.events import (
     within,
     write_checkpoint,
     write_proof,
-    write_receipt,
-    write_result,
     write_watched,
 )
+from portcullis.gateway.messages.receipts import encode_results, write_receipt
 from portcullis.gateway.messages.requests import parse
 from portcullis.gateway.quotas.gates import Gate, Gates
 from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
@@ -115,14 +114,14 @@ class SharingServicer:
         gate.more_events(len(events) - 1)
         with gate.under_way():
             outcomes = await self._report(caller, events, context, "events[{}]")
-        return _answer(pb.ReportEventsResponse(), outcomes)
+        return encode_results(outcomes)
 
     async def stream_events(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
         """Take events as they come; the answer comes at the end."""
         first = self._front.admit(context, STREAMING)
         with self._gate_of(first.holder).stream():
             outcomes = await self._take_slices(first, bodies, context)
-        return _answer(pb.StreamEventsResponse(), outcomes)
+        return encode_results(outcomes)
 
     async def _take_slices(
         self, first: Caller, bodies: AsyncIterator[bytes], context: Context
@@ -227,14 +226,6 @@ async def _held_up(gate: Gate, context: Context) -> None:
         if remaining is not None and wait_s > remaining - _MARGIN_S:
             raise gate.refusal("events_per_s", wait_s)
         await asyncio.sleep(min(wait_s, _LOOK_AGAIN_S))
-
-
-def _answer(
-    response: pb.ReportEventsResponse | pb.StreamEventsResponse, outcomes: Sequence[Receipt | PortcullisError]
-) -> bytes:
-    for outcome in outcomes:
-        write_result(response.results.add(), outcome)
-    return response.SerializeToString()
 
 
 def _read_batch(body: bytes) -> list[_Item]:

@@ -139,20 +139,14 @@ class EventWriter:
         at_ms: int,
     ) -> list[SubjectKey | None]:
         """Give each event's key; None where there is nothing to seal, or the person it is about was erased."""
-        handles = [self._own_handle(each.event) for each in fresh.values()]
-        own = self._keys.of_handles(connection, [handle for handle in handles if handle], at_ms)
-        return [
-            own[handle] if handle else self._decisions_key(each.event, found)
-            for handle, each in zip(handles, fresh.values(), strict=True)
-        ]
-
-    def _own_handle(self, event: SharedEvent) -> str:
-        """Give the handle of whom an event is about; "" where its decision says so, or nothing is to be sealed."""
-        return "" if event.decision_id or not is_personal(event) else self._secrets.event_handle(event)
-
-    def _decisions_key(self, event: SharedEvent, found: Mapping[str, FoundDecision]) -> SubjectKey | None:
-        kept = found[event.decision_id].key if event.decision_id and is_personal(event) else None
-        return self._keys.open(kept) if kept else None
+        personal = [(place, each.event) for place, each in enumerate(fresh.values()) if is_personal(each.event)]
+        handles = {place: self._secrets.event_handle(event) for place, event in personal if not event.decision_id}
+        own = self._keys.of_handles(connection, handles.values(), at_ms) if handles else {}
+        keys: list[SubjectKey | None] = [None] * len(fresh)
+        for place, event in personal:
+            kept = found[event.decision_id].key if event.decision_id else own[handles[place]]
+            keys[place] = self._keys.open(kept) if kept else None
+        return keys
 
 
 def _put_new(connection: Connection, rows: Rows) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final, cast
 
 from sqlalchemy import Connection, Engine, bindparam, select, text, update
 
@@ -25,9 +26,9 @@ _LOG: Final = Insertion(log)
 _TILES: Final = Insertion(log_tiles)
 
 # Asked at every commit, and so given to the driver as they are. On SQLite a writing transaction has the lock already.
-_LOCK = {"sqlite": "SELECT seal_check, size, frontier, erased FROM log_head"}
+_LOCK = "SELECT seal_check, size, frontier, erased FROM log_head"
 _MOVE = {"sqlite": "UPDATE log_head SET size = ?, frontier = ?"}
-_LOCK_ELSEWHERE = "SELECT seal_check, size, frontier, erased FROM log_head FOR UPDATE"
+_LOCK_ELSEWHERE = f"{_LOCK} FOR UPDATE"
 _MOVE_ELSEWHERE = "UPDATE log_head SET size = %s, frontier = %s"
 _LEAVES = (
     select(log.c.leaf_hash)
@@ -91,21 +92,32 @@ def lock_tail(connection: Connection, secrets: JournalSecrets) -> LogTail:
         JournalUnavailable: the head is missing or damaged.
         SetupFault: the log was begun with another seal key.
     """
-    lock = _LOCK.get(connection.dialect.name, _LOCK_ELSEWHERE)
-    head = connection.exec_driver_sql(lock).first()
+    head = _lock_head(connection)
     if head is None:
         _begin_log(connection, secrets)
         # Where another process began it at the same time, its head is the one that counts.
-        head = connection.exec_driver_sql(lock).one()
-    if head.seal_check != secrets.check:
+        head = _lock_head(connection)
+    if head is None:
+        raise JournalUnavailable
+    seal_check, size, frontier, erased = head
+    if seal_check != secrets.check:
         raise SetupFault(
             "the journal was written with another record key; restore keys/record.key from its backup, or look at"
             " PORTCULLIS_JOURNAL_URL"
         )
     try:
-        return LogTail(connection, Frontier.from_bytes(head.size, head.frontier), head.erased)
+        return LogTail(connection, Frontier.from_bytes(size, frontier), erased)
     except ValueError:
         raise JournalUnavailable from None
+
+
+def _lock_head(connection: Connection) -> Sequence[Any] | None:
+    """Give (seal_check, size, frontier, erased) of the head, locked; None where there is none."""
+    if connection.dialect.name != "sqlite":
+        return connection.exec_driver_sql(_LOCK_ELSEWHERE).first()
+    database = cast("sqlite3.Connection", connection.connection.dbapi_connection)
+    head: tuple[Any, ...] | None = database.execute(_LOCK).fetchone()
+    return head
 
 
 def _begin_log(connection: Connection, secrets: JournalSecrets) -> None:
