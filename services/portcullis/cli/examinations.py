@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from portcullis.cli.signing import WARN_DAYS, days_left
 from portcullis.cli.wiring import Wiring
 from portcullis.domain.editions import FORMAT
 from portcullis.domain.errors import PortcullisError, Refusal, SnapshotInvalid
+from portcullis.private_files import is_exposed
 
 if TYPE_CHECKING:
     from portcullis.config import Settings
@@ -58,12 +58,12 @@ def home(_wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         return
     if not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("home", State.FAIL, f"{folder} can't be written", f"give it to this user: chown $USER {folder}")
-    elif _is_open(folder):
+    elif is_exposed(folder):
         yield Finding("home", State.WARN, f"{folder} can be read by others", f"chmod 700 {folder}")
     else:
         yield Finding("home", State.OK, str(folder))
     for name in SECRET_FILES:
-        if _is_open(folder / name):
+        if is_exposed(folder / name):
             yield Finding(name, State.FAIL, "it can be read by others", f"chmod 600 {folder / name}")
 
 
@@ -280,7 +280,7 @@ def _key_file(name: str, path: Path, parts: str) -> Finding:
         )
     except (OSError, UnicodeDecodeError):
         return Finding(name, State.FAIL, f"{path} can't be read", f"give it to this user, or restore it: chmod 600 {path}")
-    if _is_open(path):
+    if is_exposed(path):
         return Finding(name, State.FAIL, f"{path} can be read by others", f"chmod 600 {path}")
     if len(text) != 64 or set(text) - set("0123456789abcdefABCDEF"):
         return Finding(name, State.FAIL, f"{path} is not 64 hexadecimal digits", "restore it from its backup")
@@ -299,10 +299,3 @@ def _replica(edition: Edition, age_s: float, settings: Settings) -> Finding:
 
 def _stale_after_s(settings: Settings) -> float:
     return max(10.0, 5 * settings.follow_interval_s)
-
-
-def _is_open(path: Path) -> bool:
-    try:
-        return bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
-    except OSError:
-        return False

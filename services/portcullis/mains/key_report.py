@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
@@ -19,6 +18,7 @@ from portcullis.mains.token_keys import FolderTokenKeys, epochs_in
 from portcullis.ports import Clock
 from portcullis.ports.home_keys import HomeKey
 from portcullis.ports.token_keys import KeyState, KnownTokenKey
+from portcullis.private_files import is_exposed
 
 if TYPE_CHECKING:
     from portcullis.adapters.sql.registry.registry import SqlRegistry
@@ -118,7 +118,7 @@ class KeyLook:
             fingerprint=found.fingerprint if found else "",
             made_at=_made_at(path),
             most_days=YEAR_DAYS,
-            exposed=_is_exposed(path),
+            exposed=is_exposed(path),
         )
 
     def seal_keys(self) -> Iterator[HomeKey]:
@@ -139,7 +139,7 @@ class KeyLook:
                 fingerprint=fingerprint,
                 made_at=_made_at(each.path),
                 most_days=2 * YEAR_DAYS,
-                exposed=_is_exposed(each.path),
+                exposed=is_exposed(each.path),
             )
 
     def _plain_keys(self) -> Iterator[HomeKey]:
@@ -156,7 +156,7 @@ class KeyLook:
                 fingerprint=fingerprint,
                 made_at=_made_at(path),
                 most_days=most_days,
-                exposed=_is_exposed(path),
+                exposed=is_exposed(path),
             )
 
     def _feed_keys(self) -> Iterator[HomeKey]:
@@ -185,7 +185,7 @@ class KeyLook:
                 file=str(path),
                 made_at=_made_at(path),
                 most_days=YEAR_DAYS,
-                exposed=_is_exposed(path),
+                exposed=is_exposed(path),
             )
 
     def _role_keys(self) -> Iterator[HomeKey]:
@@ -205,7 +205,7 @@ class KeyLook:
                     fingerprint=key.key_id[:16],
                     made_at=key.made_at,
                     most_days=YEAR_DAYS,
-                    exposed=_is_exposed(path) if path else False,
+                    exposed=is_exposed(path) if path else False,
                     note=key.fault,
                 )
 
@@ -242,9 +242,3 @@ def _made_at(path: Path) -> float | None:
     with suppress(OSError):
         return path.stat().st_mtime
     return None
-
-
-def _is_exposed(path: Path) -> bool:
-    with suppress(OSError):
-        return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
-    return False

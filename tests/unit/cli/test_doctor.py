@@ -132,7 +132,8 @@ def test_an_absent_home_fails(tmp_path: Path) -> None:
 
 
 def test_what_others_can_read_is_told(home: Path) -> None:
-    home.chmod(0o755)
+    for folder in (home.parent, home, home / "keys"):
+        folder.chmod(0o755)
     (home / "demo-keys.json").write_text("{}")
     (home / "demo-keys.json").chmod(0o644)
     (home / "keys" / "seal.key").chmod(0o640)

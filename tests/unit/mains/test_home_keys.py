@@ -85,6 +85,7 @@ def test_every_key_is_told_with_its_age_and_none_is_shown(home: Home) -> None:
 
 
 def test_a_file_that_others_can_read_one_that_is_missing_and_a_damaged_one_are_told(home: Home) -> None:
+    home.settings.keys_path.chmod(0o755)
     (home.settings.keys_path / "seal.key").chmod(0o644)
     (home.settings.keys_path / "journal.key").unlink()
     (home.settings.keys_path / "record.key").write_text("zz")

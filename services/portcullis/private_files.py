@@ -1,0 +1,22 @@
+"""Whether what should be one user's alone can be read by others."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+_OTHERS: Final = 0o077
+
+
+def is_exposed(path: Path) -> bool:
+    """Tell whether others of this host can read a file or folder of this user's; False where it is not there.
+
+    A folder that lets nobody else in keeps what is in it, whatever the modes there. What belongs to another user is not this
+    user's to close: a container reads its secrets just so, as files of the host's user that all may read.
+    """
+    try:
+        own = path.stat()
+        return own.st_uid == os.geteuid() and bool(own.st_mode & _OTHERS and path.absolute().parent.stat().st_mode & _OTHERS)
+    except OSError:
+        return False
