@@ -144,3 +144,5 @@ def test_plain_text_and_no_certificate_are_refused(stack: RunningStack, certific
     with Client(target(stack), timeout_s=2.0, credentials=bare) as anonymous, pytest.raises(ClientError):
         is_answered(anonymous)
     assert ssl.get_server_certificate(("localhost", int(stack.grpc.rpartition(":")[2])))
+    # None of them wrote a line: strangers must not fill the log.
+    assert [] == [line for line in stack.stderr.read_text().splitlines() if not line.startswith("{")]

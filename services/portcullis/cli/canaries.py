@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -44,8 +45,10 @@ def make(
 
     They are drawn at random, evenly over ranges that nobody has: region codes that no region was given, numbers kept for
     fiction, countries and registration authorities that were given to nobody. Who keeps to ranges that somebody has does
-    not meet them.
+    not meet them. Entries of one kind have the same keys each time: what is imported later takes the place of the earlier.
     """
+    if _day(until, "--until") <= _day(valid_from, "--from"):
+        raise typer.BadParameter("must be later than --from", param_hint="--until")
     import msgspec  # noqa: PLC0415 - would slow `--help` down
 
     year = int(wiring_of(ctx).clock.now() // _YEAR_S) + 1970
@@ -86,10 +89,20 @@ def canaries(  # noqa: PLR0917 - an entry's parts, in their order
         if identifier.country:
             written["country"] = identifier.country
         yield {
-            "key": f"canary-{place + 1:06}",
+            "key": f"canary-{kind}-{place + 1:06}",
             "subject_type": "organisation" if kind is Made.USCC else "person",
             "identifiers": [written],
             "case_reference": f"Canary {place + 1:06}",
             "valid_from": valid_from,
             "until": until,
         }
+
+
+def _day(written: str, option: str) -> date:
+    try:
+        day = date.fromisoformat(written)
+    except ValueError:
+        day = None
+    if day is None or day.isoformat() != written:  # 20270501 is a date too, and an import does not take it
+        raise typer.BadParameter("must be a date such as 2027-05-01", param_hint=option)
+    return day

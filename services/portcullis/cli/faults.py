@@ -12,7 +12,9 @@ fault comes with PORTCULLIS_DEBUG=1.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -29,11 +31,16 @@ MISUSED = 2
 INTERRUPTED = 130
 
 _HINTS: Mapping[str, str] = {
-    "UNAVAILABLE": "is the gateway running? start it with `portcullis run`, or name another with --target",
+    "UNAVAILABLE": (
+        "is the gateway running? start it with `portcullis run`, or name another with --target; one that speaks TLS needs "
+        "--tls-ca, and --tls-cert where it asks for a certificate"
+    ),
     "DEADLINE_EXCEEDED": "ask again, or allow more time with --timeout",
-    "UNAUTHENTICATED": "give a key that is in force with --key, PORTCULLIS_API_KEY or --as",
+    "UNAUTHENTICATED": "give a key that is in force with --key, PORTCULLIS_API_KEY or --as, or show a certificate",
     "RESOURCE_EXHAUSTED": "ask less often, or have the quota raised",
 }
+_NO_SNAPSHOT_HINT = "ask again in some seconds, or see `portcullis doctor`"
+_ECHOED_CHOICE = re.compile(r": .* is not one of ")
 _FACT_HINT = "NAME:TYPE=VALUE forces the type of an --attr"
 
 
@@ -71,7 +78,7 @@ def _report_ours(fault: Exception) -> int:
     from portcullis.domain.errors import InvalidRequest, PortcullisError, SetupFault  # noqa: PLC0415
 
     if isinstance(fault, ClientError):
-        hint = _FACT_HINT if _of_a_facts_type(fault) else _HINTS.get(fault.status)
+        hint = _hint_of(fault)
         print_error(f"{fault.message}; {hint}" if hint else fault.message)
         return FAILED
     if isinstance(fault, PortcullisError):
@@ -79,6 +86,16 @@ def _report_ours(fault: Exception) -> int:
         return MISUSED if isinstance(fault, SetupFault | InvalidRequest) else FAILED
     print_error(f"an unforeseen fault ({type(fault).__name__}); run again with PORTCULLIS_DEBUG=1 and report the traceback")
     return FAILED
+
+
+def _hint_of(fault: ClientError) -> str | None:
+    if _of_a_facts_type(fault):
+        return _FACT_HINT
+    if fault.reason == "ERROR_REASON_NO_SNAPSHOT":
+        return _NO_SNAPSHOT_HINT
+    if fault.status == "RESOURCE_EXHAUSTED" and fault.retry_after_s:
+        return f"ask again in {math.ceil(fault.retry_after_s):,} s"
+    return _HINTS.get(fault.status)
 
 
 def _of_a_facts_type(fault: ClientError) -> bool:
@@ -92,9 +109,12 @@ def _of_a_facts_type(fault: ClientError) -> bool:
 def _usage_text(fault: typer.TyperException) -> str:
     # The parser puts the type of its own exception before what is wrong with a choice.
     message = " ".join(fault.format_message().split()).replace(": Value error, ", ": ")
-    # These messages repeat the argument itself, and that may be an identifier.
+    # These messages repeat the argument itself, and that may be an identifier; no option's name has a digit.
+    message = _ECHOED_CHOICE.sub(": is not one of ", message)
     if message.startswith("Got unexpected extra argument"):
         message = "more arguments than the command takes"
+    elif message.startswith("No such option") and any(each.isdigit() for each in message):
+        message = "no such option"
     elif message.startswith("No such command"):
         message = "no such command"
     context = getattr(fault, "ctx", None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portcullis.cli import options
-from portcullis.cli.output import print_error, print_fields, print_json, print_table, time_text
+from portcullis.cli.output import print_error, print_fields, print_json, print_table
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 TOKEN = "token"  # noqa: S105 - a word of the command line
 FEED = "feed"
 SEAL = "seal"
+
+NOT_ROTATED = {
+    "entry": "is not rotated: nothing that is made with it leaves the registry",
+    "record": "can't be rotated yet: the handles that decisions are found by are made with it",
+    "journal": "can't be rotated yet: verifiers elsewhere know it",
+    "set": "is rotated by `portcullis stream rotate-key`",
+}
+"""What to say of the keys that `keys rotate` does not rotate."""
 
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, in your words; the registry's log keeps it.")]
 
@@ -128,7 +136,7 @@ def make_next_key(wiring: Wiring, settings: Settings, name: str, *, as_json: boo
         print_json(key_document(key, wiring.clock.now()))
         return
     print_fields([("made", key.file), ("epoch", str(key.epoch)), ("fingerprint", key.fingerprint)], indent=0)
-    hosts = "of a gateway, the registry, the publisher and the exchange" if name == TOKEN else "that opens the registry"
+    hosts = "of a gateway, follower, registry, publisher and exchange" if name == TOKEN else "that opens the registry"
     print_error(
         f"it is not in use yet; copy it to the folder of the keys on every host {hosts}, and into the backup, then run "
         f"`portcullis keys switch {name}`"
@@ -145,7 +153,7 @@ def key_document(key: HomeKey, now: float) -> dict[str, object]:
         "file": key.file,
         "epoch": key.epoch,
         "fingerprint": key.fingerprint,
-        "made_at": time_text(key.made_at),
+        "made_at": key.made_at,
         "age_days": None if age is None else round(age, 1),
         "most_days": key.most_days,
         "overdue": key.is_overdue(now),

@@ -12,6 +12,7 @@ from portcullis.cli import options
 from portcullis.cli.default_command import DefaultCommand, GroupWithDefault
 from portcullis.cli.home_keys import (
     FEED,
+    NOT_ROTATED,
     SEAL,
     TOKEN,
     Why,
@@ -132,6 +133,8 @@ def rotate_key(
     """
     if renew and (uri or public_key):
         raise typer.BadParameter("keeps the keys; leave --uri and --public-key out", param_hint="--renew")
+    if role in NOT_ROTATED:
+        raise typer.BadParameter(NOT_ROTATED[role], param_hint=role)
     wiring = wiring_of(ctx)
     if role in {TOKEN, FEED, SEAL} and (renew or uri or public_key or offline):
         raise typer.BadParameter("takes none of the options of signing keys", param_hint=role)

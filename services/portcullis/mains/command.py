@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ _YOUNG = 20_000
 def main() -> NoReturn:
     """Run the command line of this process and exit with its code."""
     harden()
+    # gRPC's core writes a line of its own for each failed handshake: any stranger could fill the log, and it is no JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # What is imported stays. At Python's 700 objects the collector walks through it hundreds of times as a process starts,
     # a tenth of that time, to find nothing.
     gc.set_threshold(_YOUNG)

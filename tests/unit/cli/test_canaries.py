@@ -53,7 +53,7 @@ def test_the_command_writes_an_entry_a_line_as_an_import_takes_it(capsys: pytest
     words = ("canary", "make", "--kind", "cn.resident-id", "--count", "3", "--from", DATES[0], "--until", DATES[1])
     assert 0 == portcullis(*words)
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert ["canary-000001", "canary-000002", "canary-000003"] == [each["key"] for each in entries]
+    assert [f"canary-cn.resident-id-{number:06}" for number in (1, 2, 3)] == [each["key"] for each in entries]
     youngest = datetime.now(UTC).year - 18
     assert all(int(each["identifiers"][0]["value"][6:10]) <= youngest for each in entries)
     assert {DATES} == {(each["valid_from"], each["until"]) for each in entries}
@@ -62,3 +62,26 @@ def test_the_command_writes_an_entry_a_line_as_an_import_takes_it(capsys: pytest
 @pytest.mark.parametrize("words", [("--kind", "cn.resident-id", "--count", "0"), ("--kind", "imo", "--count", "1")])
 def test_what_can_not_be_made_is_refused(words: tuple[str, ...]) -> None:
     assert 2 == portcullis("canary", "make", *words, "--from", DATES[0], "--until", DATES[1])
+
+
+def test_canaries_of_two_kinds_take_each_others_place_nowhere() -> None:
+    """They go into one list, and an import amends what has the same key."""
+    ids, phones = (list(canaries(kind, 20, *DATES, random.Random(1), YEAR)) for kind in (Made.RESIDENT_ID, Made.PHONE))
+    assert not {each["key"] for each in ids} & {each["key"] for each in phones}
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "until", "said"),
+    [
+        ("tomorrow", "2090-12-31", "--from: must be a date such as"),
+        ("2090-01-01", "20901231", "--until: must be a date such as"),
+        ("2090-12-31", "2090-12-31", "--until: must be later than --from"),
+    ],
+)
+def test_entries_that_an_import_would_refuse_are_not_written(
+    valid_from: str, until: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == portcullis("canary", "make", "--kind", "phone", "--count", "1", "--from", valid_from, "--until", until)
+    written = capsys.readouterr()
+    assert "" == written.out
+    assert said in written.err

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from portcullis.cli.faults import guarded
-from portcullis.client import InvalidArgument, Unavailable, Violation
+from portcullis.client import InvalidArgument, ResourceExhausted, Unavailable, Violation
 from portcullis.domain.errors import InvalidRequest, NotFound, SetupFault
 from tests.support.command_homes import portcullis
 
@@ -47,6 +47,16 @@ def test_every_fault_is_a_line_and_an_exit_code(
 def test_an_error_answer_says_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
     assert 1 == raising(Unavailable("no gateway answers", status="UNAVAILABLE"))
     assert "start it with `portcullis run`" in capsys.readouterr().err
+
+
+def test_who_is_held_back_is_told_for_how_long(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 1 == raising(ResourceExhausted("answers are held back", status="RESOURCE_EXHAUSTED", retry_after_s=890.2))
+    assert "portcullis: answers are held back; ask again in 891 s\n" == capsys.readouterr().err
+
+
+def test_a_gateway_that_has_no_snapshot_yet_is_not_said_to_be_down(capsys: pytest.CaptureFixture[str]) -> None:
+    raising(Unavailable("no snapshot has arrived yet", status="UNAVAILABLE", reason="ERROR_REASON_NO_SNAPSHOT"))
+    assert "portcullis run" not in capsys.readouterr().err
 
 
 def test_a_fact_of_the_wrong_type_says_how_to_force_it(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,12 +119,28 @@ def test_wrong_usage_is_one_line_that_names_the_help(arguments: tuple[str, ...],
     assert "--help`" in line
 
 
-def test_a_choice_that_is_none_is_told_without_the_parsers_own_words(capsys: pytest.CaptureFixture[str]) -> None:
-    assert 2 == portcullis("serve", "nonsense")
+@pytest.mark.parametrize("given", ["nonsense", "it's nonsense", "nonsense is not one of 'x'"])
+def test_a_choice_that_is_none_is_told_without_itself_and_the_parsers_own_words(
+    given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 2 == portcullis("serve", given)
 
     error = capsys.readouterr().err
-    assert "'nonsense' is not one of 'gateway'" in error
+    assert "is not one of 'gateway'" in error
+    assert "nonsense" not in error
     assert "Value error" not in error
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [("--110101209001010011", "no such option;"), ("-4", "no such option;"), ("--jsom", "No such option: --jsom")],
+)
+def test_an_option_that_may_be_a_number_is_not_repeated(option: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis("caller", option)
+
+    error = capsys.readouterr().err
+    assert said in error
+    assert "110101209001010011" not in error
 
 
 def test_one_argument_too_many_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -124,6 +124,8 @@ def test_init_answers_with_one_document(home: Home, capsys: pytest.CaptureFixtur
         (["init", "--root-keys", "0"], "--root-keys"),
         (["init", "--list", "Court"], "list: must be small letters"),
         (["rotate", "head"], "make the keys with `portcullis keys init`"),
+        (["rotate", "record"], "record: can't be rotated yet"),
+        (["rotate", "set"], "portcullis stream rotate-key"),
         (["rotate", "heads"], "role: must be root, targets, snapshot, timestamp, head or list:NAME"),
         (["rotate", "head", "--public-key", "/nowhere/key.pub"], "--public-key"),
         (["rotate", "root", "--renew", "--uri", "file:key.pem"], "leave --uri and --public-key out"),

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from portcullis.adapters.memory.alarms import MemoryAlarmBoard
@@ -71,6 +72,14 @@ def test_who_may_go_through_numbers_is_told_of_and_not_held_back() -> None:
     made.of("shop").take(1_000)
     (alarm,) = made.raised
     assert ("stopped", True) == (alarm.level, alarm.told_only)
+
+
+def test_the_line_of_an_alarm_says_what_is_done_about_the_partner() -> None:
+    with structlog.testing.capture_logs() as logs:
+        watches(HandClock()).of("shop").canary([b"one", b"other"])
+    (line,) = logs
+    assert ("numbers look gone through", "error", "stopped") == (line["event"], line["log_level"], line["alarm"])
+    assert "level" not in line  # which every line has for itself
 
 
 def test_another_workers_alarm_holds_here_and_a_release_ends_it() -> None:

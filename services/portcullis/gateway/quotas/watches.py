@@ -164,7 +164,7 @@ class Watch:
         _log.error(
             "numbers look gone through",
             partner=alarm.partner,
-            level=alarm.level,
+            alarm=alarm.level,  # not `level`, which is the line's own
             signs=list(alarm.signs),
             probes=alarm.probes,
             until=int(alarm.until),
