@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
-from benchmarks import changing, h2load, report, rounds, world
+from benchmarks import changing, h2load, quantiles, report, rounds, world
 from benchmarks.figures import Figure
 from benchmarks.machine import describe_machine
 from benchmarks.processes import PINNED_APART, REPOSITORY
@@ -98,7 +98,7 @@ def _batches(made: world.World, pace: Pace) -> Callable[[str], float]:
 
 
 def _notes() -> list[str]:
-    notes = [_ONE_BODY]
+    notes = [_ONE_BODY, quantiles.NOTE]
     if not h2load.is_installed():
         notes.append(h2load.MISSING)
     if not PINNED_APART:

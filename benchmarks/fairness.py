@@ -12,20 +12,19 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple, get_args
 
 import grpc
 import msgspec
 
-from benchmarks import report, world
+from benchmarks import quantiles, report, world
 from benchmarks.figures import Figure, Floor, Series
 from benchmarks.flooding import Plans
 from benchmarks.machine import describe_machine
 from benchmarks.openloop import Plan, Times
 from benchmarks.processes import PINNED_APART, REPOSITORY
-from benchmarks.rounds import driver, in_turn
+from benchmarks.rounds import driver
 from benchmarks.targets import Target, check_target, gateway, verify
 from portcullis.config import Transport
 from portcullis.domain.editions import Credential, Edition
@@ -67,6 +66,7 @@ _METHOD = (
 _NOTES = (
     "A worker answers about 2,000 checks a second on grpcio, 20,000 on native. The smaller flood is a tenth of that.",
     "The larger one is half of it: others wait longer then even if each refusal cost no more than an answer.",
+    quantiles.NOTE,
 )
 
 
@@ -152,14 +152,21 @@ def _beside_floods(target: Target, transport: Transport, pace: Pace) -> Iterator
         flooding = target._replace(headers={"authorization": f"Bearer {_KEYS[quota]}"})
         _use_up(flooding, quota)
         floods[f"{TIMES_THE_QUOTA * quota:,}"] = _plan(flooding, TIMES_THE_QUOTA * quota, pace, seed=2)
-    values = in_turn(
-        pace.rounds, {name: partial(_p99_us, Plans(measured=steady, flood=flood)) for name, flood in floods.items()}
-    )
-    baseline = Series("p99 alone", "µs", values.pop("alone"))
-    for per_s, found in values.items():
-        name = f"p99 at {loads.steady:,} calls/s, beside another partner's {per_s} calls/s, {TIMES_THE_QUOTA} x quota"
+    found: dict[str, list[Times]] = {name: [] for name in floods}
+    for _ in range(pace.rounds):
+        for name, flood in floods.items():
+            found[name].append(_times(Plans(measured=steady, flood=flood)))
+    alone = found.pop("alone")
+    for per_s, beside in found.items():
+        what = f"at {loads.steady:,} calls/s, beside another partner's {per_s} calls/s, {TIMES_THE_QUOTA} x quota"
         floor = FAIR if per_s == f"{TIMES_THE_QUOTA * loads.quota:,}" else None
-        yield Figure(measured=Series(name, "µs", found), baseline=baseline, transport=transport, floor=floor)
+        for name, field, asked in (("p99 of a typical second", "typical_p99_us", floor), ("p99 of all", "p99_us", None)):
+            yield Figure(
+                measured=Series(f"{name} {what}", "µs", tuple(getattr(each, field) for each in beside)),
+                baseline=Series(f"{name} alone", "µs", tuple(getattr(each, field) for each in alone)),
+                transport=transport,
+                floor=asked,
+            )
 
 
 def _use_up(target: Target, quota: int) -> None:
@@ -196,8 +203,8 @@ def _plan(target: Target, rate: float, pace: Pace, seed: int) -> Plan:
     )
 
 
-def _p99_us(plans: Plans) -> float:
-    return msgspec.json.decode(driver("benchmarks.flooding", plans), type=Times).p99_us
+def _times(plans: Plans) -> Times:
+    return msgspec.json.decode(driver("benchmarks.flooding", plans), type=Times)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from contextlib import ExitStack, closing
 import msgspec
 
 from benchmarks import h2load
+from benchmarks.quantiles import quantile, typical
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -60,6 +61,8 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
 
     ``refused`` is the share of the calls that the server had no place for (it reset them); their times are not among these.
 
+    ``typical_p99_us`` is that of a typical second (`benchmarks.quantiles`).
+
     ``late_us`` is the driver's own lateness, as a 99th percentile: how long after its due moment a call was written.
     """
 
@@ -68,6 +71,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     p50_us: float
     p99_us: float
+    typical_p99_us: float
     late_us: float
 
 
@@ -259,7 +263,8 @@ def summary(plan: Plan, connections: list[Connection], begin: float) -> Times:
         CallFailed: there is none, or too many were refused.
     """
     counted_from = begin + plan.warm_up_s
-    times = sorted(end - due for each in connections for due, end in each.finished if due >= counted_from)
+    finished = [call for each in connections for call in each.finished]
+    times = sorted(end - due for due, end in finished if due >= counted_from)
     late = sorted(lateness for each in connections for lateness in each.lateness)
     if not times:
         raise CallFailed("no call was made; the rate is too low for the time")
@@ -270,14 +275,11 @@ def summary(plan: Plan, connections: list[Connection], begin: float) -> Times:
         calls=len(times),
         refused=refused / (refused + len(times)),
         rate=len(times) / plan.seconds,
-        p50_us=_quantile(times, 0.50) * 1e6,
-        p99_us=_quantile(times, 0.99) * 1e6,
-        late_us=_quantile(late, 0.99) * 1e6,
+        p50_us=quantile(times, 0.50) * 1e6,
+        p99_us=quantile(times, 0.99) * 1e6,
+        typical_p99_us=typical(finished, counted_from, 0.99) * 1e6,
+        late_us=quantile(late, 0.99) * 1e6,
     )
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 if __name__ == "__main__":

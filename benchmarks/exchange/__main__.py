@@ -14,7 +14,6 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.exchange import rounds
 from benchmarks.exchange.rounds import FULL, QUICK, Pace
-from benchmarks.exchange.stage import set_up
 from benchmarks.machine import describe_machine
 from benchmarks.processes import PINNED_APART, REPOSITORY
 
@@ -52,13 +51,12 @@ def main() -> None:
 def measure(folder: Path, pace: Pace, *, quick: bool) -> report.Run:
     """Measure everything; ``folder`` takes the files of the run."""
     at = report.now()
-    with set_up(folder) as stage:
-        _say("durable events")
-        figures = rounds.durable_events(stage, folder, pace)
-        _say("refusals on the record")
-        figures += rounds.recorded_refusals(folder, pace)
-        _say("changes to many watchers")
-        figures += rounds.told_changes(stage, folder, pace)
+    _say("durable events")
+    figures = rounds.durable_events(folder, pace)
+    _say("refusals on the record")
+    figures += rounds.recorded_refusals(folder, pace)
+    _say("changes to many watchers")
+    figures += rounds.told_changes(folder, pace)
     alone = (
         () if PINNED_APART else ("There is one processor only: server and load share it, and the figures are lower for it.",)
     )

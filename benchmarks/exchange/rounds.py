@@ -12,7 +12,7 @@ import msgspec
 
 from benchmarks import durability, world
 from benchmarks.exchange import events, refusals, reports, telling
-from benchmarks.exchange.stage import Stage, record_refusals
+from benchmarks.exchange.stage import Stage, record_refusals, set_up
 from benchmarks.figures import Figure, Floor, Series
 from benchmarks.processes import SERVER_CPU, pinned
 from benchmarks.rounds import driver, in_turn
@@ -79,14 +79,24 @@ class _Load(NamedTuple):
     transport: str = ""
 
 
-def durable_events(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
-    """Report events of two kinds, within this process and over the network, beside raw inserts of their rows."""
-    figures = _kept(stage, folder / "own", pace)
-    with stage.journal() as journal:
-        decision_ids = tuple(record_refusals(journal, _DECISIONS))
+def durable_events(folder: Path, pace: Pace) -> list[Figure]:
+    """Report events of two kinds, within this process and over the network, beside raw inserts of their rows.
+
+    Each way has a journal of its own: a commit takes longer in a large one.
+    """
+    with _stage(folder / "own") as stage:
+        figures = _kept(stage, folder / "own" / "home", pace)
     for transport in filter(available, get_args(Transport)):
-        figures += _reported(stage, folder / transport, pace, transport, decision_ids)
+        with _stage(folder / transport) as stage:
+            figures += _reported(stage, folder / transport, pace, transport)
     return figures
+
+
+@contextmanager
+def _stage(folder: Path) -> Iterator[Stage]:
+    folder.mkdir()
+    with set_up(folder) as stage:
+        yield stage
 
 
 def _kept(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
@@ -105,10 +115,11 @@ def _kept(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
     return figures
 
 
-def _reported(stage: Stage, folder: Path, pace: Pace, transport: Transport, decision_ids: Sequence[str]) -> list[Figure]:
+def _reported(stage: Stage, folder: Path, pace: Pace, transport: Transport) -> list[Figure]:
     """Report events to the exchange."""
-    folder.mkdir()
     figures: list[Figure] = []
+    with stage.journal() as journal:
+        decision_ids = record_refusals(journal, _DECISIONS)
     with stage.exchange(transport) as address:
         for kind in _kinds(decision_ids):
             plan = reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=kind.decision_ids)
@@ -199,9 +210,10 @@ def recorded_refusals(folder: Path, pace: Pace) -> list[Figure]:
     ]
 
 
-def told_changes(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
+def told_changes(folder: Path, pace: Pace) -> list[Figure]:
     """Change the registry, and take how long it is until the last of many watchers knows."""
-    told, bare = telling.measure(stage, folder, pace.rounds, pace.changes, pace.watchers)
+    with set_up(folder) as stage:
+        told, bare = telling.measure(stage, folder, pace.rounds, pace.changes, pace.watchers)
     which: tuple[tuple[str, Callable[[tuple[float, ...]], float], Floor | None], ...] = (
         ("p50", lambda times: telling.share(times, 50), None),
         ("p99", lambda times: telling.share(times, 99), None),

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import h2load, report, world
+from benchmarks import h2load, quantiles, report, world
 from benchmarks.figures import Figure
 from benchmarks.machine import describe_machine
 from benchmarks.overload import edge, rounds
@@ -46,6 +46,7 @@ _NOTES = (
         "key; in the baseline they do the same to a port that takes it and does nothing, since they share the driver's "
         "processor."
     ),
+    f"{quantiles.NOTE} Of others during attacks it is the one meant.",
 )
 
 

@@ -26,6 +26,7 @@ import msgspec
 
 from benchmarks import h2load
 from benchmarks.openloop import header_blocks
+from benchmarks.quantiles import quantile, typical
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -59,7 +60,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     ``good`` were answered within their deadline, ``late`` after it, ``refused`` were told no, ``broken`` were lost with
     their stream or connection, ``given_up`` were never sent, and ``unanswered`` got nothing. Times, in microseconds, are of
-    the good ones, or the deadline where there is none; ``late_us`` is the driver's own lateness as a 99th percentile.
+    the good ones, or the deadline where there is none, the typical one as in `benchmarks.quantiles`; ``late_us`` is the
+    driver's own lateness as a 99th percentile.
     """
 
     offered: int
@@ -72,6 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     goodput: float
     p50_us: float
     p99_us: float
+    typical_p99_us: float
     late_us: float
 
 
@@ -263,23 +266,20 @@ def _summary(offer: Offer, connections: list[_Connection], begin: float) -> Outc
     def count(what: str) -> int:
         return sum(due >= counted_from for each in connections for due in getattr(each, what))
 
-    times = sorted(end - due for each in connections for due, end in each.good if due >= counted_from)
+    good = [call for each in connections for call in each.good]
+    times = sorted(end - due for due, end in good if due >= counted_from)
     lateness = sorted(late for each in connections for late in each.lateness)
     parts = {name: count(name) for name in ("late", "refused", "broken", "given_up", "unanswered")}
     return Outcome(
         offered=len(times) + sum(parts.values()),
         good=len(times),
         goodput=len(times) / offer.seconds,
-        p50_us=_quantile(times or [offer.deadline_s], 0.50) * 1e6,
-        p99_us=_quantile(times or [offer.deadline_s], 0.99) * 1e6,
-        late_us=_quantile(lateness, 0.99) * 1e6,
+        p50_us=quantile(times or [offer.deadline_s], 0.50) * 1e6,
+        p99_us=quantile(times or [offer.deadline_s], 0.99) * 1e6,
+        typical_p99_us=(typical(good, counted_from, 0.99) or offer.deadline_s) * 1e6,
+        late_us=quantile(lateness, 0.99) * 1e6,
         **parts,
     )
-
-
-def _quantile(ordered: list[float], share: float) -> float:
-    """Give a quantile; 0 of nothing."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
 
 if __name__ == "__main__":
