@@ -20,8 +20,8 @@ MISSING = (
     "h2load is missing, so no throughput over the network is measured; install it (Debian: apt-get install nghttp2-client)"
 )
 
-CLIENTS = 8
-STREAMS = 16
+CLIENTS = 16
+STREAMS = 8
 
 
 class Load(msgspec.Struct, frozen=True):

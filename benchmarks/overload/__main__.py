@@ -36,7 +36,7 @@ _BATCH = 100
 _NOTES = (
     (
         f"The peak is h2load's, with {h2load.CLIENTS * h2load.STREAMS} calls under way. At {TIMES} times it calls come at "
-        f"random moments over 16 connections, each with a deadline of {DEADLINE_S:g} s, and their time counts from when "
+        f"random moments over 8 connections, each with a deadline of {DEADLINE_S:g} s, and their time counts from when "
         "they were due; a call that finds no stream or window free within 20 ms is given up by the caller. The p99 at peak "
         "is of the same driver at the peak's rate."
     ),

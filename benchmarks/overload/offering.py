@@ -51,7 +51,7 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float
     patience_s: float = 0.02
     warm_up_s: float = 0.5
-    connections: int = 16
+    connections: int = 8
     seed: int = 1
 
 

@@ -28,6 +28,7 @@ from portcullis.gateway.servicers import check as check_servicer
 from portcullis.gateway.servicers.caller import CallerServicer
 from portcullis.gateway.servicers.check import CheckServicer
 from portcullis.gateway.transport.serving import Health, serving
+from portcullis.gateway.transport.transports import STREAMS
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
 from portcullis.ports import Clock, DecisionSpool, Replica
@@ -129,7 +130,7 @@ class Gateway:
         Raises:
             SetupFault: the transport is not installed, or the address is taken.
         """
-        async with serving(self.settings, self.services, socket=socket) as (port, health):
+        async with serving(self.settings, self.services, socket=socket, streams=STREAMS) as (port, health):
             # Of the replica as it was opened; the tick's first look would say the same later.
             await health.set(serving=self.serving())
             self._follow()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.errors import Overloaded
-from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, Pressure, Room
+from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, Backlog, Pressure, Room
 
 
 class Call(NamedTuple):
@@ -99,3 +99,38 @@ def test_a_turn_always_has_room_for_one_and_never_for_more_than_the_most(turns: 
     room = Room()
     for calls, took_s in turns:
         assert min(calls, 1) <= turn(room, calls, took_s) <= min(calls, MOST_A_TURN)
+
+
+def waiting(call_id: int, remaining_s: float | None = None) -> tuple[object, ...]:
+    """A call as the library hands it over: kind, id, method, payload, something, and details with the deadline."""
+    return (0, call_id, 3, b"body", None, ((("a", "b"),), "peer", remaining_s))
+
+
+def test_those_who_wait_are_taken_in_the_order_in_which_they_came() -> None:
+    backlog = Backlog(10)
+    assert all(backlog.add(waiting(each), 0.0) for each in (7, 3, 5))
+    assert [7, 3] == [each[1] for each in backlog.take(2, 0.0)]
+    assert [5] == [each[1] for each in backlog.take(2, 0.0)]
+    assert 0 == len(backlog)
+
+
+def test_only_so_many_wait() -> None:
+    backlog = Backlog(2)
+    assert [True, True, False] == [backlog.add(waiting(each), 0.0) for each in range(3)]
+    backlog.take(1, 0.0)
+    assert backlog.add(waiting(9), 0.0)
+
+
+def test_a_call_that_was_given_up_waits_no_more() -> None:
+    backlog = Backlog(2)
+    backlog.add(waiting(1), 0.0)
+    assert backlog.drop(1)
+    assert not backlog.drop(1)
+    assert [] == backlog.take(5, 0.0)
+
+
+def test_a_deadline_is_nearer_by_how_long_a_call_waited() -> None:
+    backlog = Backlog(3)
+    for call_id, remaining_s in ((1, 0.5), (2, 0.1), (3, None)):
+        backlog.add(waiting(call_id, remaining_s), 100.0)
+    assert [0.25, 0.0, None] == [details[2] for *_, details in backlog.take(3, 100.25)]

@@ -15,7 +15,7 @@ from portcullis.domain.errors import SetupFault
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.servicers.standard import HEALTH, REFLECTION, REFLECTION_V1, health_handlers, reflection_handlers
 from portcullis.gateway.transport.server_certificates import server_credentials
-from portcullis.gateway.transport.transports import build_server
+from portcullis.gateway.transport.transports import STREAMS_OF_DESKS, build_server
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -62,7 +62,7 @@ def add_handlers(server: grpc.aio.Server, name: str, handlers: Handlers) -> None
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, services: Mapping[str, Handlers], *, socket: str = ""
+    settings: Settings, services: Mapping[str, Handlers], *, socket: str = "", streams: int = STREAMS_OF_DESKS
 ) -> AsyncIterator[tuple[int, Health]]:
     """Serve these services, health and reflection; gives the port and the health to set.
 
@@ -70,12 +70,13 @@ async def serving(
         settings: the address, limits and certificates.
         services: the handlers by the name of their service.
         socket: a Unix socket that is served beside the port, in plain text; "" for none.
+        streams: how many a connection may have.
 
     Raises:
         SetupFault: the transport is not installed, the address is taken, or a certificate's file can't be used.
     """
     credentials = server_credentials(settings)
-    server = build_server(settings)
+    server = build_server(settings, streams)
     for name, handlers in services.items():
         add_handlers(server, name, handlers)
     health = Health(services)

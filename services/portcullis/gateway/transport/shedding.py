@@ -6,8 +6,9 @@ and what finds that place full is refused at the least cost:
 - grpcio keeps a queue for each method in its core, from which the event loop takes one call a turn (`transports`). What
   is over the queue's limits is refused there, and so are calls whose deadline has passed; neither costs Python anything.
 - The native transport hands calls over by the dozen and has no such queue: `shedding` bounds how many of them a turn of the
-  event loop begins, and refuses the others with a status that was made once. The bound (`Room`) halves after each slow turn
-  and doubles after each other, so it finds by itself how much is too much, be it many checks or a few large batches.
+  event loop begins, has the others wait for the next, and refuses those for which there is no place, with a status that was
+  made once. The bound (`Room`) halves after each slow turn and doubles after each other, so it finds by itself how much is
+  too much, be it many checks or a few large batches.
 - `Pressure` says how far the event loop is behind. A call whose deadline is nearer than that is refused before anything is
   done for it.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from itertools import islice
 from time import monotonic
 from typing import Any, Protocol
 
@@ -116,49 +118,106 @@ class Room:
         self._most = MOST_A_TURN
 
 
-@cache
-def shedding(server: type[Any]) -> type[Any]:
-    """Give a kind of `pygrpc_native.aio.Server` that bounds what a turn of its event loop begins.
+class Backlog:
+    """Calls that wait for a turn, in the order in which they came, as `pygrpc_native` hands them over.
+
+    Args:
+        most: how many may wait.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: dict[int, tuple[tuple[Any, ...], float]] = {}
+
+    def __len__(self) -> int:
+        """Count the calls that wait."""
+        return len(self._waiting)
+
+    def add(self, event: tuple[Any, ...], now: float) -> bool:
+        """Have a call wait from a moment of the monotonic clock on; False where there is no place."""
+        if len(self._waiting) >= self._most:
+            return False
+        self._waiting[event[1]] = event, now
+        return True
+
+    def drop(self, call_id: int) -> bool:
+        """Forget a call that was given up; say whether it waited."""
+        return self._waiting.pop(call_id, None) is not None
+
+    def take(self, calls: int, now: float) -> list[tuple[Any, ...]]:
+        """Give the first of those that wait; their deadlines are nearer by how long they did."""
+        first = [self._waiting.pop(call_id) for call_id in list(islice(self._waiting, calls))]
+        return [_later(event, now - came) for event, came in first]
+
+
+def _later(event: tuple[Any, ...], by_s: float) -> tuple[Any, ...]:
+    *head, (metadata, peer, remaining) = event
+    return (*head, (metadata, peer, None if remaining is None else max(remaining - by_s, 0.0)))
+
+
+class Shedding:
+    """What a kind of `pygrpc_native.aio.Server` has before it to bound what a turn of its event loop begins, and what waits.
 
     It stands before the library's own taking of calls (`_on_events`, of the release that is pinned), where a call has
     neither a task nor a context yet: a refusal costs a few microseconds, and the way through nothing but a count.
     """
 
-    class Shedding(server):  # type: ignore[misc]
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)
-            self._room = Room()
-            self._quiet_at = 0.0
+    waiting_at_most: int
+    _front: Any
+    _table: Any
 
-        def _on_events(self, events: list[tuple[Any, ...]]) -> None:
-            room = self._room
-            if room.first():
-                now = monotonic()
-                if now > self._quiet_at:
-                    room.forget()
-                room.open(now)
-                # Behind what is ready now: the next turn begins with it.
-                asyncio.get_running_loop().call_soon(self._end_turn)
-            left = room.take(len(events))
-            if left < len(events):
-                events = [each for place, each in enumerate(events) if place < left or not self._shed(each)]
-            super()._on_events(events)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._room = Room()
+        self._quiet_at = 0.0
+        self._backlog = Backlog(self.waiting_at_most)
 
-        def _end_turn(self) -> None:
+    def _on_events(self, events: list[tuple[Any, ...]]) -> None:
+        room = self._room
+        if room.first():
             now = monotonic()
-            self._quiet_at = now + _QUIET_S
-            self._room.close(now)
+            if now > self._quiet_at:
+                room.forget()
+            self._open_turn(now)
+        # Nobody overtakes those who wait.
+        left = 0 if self._backlog else room.take(len(events))
+        if left < len(events):
+            events = [each for place, each in enumerate(events) if place < left or not self._held_back(each)]
+        self._begin(events)
 
-        def _shed(self, event: tuple[Any, ...]) -> bool:
-            """Refuse a call unless it is vital, or no new call; say whether it was."""
-            kind, call_id, method_id = event[:3]
-            if kind == _cancel() or self._table[method_id][0].startswith(VITAL):
-                return False
+    def _open_turn(self, now: float) -> None:
+        self._room.open(now)
+        # Behind what is ready now: the next turn begins with it.
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        now = monotonic()
+        self._quiet_at = now + _QUIET_S
+        self._room.close(now)
+        if self._backlog:
+            self._open_turn(now)
+            self._begin(self._backlog.take(self._room.take(len(self._backlog)), now))
+
+    def _held_back(self, event: tuple[Any, ...]) -> bool:
+        """Have a call wait, or refuse it, or forget one that was given up; say whether that was all to be done."""
+        kind, call_id, method_id = event[:3]
+        if kind == _cancel():
+            return self._backlog.drop(call_id)
+        if self._table[method_id][0].startswith(VITAL):
+            return False
+        if not self._backlog.add(event, monotonic()):
             code, details, trailing = _refusal()
             self._front.fail(call_id, code, details, trailing_metadata=trailing)
-            return True
+        return True
 
-    return Shedding
+    def _begin(self, events: list[tuple[Any, ...]]) -> None:
+        super()._on_events(events)  # type: ignore[misc]
+
+
+@cache
+def shedding(server: type[Any], waiting_at_most: int) -> type[Any]:
+    """Give a kind of `pygrpc_native.aio.Server` that sheds; so many calls may wait."""
+    return type("SheddingServer", (Shedding, server), {"waiting_at_most": waiting_at_most})
 
 
 @cache

@@ -19,16 +19,24 @@ from portcullis.config import Settings, Transport
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.transport.shedding import shedding
 
-STREAMS = 128
-"""Streams of one connection. A caller with more to ask waits on its own side, which costs this one nothing."""
+STREAMS = 32
+"""Streams of one connection to a gateway. A caller with more to ask waits on its own side, which costs this one nothing.
+
+A worker answers one call after another, so a few under way on each connection keep it busy, while to refuse a call costs a
+fifth of answering it: what callers hold back themselves is what keeps a gateway at its peak when five times that is asked.
+"""
+
+STREAMS_OF_DESKS = 128
+"""Streams of one connection where no checks are answered, and many are held open: watches of the exchange."""
 
 CONNECTIONS = 1024
 """Connections of one worker on grpcio; whoever comes then is hung up on."""
 
-WAITING, WAITING_AT_MOST = 128, 256
+WAITING, WAITING_AT_MOST = 512, 1024
 """Calls of one method that wait on grpcio for their turn: above the first some are refused at random, above the second all.
 
-Refusing one costs a fifth of answering it, and a call that waits behind so many has its answer in about a tenth of a second.
+So many come from 16 and 32 connections whose callers ask all that they may; who waits behind 512 has an answer in about a
+quarter of a second. The native transport lets the second number wait, of all methods.
 """
 
 _MINUTE_MS = 60_000
@@ -36,14 +44,18 @@ _MINUTE_MS = 60_000
 Options = list[tuple[str, Any]]
 
 
-def build_server(settings: Settings) -> grpc.aio.Server:
+def build_server(settings: Settings, streams: int) -> grpc.aio.Server:
     """Build a server of the transport that the settings name; call it on the event loop that will serve.
+
+    Args:
+        settings: which transport, and the limits of messages and metadata.
+        streams: how many a connection may have.
 
     Raises:
         SetupFault: the transport is not installed.
     """
     build = {"grpcio": _grpcio, "native": _native}[settings.transport]
-    return build(_shared_options(settings))
+    return build(_shared_options(settings, streams))
 
 
 def available(transport: Transport) -> bool:
@@ -57,13 +69,13 @@ def available(transport: Transport) -> bool:
     return True
 
 
-def _shared_options(settings: Settings) -> Options:
+def _shared_options(settings: Settings, streams: int) -> Options:
     return [
         ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_metadata_size", settings.max_metadata_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_metadata_bytes * 2),
-        ("grpc.max_concurrent_streams", STREAMS),
+        ("grpc.max_concurrent_streams", streams),
         ("grpc.keepalive_time_ms", 2 * _MINUTE_MS),
         ("grpc.keepalive_timeout_ms", _MINUTE_MS // 3),
     ]
@@ -94,7 +106,7 @@ def _native(options: Options) -> grpc.aio.Server:
         ) from None
     run_in_batches()
     # One I/O thread: the interpreter is the bottleneck of a worker, and a second thread only takes its core away.
-    server: grpc.aio.Server = shedding(pygrpc_native.aio.Server)(options=options, io_threads=1)
+    server: grpc.aio.Server = shedding(pygrpc_native.aio.Server, WAITING_AT_MOST)(options=options, io_threads=1)
     return server
 
 
