@@ -71,7 +71,7 @@ def test_a_quick_run_measures_the_exchange(tmp_path: Path) -> None:
 def test_a_quick_run_measures_floods_of_two_sizes_on_each_transport(tmp_path: Path) -> None:
     figures = quick_run("benchmarks.fairness", tmp_path)
 
-    assert ["grpcio"] * 2 + ["native"] * 2 == [figure["transport"] for figure in figures]
+    assert ["grpcio"] * 4 + ["native"] * 4 == [figure["transport"] for figure in figures]
     assert all(figure["baseline"] for figure in figures)
 
 
