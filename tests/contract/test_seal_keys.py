@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from portcullis.adapters.key_wrapping import FolderWrapper
 from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.adapters.sql.registry.schema import entries
 from portcullis.domain.entry_life import StepNote
-from portcullis.domain.errors import RegistryUnavailable
+from portcullis.domain.errors import NotFound, RegistryUnavailable
 from portcullis.domain.policies import Policy
 from portcullis.mains.keys import read_key
 from tests.support.databases import migrated_database
@@ -45,9 +48,13 @@ class World:
         name = "seal.key" if epoch == 1 else f"seal.{epoch}.key{suffix}"
         (self.folder / name).write_text(bytes([epoch] * 32).hex())
 
-    def opened(self) -> SqlRegistry:
-        wrapper = FolderWrapper(self.folder, read_key, monotonic=Ticks())
+    def opened(self, monotonic: Callable[[], float] | None = None) -> SqlRegistry:
+        wrapper = FolderWrapper(self.folder, read_key, monotonic=monotonic or Ticks())
         return SqlRegistry(self.url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=StillClock(), keys=wrapper)
+
+    def retire_first(self, registry: SqlRegistry | None = None) -> tuple[int, int]:
+        """Retire the first key as the command does; gives how many rows stood in the way."""
+        return tuple((registry or self.registry).retire_seal_key((self.folder / "seal.key").unlink))  # type: ignore[return-value]
 
     def identities(self) -> list[object]:
         return [
@@ -151,3 +158,123 @@ def test_a_next_key_that_is_just_being_copied_holds_nothing_up(world: World) -> 
         # It was seen before it was in use.
         (world.folder / "seal.2.key").unlink()
         assert document(42) == other.identity("court", "n3").identifiers[0]
+
+
+def test_an_import_under_way_while_the_key_that_it_was_made_ready_with_is_retired_is_refused_whole(world: World) -> None:
+    with closing(world.opened()) as command, world.registry.begin_import("court", actor="ann") as session:
+        session.stage([an_entry("n1", document(40))])
+        world.key(2)
+        command.rewrap()
+        assert (0, 0) == world.retire_first(command)
+        session.stage([an_entry("n2", document(41))])
+        with pytest.raises(RegistryUnavailable, match=r"seal key was changed .* do it again"):
+            session.commit(full=False)
+    with pytest.raises(NotFound):
+        world.registry.entry("court", "n1")
+    import_rows(world.registry, [an_entry("n1", document(40))], full=False)
+    with closing(world.opened()) as other:
+        assert document(40) == other.identity("court", "n1").identifiers[0]
+
+
+def test_an_import_to_be_held_is_refused_like_any_other_once_its_key_is_retired(world: World) -> None:
+    with world.registry.begin_import("carrier", actor="ann") as session:
+        session.stage([an_entry("c2", document(42), list="carrier")])
+        world.key(2)
+        world.registry.rewrap()
+        assert (0, 0) == world.retire_first()
+        with pytest.raises(RegistryUnavailable, match="do it again"):
+            session.commit(full=False)
+    assert [1] == [each.counts.added for each in world.registry.held_imports()]
+    assert (0, 0) == world.registry.rewrap(dry_run=True)
+
+
+@pytest.mark.parametrize("four_eyes", [False, True], ids=["put", "proposed"])
+def test_a_put_that_was_sealed_before_its_key_was_retired_is_refused_and_goes_the_next_time(
+    world: World, four_eyes: bool
+) -> None:
+    # It looks for another key once a second, and no second goes by.
+    with closing(world.opened(lambda: 0.0)) as late:
+        late.put_entry(an_entry("n0", document(39)), actor="ann")
+        world.key(2)
+        world.registry.rewrap()
+        assert (0, 0) == world.retire_first()
+        for number, key in enumerate(("k3", "n1")):
+            amendment = an_entry(key, document(40 + number))
+            if number == 0:
+                with pytest.raises(RegistryUnavailable, match="do it again"):
+                    late.put(amendment, note=StepNote(actor="ann"), four_eyes=four_eyes)
+                assert (1, False) == (late.entry("court", "k3").version, late.entry("court", "k3").pending)
+            late.put(amendment, note=StepNote(actor="ann"), four_eyes=four_eyes)
+            assert document(40 + number) == late.identity("court", key, proposed=four_eyes).identifiers[0]
+    assert (0, 0) == world.registry.rewrap(dry_run=True)
+
+
+def test_an_import_under_way_whose_key_is_kept_goes_on_and_the_key_stays(world: World) -> None:
+    with world.registry.begin_import("court", actor="ann") as session:
+        session.stage([an_entry("n1", document(40))])
+        world.key(2)
+        world.registry.rewrap()
+        session.commit(full=False)
+    assert (1, 0) == world.retire_first()
+    assert (world.folder / "seal.key").exists()
+    assert document(40) == world.registry.identity("court", "n1").identifiers[0]
+    world.registry.rewrap()
+    assert (0, 0) == world.retire_first()
+
+
+def test_whatever_is_written_after_all_was_counted_keeps_the_key_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        late = stack.enter_context(closing(world.opened(lambda: 0.0)))
+        command = stack.enter_context(closing(world.opened()))
+        late.put_entry(an_entry("n0", document(39)), actor="ann")
+        court = stack.enter_context(world.registry.begin_import("court", actor="ann"))
+        carrier = stack.enter_context(world.registry.begin_import("carrier", actor="ann"))
+        court.stage([an_entry("n1", document(40)), an_entry("n2", document(41))])
+        carrier.stage([an_entry("c2", document(42), list="carrier")])
+        world.key(2)
+        world.registry.rewrap()
+        writing = command._database.writing
+
+        def written_before_the_lock() -> object:
+            # Two entries, one of which goes to the history at once, a row that is held, and an amendment.
+            court.commit(full=False)
+            carrier.commit(full=False)
+            world.registry.put_entry(an_entry("n2", document(43)), actor="ann")
+            late.put(an_entry("k4", document(44)), note=StepNote(actor="ann"), four_eyes=True)
+            return writing()
+
+        with monkeypatch.context() as patched:
+            patched.setattr(command._database, "writing", written_before_the_lock)
+            assert (4, 0) == world.retire_first(command)
+        assert (world.folder / "seal.key").exists()
+        assert (4, 0) == command.rewrap()
+        assert (0, 0) == world.retire_first(command)
+        assert document(44) == world.registry.identity("court", "k4", proposed=True).identifiers[0]
+
+
+def test_wrapping_anew_waits_for_a_writer_of_the_same_rows_and_neither_is_broken_off(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "keys").mkdir()
+    waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()")
+    with ExitStack() as stack:
+        made = migrated_database("postgresql", "registry", tmp_path, lambda: request.getfixturevalue("postgres"))
+        world = World(stack.enter_context(made), tmp_path / "keys")
+        stack.enter_context(closing(world.registry))
+        command = stack.enter_context(closing(world.opened()))
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        world.key(2)
+        deadline = time.monotonic() + 30
+        with world.registry._database.writing() as connection:
+            # In another order than that of their keys, as one statement over many rows may.
+            connection.execute(update(entries).where(entries.c.key == "k7").values(barred=entries.c.barred))
+            rewrapped = threads.submit(command.rewrap)
+            while not connection.scalar(waits):
+                assert not rewrapped.done()
+                assert time.monotonic() < deadline
+                threading.Event().wait(0.01)
+            connection.execute(update(entries).where(entries.c.key == "k1").values(barred=entries.c.barred))
+        assert (11, 0) == rewrapped.result(30)
+        assert (0, 0) == command.rewrap(dry_run=True)

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from portcullis.adapters.sql.registry.registry import SqlRegistry
-from portcullis.adapters.sql.registry.schema import entries, former_tokens, held_rows
+from portcullis.adapters.sql.registry.schema import entries, entry_amendments, former_tokens, held_rows
 from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain.entries import Entry
 from portcullis.domain.entry_life import Step, StepNote
@@ -22,7 +22,7 @@ from portcullis.domain.errors import KeyChangeRefused, NotFound, RegistryUnavail
 from portcullis.domain.policies import Policy
 from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import BEGINNING, RedressNumber, RegistryView, SubjectSession
-from portcullis.ports.token_keys import KeyState
+from portcullis.ports.token_keys import KeyState, WaitingPlace
 from portcullis.registry.token_renewal import TokenRenewer
 from tests.support.databases import migrated_database
 from tests.support.imports import StillClock
@@ -124,8 +124,8 @@ def test_every_entry_is_found_under_one_of_the_two_keys_after_each_batch(world: 
     world.registry.switch_token_key(2, note=NOTE)
     world.follow()
     after = 0
-    while (done := world.registry.renew_tokens(after, 2)).last_id is not None:
-        after = done.last_id
+    while (done := world.registry.renew_tokens(after, 2)).last is not None:
+        after = done.last
         world.follow()
         for number, each in enumerate(PEOPLE, 1):
             assert {number} == world.found(each, FIRST, SECOND)
@@ -221,7 +221,7 @@ def test_a_key_has_not_left_while_something_that_changed_meanwhile_stands_under_
     with closing(late), late.begin_import("court", actor="ann") as session:
         session.stage([an_entry("late", document(50))])
         world.registry.switch_token_key(2, note=NOTE)
-        while world.registry.renew_tokens(0, 10).last_id is not None:
+        while world.registry.renew_tokens(0, 10).last is not None:
             pass
         session.commit(full=False)
     assert not world.registry.finish_renewal(since)
@@ -244,6 +244,48 @@ def test_what_waits_for_a_second_person_comes_over_too(world: World) -> None:
     assert {1} == world.found(an_entry("k1", document(70)), SECOND)
     assert {8} == world.found(two_eyes, SECOND)
     assert [(2,)] == [tuple(row) for row in world.rows(select(entries.c.token_epoch).distinct())]
+
+
+def _two_that_wait(world: World) -> None:
+    """A held import of nine rows, and three amendments."""
+    rows = [an_entry(f"w{number}", document(100 + number), list="carrier") for number in range(9)]
+    import_rows(world.registry, rows, list_name="carrier")
+    for number in range(1, 4):
+        world.registry.put(an_entry(f"k{number}", document(120 + number)), note=NOTE, four_eyes=True)
+
+
+def test_what_waits_and_can_not_be_opened_is_told_once_and_holds_up_nothing_behind_it(world: World) -> None:
+    _two_that_wait(world)
+    # As many as a batch holds, and the first of all.
+    with world.registry._database.writing() as connection:
+        connection.execute(held_rows.update().where(held_rows.c.row_no < 3).values(sealed=b"damaged"))
+        connection.execute(entry_amendments.update().where(entry_amendments.c.entry_id == 1).values(sealed=b"damaged"))
+    world.registry.switch_token_key(2, note=NOTE)
+    with capture_logs() as logs:
+        assert world.renewer(batch=3).turn(threading.Event())
+    assert [4] == [line["entries"] for line in logs if line["log_level"] == "error"]
+    assert (4, 7 + 6 + 2) == (world.counts.lost, world.counts.came)
+    left = select(held_rows.c.row_no).where(held_rows.c.token_epoch == 1).order_by(held_rows.c.row_no)
+    assert [0, 1, 2] == [row.row_no for row in world.rows(left)]
+    assert [1] == [row.entry_id for row in world.rows(select(entry_amendments).where(entry_amendments.c.token_epoch == 1))]
+    assert [(2, KeyState.IN_USE), (1, KeyState.LEAVING)] == world.states()
+
+
+def test_what_waits_is_gone_through_in_the_order_of_its_places_a_batch_at_a_time(world: World) -> None:
+    _two_that_wait(world)
+    world.registry.switch_token_key(2, note=NOTE)
+    place, seen = WaitingPlace(), []
+    while (done := world.registry.renew_waiting(place, 2)).last is not None:
+        place = done.last
+        seen.append((place, done.renewed))
+    import_id = world.registry.held_imports()[0].import_id
+    assert [
+        (WaitingPlace(2, import_id, 1), 4),
+        (WaitingPlace(3, import_id, 3), 3),
+        (WaitingPlace(3, import_id, 5), 2),
+        (WaitingPlace(3, import_id, 7), 2),
+        (WaitingPlace(3, import_id, 8), 1),
+    ] == seen
 
 
 def test_a_put_and_a_step_go_on_amid_a_renewal(world: World) -> None:

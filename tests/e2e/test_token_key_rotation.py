@@ -18,8 +18,10 @@ from tests.support.processes import wait_for
 from tests.support.stack import RunningStack, portcullis, running_stack
 
 CHECKS = int(os.environ.get("PORTCULLIS_CHECKS", "20000"))
+CHECKOUTS = 1 if CHECKS <= 100_000 else 2
 LISTED = 2_000
 ROTATION_S = 120.0
+KILLS = 5
 NO_QUOTA = "[quota]\nchecks_per_s = 0\nsubjects_per_day = 0\n"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 if CHECKS <= 100_000 else 7_200)]
@@ -47,6 +49,10 @@ def came_over(stack: RunningStack, epoch: int) -> int:
     return int(asked_of_registry(stack, "SELECT count(*) FROM entries WHERE token_epoch = ?", epoch))
 
 
+def is_left_to_do(stack: RunningStack, epoch: int) -> bool:
+    return bool(asked_of_registry(stack, "SELECT count(*) FROM entries WHERE token_epoch != ?", epoch))
+
+
 def has_left(stack: RunningStack, epoch: int) -> bool:
     return bool(asked_of_registry(stack, "SELECT state FROM token_keys WHERE epoch = ?", epoch) == "left")
 
@@ -58,17 +64,17 @@ def switched(stack: RunningStack) -> bool:
     return done.returncode == 0
 
 
-def rotate(stack: RunningStack, *, kill: bool) -> int:
-    """Rotate once, killing the process that brings entries over in the midst; gives the new epoch."""
+def rotate(stack: RunningStack, *, kill: bool) -> bool:
+    """Rotate once, killing the process that brings entries over; says whether that was in the midst of them."""
     epoch = int(command(stack, "keys", "rotate", "token")["epoch"])
     wait_for(lambda: switched(stack), within_s=30.0, what="the key at the follower")
+    midst = False
     if kill:
         wait_for(lambda: came_over(stack, epoch) > 0, within_s=30.0, what="the first entries under the new key")
         os.kill(stack.children["exchange"], signal.SIGKILL)
-        left_at = came_over(stack, epoch)
-        assert 0 < left_at < LISTED, f"{left_at} had come over: nothing was left to go on with"
+        midst = is_left_to_do(stack, epoch)
     wait_for(lambda: has_left(stack, epoch - 1), within_s=ROTATION_S, what="every entry under the new key")
-    return epoch
+    return midst
 
 
 def decided(stack: RunningStack, decision_id: str) -> Any:
@@ -98,12 +104,17 @@ def settled(load: Load, checks: int) -> None:
 
 
 def test_the_token_key_rotates_under_load_with_no_wrong_answer(stack: RunningStack, books: Books, tmp_path: Path) -> None:
-    with under_load(stack, books, tmp_path, checkouts=1 if CHECKS <= 100_000 else 2) as load:
+    with under_load(stack, books, tmp_path, checkouts=CHECKOUTS) as load:
         settled(load, 2_000)
-        before = load.refused[0]
-        epoch, rotations = rotate(stack, kill=True), 1
+        before, rotations = load.refused[0], 1
+        # On a busy machine all of them may have come over before the kill.
+        while not rotate(stack, kill=True):
+            rotations += 1
+            assert rotations <= KILLS, "nothing was ever left to go on with"
+        kills = rotations
         while load.checks < CHECKS:
-            epoch, rotations = rotate(stack, kill=False), rotations + 1
+            rotate(stack, kill=False)
+            rotations += 1
         settled(load, load.checks + 2_000)
         checks, wrong, faults, desk = load.checks, load.wrong, load.faults, load.desk
     told = (
@@ -111,9 +122,11 @@ def test_the_token_key_rotates_under_load_with_no_wrong_answer(stack: RunningSta
     )
     print(told)
     assert (not wrong, True) == (True, checks >= CHECKS), f"{dict(wrong)} wrong of {told}"
+    # Kills of a process that answers no checks: no checkout loses more than the call that it has under way.
+    assert faults.total() <= CHECKOUTS * kills, told
     assert desk.puts
     assert desk.withdrawals
-    assert {epoch: "in use"} == {each: state for each, state in token_states(stack).items() if state != "kept"}
+    assert {1 + rotations: "in use"} == {each: state for each, state in token_states(stack).items() if state != "kept"}
     replayed = decided(stack, before)
     assert replayed["replay"]["same"], replayed
 

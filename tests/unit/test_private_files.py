@@ -33,5 +33,21 @@ def test_a_file_of_another_user_is_not_ours_to_close(tmp_path: Path, monkeypatch
     assert not is_exposed(file)
 
 
+def test_a_link_is_as_private_as_what_it_leads_to(tmp_path: Path) -> None:
+    for name, mode in (("closed", 0o700), ("open", 0o755)):
+        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name / "token.key").write_text("a secret")
+        (tmp_path / name / "token.key").chmod(0o644)
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "closed" / "link").symlink_to(tmp_path / "open" / "token.key")
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "closed" / "token.key")
+    assert (True, False) == (is_exposed(tmp_path / "closed" / "link"), is_exposed(tmp_path / "open" / "link"))
+
+
+def test_a_link_that_leads_nowhere_is_not_exposed(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    assert not is_exposed(tmp_path / "round")
+
+
 def test_what_is_not_there_is_not_exposed(tmp_path: Path) -> None:
     assert not is_exposed(tmp_path / "token.key")

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -67,6 +67,10 @@ class KeyFileWrapper:
             return False
         return True
 
+    def holds(self, wrapped: Collection[bytes], /) -> bool:
+        """Say whether all these data keys are wrapped under this key."""
+        return all(self.is_present(each) for each in wrapped)
+
 
 class SealFile(NamedTuple):
     """A key file that wraps, wrapped or will wrap: its epoch, and whether it is only the next one."""
@@ -83,6 +87,23 @@ def seal_files(directory: Path) -> list[SealFile]:
         (SealFile(path, int(match.group(1) or 1), bool(match.group(2))) for path, match in found if match),
         key=lambda each: each.epoch,
     )
+
+
+class _Held(NamedTuple):
+    """The keys that one look at a folder has found. ``names`` is None where it is to be looked at again in any case."""
+
+    names: tuple[str, ...] | None
+    opening: Sequence[KeyFileWrapper]
+    wrapping: KeyFileWrapper
+    epoch: int
+
+    def unwrapped(self, wrapped: bytes) -> bytes | None:
+        for each in self.opening:
+            try:
+                return each.unwrap(wrapped)
+            except ValueError:
+                continue
+        return None
 
 
 class FolderWrapper:
@@ -104,28 +125,23 @@ class FolderWrapper:
         self._read = read
         self._monotonic = monotonic
         self._look_at = 0.0
-        self._names: tuple[str, ...] = ()
-        self._opening: Sequence[KeyFileWrapper] = ()
-        self._wrapping: KeyFileWrapper | None = None
-        self._epoch = 0
+        self._held: _Held | None = None
         self._look()
 
     @property
     def name(self) -> str:
         """What the key that wraps is called."""
-        return self._present().name
+        return self._present().wrapping.name
 
     @property
     def epoch(self) -> int:
         """The number of the key that wraps; the folder is looked at once a second."""
-        if self._monotonic() >= self._look_at:
-            self._look()
-        return self._epoch
+        held = self._look() if self._monotonic() >= self._look_at else self._present()
+        return held.epoch
 
     def wrap(self, data_key: bytes, /) -> bytes:
         """Wrap a data key."""
-        self._look()
-        return self._present().wrap(data_key)
+        return self._look().wrapping.wrap(data_key)
 
     def unwrap(self, wrapped: bytes, /) -> bytes:
         """Give a wrapped data key back.
@@ -133,44 +149,45 @@ class FolderWrapper:
         Raises:
             ValueError: it was wrapped under a key that is not here, or is damaged.
         """
-        found = self._unwrapped(wrapped)
+        found = self._present().unwrapped(wrapped)
         if found is None:
             # Another process may have gone over to a key that came since.
-            self._look()
-            found = self._unwrapped(wrapped)
+            found = self._look().unwrapped(wrapped)
         if found is None:
             raise ValueError("wrapped under another key")
         return found
 
     def is_present(self, wrapped: bytes, /) -> bool:
         """Say whether a data key is wrapped under the key that wraps now."""
-        return self.epoch > 0 and self._present().is_present(wrapped)
+        return self.epoch > 0 and self._present().wrapping.is_present(wrapped)
 
-    def _unwrapped(self, wrapped: bytes) -> bytes | None:
-        for each in self._opening:
-            try:
-                return each.unwrap(wrapped)
-            except ValueError:
-                continue
-        return None
+    def holds(self, wrapped: Collection[bytes], /) -> bool:
+        """Say whether all these data keys can be unwrapped with the keys that lie in the folder at this moment.
 
-    def _present(self) -> KeyFileWrapper:
-        assert self._wrapping is not None  # noqa: S101 - tells mypy; a look has found one, or raised
-        return self._wrapping
+        Raises:
+            SetupFault: there is no key, or one can't be read.
+        """
+        held = self._look()
+        return all(held.unwrapped(each) is not None for each in wrapped)
 
-    def _look(self) -> None:
+    def _present(self) -> _Held:
+        assert self._held is not None  # noqa: S101 - tells mypy; the first look has found keys, or raised
+        return self._held
+
+    def _look(self) -> _Held:
         self._look_at = self._monotonic() + _LOOK_EVERY_S
         try:
             files = seal_files(self._directory)
         except OSError:
             files = []
-        names = tuple(each.path.name for each in files)
-        if names == self._names and self._wrapping is not None:
-            return
+        names: tuple[str, ...] | None = tuple(each.path.name for each in files)
+        if self._held is not None and names == self._held.names:
+            return self._held
         wrapping = [each for each in files if not each.is_next]
         if not wrapping:
             # Says what is wrong with it.
             self._read(self._directory, "seal.key")
+            raise SetupFault(f"{self._directory} can't be listed; make it readable, for the seal keys lie there")
         made: dict[SealFile, KeyFileWrapper] = {}
         for each in files:
             try:
@@ -179,10 +196,9 @@ class FolderWrapper:
                 if not each.is_next:
                     raise
                 # Just being copied: nothing is wrapped under it yet, and it is looked at again.
-                names = ()
+                names = None
             else:
                 made[each] = KeyFileWrapper(key, name=f"keys/{each.path.name}")
-        self._opening = tuple(reversed(made.values()))
-        self._wrapping = made[wrapping[-1]]
-        self._epoch = wrapping[-1].epoch
-        self._names = names
+        # At once, since another thread may look too.
+        self._held = held = _Held(names, tuple(reversed(made.values())), made[wrapping[-1]], wrapping[-1].epoch)
+        return held

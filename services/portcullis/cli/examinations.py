@@ -99,6 +99,9 @@ def key_ages(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
         if each.name == "token" and each.state in {"missing", "damaged"}:
             mend = f"copy {Path(each.file).name} from another host of the registry, or from its backup"
             yield Finding("key ages", State.FAIL, f"the token key of epoch {each.epoch} is {each.state}", mend)
+        if each.name == "token" and each.state == "unreadable":
+            mend = f"give it and its folder to this user: chown $USER {Path(each.file).parent} {each.file}"
+            yield Finding("key ages", State.FAIL, f"the token key of epoch {each.epoch} can't be read", mend)
     for each in late:
         what = f"{each.name} is older than {each.most_days} days"
         yield Finding("key ages", State.WARN, what, "rotate it: docs/how-to/keys.md, `portcullis keys`")
@@ -108,12 +111,17 @@ def key_ages(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
 
 def signing_keys(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
     """Look, where snapshots are signed, whether each role can sign and what people have signed holds for a while."""
-    if not (settings.keys_path / "trust" / "targets.json").exists():
-        return
+    folder = settings.keys_path.absolute() / "trust"
     try:
+        if not (folder / "targets.json").exists():
+            return
         roles = wiring.key_ceremony(settings, None).roles()
     except PortcullisError as fault:
         yield finding_of(fault, "signing keys")
+        return
+    except OSError as fault:
+        mend = f"give it to this user: chown -R $USER {folder}"
+        yield Finding("signing keys", State.FAIL, f"{folder} can't be read ({fault.strerror})", mend)
         return
     silent = [each.role for each in roles if each.expires_at is None and all(key.state != "here" for key in each.keys)]
     late = [each.role for each in roles if (left := days_left(each, wiring.clock.now())) is not None and left < WARN_DAYS]

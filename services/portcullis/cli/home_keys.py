@@ -80,7 +80,10 @@ def retire_token_key(
     name: Annotated[str, typer.Argument(metavar="KEY", help="token or seal.", show_default=False)],
     epoch: Annotated[int, typer.Argument(metavar="EPOCH", min=1, help="Which one.", show_default=False)],
     force: Annotated[
-        bool, typer.Option("--force", help="Also where decisions are kept that are found by it alone.")
+        bool,
+        typer.Option(
+            "--force", help="Also where decisions are kept that are found by it alone; and ask no host whether it needs it."
+        ),
     ] = False,
     why: Why = "",
     home: options.Home = None,
@@ -112,7 +115,8 @@ def rotate_feed_key(wiring: Wiring, settings: Settings, partner: str, why: str, 
         return
     print_fields([("in use", f"feed key of {partner}, epoch {epoch}")], indent=0)
     print_error(
-        f"{partner}'s cursors expire with the next snapshot; it reads its feed anew and knows entries by other names"
+        f"with the next snapshot every entry has another name at {partner}, which must be told before. Where it reads its "
+        "feed, its cursors expire and it reads anew; to its streams nothing is sent again, only the names change"
     )
 
 
@@ -181,6 +185,8 @@ def _warn(key: HomeKey, now: float) -> None:
         print_error(f"{key.file} can be read by others: chmod 600 {key.file}")
     if key.state in {"missing", "damaged"}:
         print_error(f"{key.file or key.name} is {key.state}; restore it, if this host needs it")
+    if key.state == "unreadable":
+        print_error(f"{key.file} can't be read; give it and its folder to this user, if this host needs it")
     if key.is_overdue(now):
         print_error(f"{key.name} is older than {key.most_days} days; see docs/how-to/keys.md")
 

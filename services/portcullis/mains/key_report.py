@@ -123,9 +123,12 @@ class KeyLook:
 
     def seal_keys(self) -> Iterator[HomeKey]:
         """Tell the seal keys, the newest first."""
-        files = seal_files(self._folder) if self._folder.is_dir() else []
+        files: list[SealFile] = []
+        with suppress(OSError):
+            files = seal_files(self._folder)
+        files = files or [SealFile(self._folder / "seal.key", 1, is_next=False)]
         newest = max((each.epoch for each in files if not each.is_next), default=0)
-        for each in reversed(files or [SealFile(self._folder / "seal.key", 1, is_next=False)]):
+        for each in reversed(files):
             fingerprint = ""
             with suppress(SetupFault):
                 fingerprint = fingerprint_of("seal.key", read_key(self._folder, each.path.name))
@@ -235,7 +238,13 @@ def fingerprint_of(name: str, key: bytes) -> str:
 
 
 def _why_not(path: Path) -> str:
-    return "damaged" if path.exists() else "missing"
+    try:
+        path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "unreadable"
+    return "damaged"
 
 
 def _made_at(path: Path) -> float | None:

@@ -14,7 +14,7 @@ class HomeKey(NamedTuple):
     Attributes:
         name: "token", "feed", "seal", "entry", "record", "journal", "set", "role:ROLE" or "api:HOLDER".
         purpose: what it is for, in a few words.
-        state: "in use", "next", "leaving", "kept", "held", "missing" or "damaged".
+        state: "in use", "next", "leaving", "kept", "held", "missing", "unreadable" or "damaged".
         file: where it lies; "" where it is no file.
         epoch: its number among those of its name; None where they have none.
         fingerprint: tells whether two hosts hold the same, and nothing about it; "" where it can't be told.
@@ -46,11 +46,15 @@ class HomeKey(NamedTuple):
 
 
 class HostKeys(NamedTuple):
-    """What a host's follower has said of its token keys; ``said_at`` is Unix seconds."""
+    """What a host's follower has said of its token keys; ``said_at`` is Unix seconds.
+
+    ``registry_seq`` is the registry's change up to which the snapshot that it serves has all.
+    """
 
     host: str
     fingerprints: tuple[str, ...]
     said_at: float
+    registry_seq: int
 
 
 class HomeKeys(Protocol):
@@ -89,9 +93,10 @@ class HomeKeys(Protocol):
         ...
 
     def hosts(self) -> Sequence[HostKeys]:
-        """Say which token keys each host that follows holds.
+        """Say which token keys each host that follows holds, and how far it has come.
 
         Raises:
+            SetupFault: there is no store that they would say it in.
             StoreUnavailable: nobody can be asked.
         """
         ...
@@ -103,6 +108,7 @@ class HomeKeys(Protocol):
     def retire_token_key(self, epoch: int, *, actor: str, why: str, force: bool) -> str:
         """Forget a token key that was left and delete its file; gives the file.
 
-        With ``force`` even where decisions of before are kept, which nobody finds by a person's documents any more.
+        With ``force`` even where decisions of before are kept, which nobody finds by a person's documents any more, and
+        without asking the hosts whether they are past every snapshot that names it.
         """
         ...

@@ -5,7 +5,7 @@ And the one that what is at rest is sealed under, which need not be on this host
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -141,6 +141,10 @@ class KeyWrapper(Protocol):
 
     def is_present(self, wrapped: bytes, /) -> bool:
         """Say whether a data key is wrapped under the key that wraps now."""
+        ...
+
+    def holds(self, wrapped: Collection[bytes], /) -> bool:
+        """Say whether all these data keys can be unwrapped with keys that are kept at this moment, looked for anew."""
         ...
 
     def wrap(self, data_key: bytes, /) -> bytes:

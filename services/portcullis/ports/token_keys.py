@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from portcullis.domain.entry_life import StepNote
 
@@ -32,14 +32,25 @@ class KnownTokenKey(NamedTuple):
     numbers: int = 0
 
 
-class Renewed(NamedTuple):
+class WaitingPlace(NamedTuple):
+    """How far what waits for a second person was looked through: the entry of an amendment, and a row of a held import."""
+
+    entry_id: int = 0
+    import_id: int = 0
+    row_no: int = 0
+
+
+Place = TypeVar("Place")
+
+
+class Renewed(NamedTuple, Generic[Place]):
     """What one batch did: how many entries came over, and the last one looked at, None where there was none left.
 
     Those that changed meanwhile are ``missed``, and those whose identity can't be opened ``unreadable``: both stay.
     """
 
     renewed: int
-    last_id: int | None
+    last: Place | None
     missed: int = 0
     unreadable: int = 0
 
@@ -71,11 +82,15 @@ class TokenKeyStore(Protocol):
         """
         ...
 
-    def renew_tokens(self, after_id: int, limit: int) -> Renewed:
+    def renew_tokens(self, after_id: int, limit: int) -> Renewed[int]:
         """Bring over some of the entries that stand under another key than the one in use, in the order of their ids.
 
         Each batch is one change of the log and one transaction; nothing of an entry changes but its tokens.
         """
+        ...
+
+    def renew_waiting(self, after: WaitingPlace, limit: int) -> Renewed[WaitingPlace]:
+        """Bring over some of the amendments and rows of held imports that wait for a second person, in order."""
         ...
 
     def finish_renewal(self, since: int) -> bool:

@@ -17,13 +17,15 @@ short look at what changed meanwhile, that the key has left.
 from __future__ import annotations
 
 import threading
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, Final, Protocol
 
 import structlog
 
 from portcullis.domain.errors import PortcullisError
 from portcullis.ports import Clock
-from portcullis.ports.token_keys import KeyState, Renewed, TokenKeyStore
+from portcullis.ports.token_keys import KeyState, Place, Renewed, TokenKeyStore, WaitingPlace
 
 BATCH: Final = 200
 _LONGEST_PAUSE_S: Final = 5.0
@@ -94,18 +96,16 @@ class TokenRenewer:
         return True
 
     def _pass(self, stop: threading.Event) -> None:
-        since, after, stayed, unreadable = self._store.head(), 0, 0, 0
+        since, stayed, unreadable = self._store.head(), 0, 0
+        batches = self._batches()
         while not stop.is_set():
             begun = self._clock.monotonic()
-            done = self._store.renew_tokens(after, self._batch)
-            if done.last_id is None:
+            done = next(batches, None)
+            if done is None:
                 break
-            after = max(after, done.last_id)
             self._counts.renewed(done.renewed)
             stayed += done.missed + done.unreadable
             unreadable += done.unreadable
-            if _is_stuck(done):
-                break
             stop.wait(self._clock.monotonic() - begun)
         self._counts.unreadable(unreadable)
         if unreadable and unreadable != self._unreadable:
@@ -118,6 +118,13 @@ class TokenRenewer:
         if not (stayed or stop.is_set()) and self._store.finish_renewal(since):
             _log.info("every entry has come over to the token key in use")
 
+    def _batches(self) -> Iterator[Renewed[Any]]:
+        """Renew every entry, then all that waits for a second person, each looked at once."""
+        return chain(
+            _in_batches(self._store.renew_tokens, 0, self._batch),
+            _in_batches(self._store.renew_waiting, WaitingPlace(), self._batch),
+        )
+
     def _failed(self, message: str) -> bool:
         self._counts.renewal_failed()
         if message != self._fault:
@@ -126,6 +133,7 @@ class TokenRenewer:
         return False
 
 
-def _is_stuck(done: Renewed) -> bool:
-    """Say whether a batch of what waits for a second person, which is looked at again from its beginning, did nothing."""
-    return done.last_id == 0 and not done.renewed
+def _in_batches(renew: Callable[[Place, int], Renewed[Place]], after: Place, limit: int) -> Iterator[Renewed[Place]]:
+    while (done := renew(after, limit)).last is not None:
+        yield done
+        after = done.last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -102,6 +103,9 @@ def test_a_key_management_service_needs_no_key_on_this_host() -> None:
 
         def is_present(self, wrapped: bytes, /) -> bool:
             return wrapped[:300] == bytes(300)
+
+        def holds(self, wrapped: Collection[bytes], /) -> bool:
+            return all(self.is_present(each) for each in wrapped)
 
         def wrap(self, data_key: bytes, /) -> bytes:
             return b"\0" * 300 + data_key[::-1]

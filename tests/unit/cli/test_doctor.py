@@ -182,6 +182,17 @@ def test_a_first_key_that_was_rotated_out_and_retired_is_missed_by_nobody(home: 
     assert {"token.key", "seal.key"}.isdisjoint(found)
 
 
+def test_keys_that_can_not_be_looked_at_are_told_and_end_nothing(home: Path) -> None:
+    token = home / "keys" / "token.key"
+    token.unlink()
+    # Not even root reads these: a folder in a file's place, and below a name that is longer than any.
+    token.mkdir()
+    found = [each for each in look(examinations.key_ages, home) if each.state is State.FAIL]
+    assert ["the token key of epoch 1 can't be read"] == [each.what for each in found]
+    (signing,) = look(examinations.signing_keys, home, keys_dir=home / ("k" * 300))
+    assert (State.FAIL, True) == (signing.state, "can't be read (File name too long)" in signing.what)
+
+
 def test_a_root_file_that_is_not_here_is_a_warning_that_says_where_it_comes_from(home: Path) -> None:
     (finding,) = look(examinations.trusted_root, home, trusted_root=home / "nowhere.json")
 

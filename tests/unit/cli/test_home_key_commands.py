@@ -171,5 +171,7 @@ def test_a_feed_key_is_a_partners(run: Callable[..., int], keys: Keys, capsys: p
     assert 2 == run("rotate", "feed", "--partner", "ticketing", "--renew")
     capsys.readouterr()
     assert 0 == run("rotate", "feed", "--partner", "ticketing", "--why", "seen")
-    assert "cursors expire" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    for words in ("must be told before", "cursors expire", "to its streams nothing is sent again"):
+        assert words in said
     assert [("rotate feed", "ticketing", "ann", "seen")] == keys.done

@@ -5,21 +5,29 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
+from portcullis.adapters.redis.store import RedisSnapshotStore
 from portcullis.config import Settings
+from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import KeyChangeRefused, NotFound, SetupFault
 from portcullis.domain.policies import Partner, Policy
 from portcullis.domain.tokens import Tokeniser
 from portcullis.mains import home_keys
 from portcullis.mains.home_keys import FolderKeys
 from portcullis.mains.keys import ensure_keys
-from portcullis.mains.parts import open_journal, open_registry, open_token_keys
+from portcullis.mains.parts import open_journal, open_registry, open_rights, open_token_keys
 from portcullis.mains.readiness import token_key_check
 from portcullis.mains.token_keys import FolderTokenKeys
+from portcullis.metrics import KeyMetrics
+from portcullis.ports import Acknowledgement, RedressNumber
 from portcullis.ports.home_keys import HomeKey, HostKeys
 from portcullis.registry.token_renewal import TokenRenewer
 from tests.support.clocks import HandClock
@@ -27,6 +35,7 @@ from tests.support.decision_records import a_record
 from tests.support.policies import NOW, a_list
 from tests.support.processes import wait_for
 from tests.support.registry_entries import an_entry
+from tests.support.valkey import ValkeyAt, running_valkey
 
 DAY_S = 86_400.0
 
@@ -47,8 +56,28 @@ class Home:
         with open_journal(self.settings, self.clock):
             pass
         self.keys = FolderKeys(self.settings, self.clock)
-        self.said: list[HostKeys] = []
-        monkeypatch.setattr(self.keys, "hosts", lambda: self.said)
+        self.said: list[HostKeys] | None = None
+        monkeypatch.setattr(self.keys, "hosts", lambda: self.told_by_one() if self.said is None else self.said)
+
+    def told_by_one(self) -> list[HostKeys]:
+        """One host that has every key and every change."""
+        held = tuple(each.fingerprint for each in FolderTokenKeys(self.settings.keys_path).held())
+        return [HostKeys("gateway-1", held, NOW, self.head())]
+
+    def head(self) -> int:
+        with open_registry(self.settings, open_token_keys(self.settings), self.clock) as registry:
+            return registry.head()
+
+    def leave_first_key(self) -> Path:
+        """Have every entry stand under a second token key; gives the file of the first."""
+        self.keys.make_token_key()
+        self.keys.switch_token_key(actor="ann", why="", force=False)
+        self.renew()
+        return self.settings.keys_path / "token.key"
+
+    def beside(self, store: ValkeyAt) -> FolderKeys:
+        """The keys as they are where followers say in a store what they serve."""
+        return FolderKeys(self.settings.model_copy(update={"redis_url": store.url}), self.clock)
 
     def token_file(self, epoch: int) -> Path:
         return self.settings.keys_path / f"token.{epoch}.key"
@@ -68,6 +97,12 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return Home(tmp_path / "home", monkeypatch)
+
+
+@pytest.fixture
+def store() -> Iterator[ValkeyAt]:
+    with running_valkey() as server:
+        yield server
 
 
 def test_every_key_is_told_with_its_age_and_none_is_shown(home: Home) -> None:
@@ -117,7 +152,7 @@ def test_a_switch_waits_for_every_host_that_follows(home: Home) -> None:
     with pytest.raises(KeyChangeRefused, match="rotate token"):
         home.keys.switch_token_key(actor="ann", why="", force=False)
     fingerprint = home.keys.make_token_key().fingerprint
-    home.said = [HostKeys("gateway-1", (fingerprint,), NOW), HostKeys("gateway-2", (), NOW)]
+    home.said = [HostKeys("gateway-1", (fingerprint,), NOW, 9), HostKeys("gateway-2", (), NOW, 9)]
     with pytest.raises(KeyChangeRefused, match=r"token\.2\.key is not on gateway-2;"):
         home.keys.switch_token_key(actor="ann", why="", force=False)
     assert 2 == home.keys.switch_token_key(actor="ann", why="gateway-2 is gone", force=True)
@@ -286,3 +321,131 @@ def test_a_retirement_that_was_killed_before_the_file_was_gone_is_ended_by_the_n
     assert not first.exists()
     with pytest.raises(NotFound):
         home.keys.retire_token_key(1, actor="ann", why="", force=False)
+
+
+def say(store: ValkeyAt, said: Acknowledgement) -> None:
+    with closing(RedisSnapshotStore(store.url)) as written:
+        written.acknowledge(said)
+
+
+ON_THE_REGISTRY: dict[str, Callable[[FolderKeys], object]] = {
+    "switch seal": lambda keys: keys.switch_seal_key(),
+    "retire seal": lambda keys: keys.retire_seal_key(1),
+    "make token": lambda keys: keys.make_token_key(),
+    "switch token": lambda keys: keys.switch_token_key(actor="ann", why="gone", force=True),
+    "retire token": lambda keys: keys.retire_token_key(1, actor="ann", why="gone", force=True),
+    "rotate feed": lambda keys: keys.rotate_feed_key("lender", actor="ann", why=""),
+}
+
+
+@pytest.mark.parametrize("change", ON_THE_REGISTRY)
+def test_no_key_is_changed_or_deleted_where_the_registry_is_not_and_none_is_made(tmp_path: Path, change: str) -> None:
+    settings = Settings(home=tmp_path)
+    ensure_keys(settings.keys_path)
+    for name in ("seal.2.key", "token.2.key"):
+        (settings.keys_path / name).write_text("ab" * 32)
+    before = {file: file.read_bytes() for file in settings.keys_path.glob("*.key")}
+    with pytest.raises(SetupFault, match=r"registry\.db is not there"):
+        ON_THE_REGISTRY[change](FolderKeys(settings, HandClock()))
+    assert before == {file: file.read_bytes() for file in settings.keys_path.glob("*.key")}
+    assert not (tmp_path / "registry.db").exists()
+
+
+def test_a_token_key_is_not_retired_where_the_journal_is_not_and_none_is_made(home: Home) -> None:
+    file = home.leave_first_key()
+    (home.settings.home / "journal.db").unlink()
+    with pytest.raises(SetupFault, match=r"journal\.db is not there"):
+        home.keys.retire_token_key(1, actor="ann", why="", force=False)
+    assert (True, False) == (file.exists(), (home.settings.home / "journal.db").exists())
+
+
+def test_a_token_key_stays_while_a_host_may_serve_a_snapshot_that_names_it(home: Home, store: ValkeyAt) -> None:
+    before = home.head()
+    file = home.leave_first_key()
+    left, keys = home.head(), home.beside(store)
+    say(store, Acknowledgement("gateway-1", 9, left, NOW))
+    say(store, Acknowledgement("gateway-2", 8, left - 1, NOW))
+    say(store, Acknowledgement("gateway-3", 2, before, NOW))
+    with pytest.raises(KeyChangeRefused, match=r"^gateway-2, gateway-3 may serve a snapshot that names token\.key"):
+        keys.retire_token_key(1, actor="ann", why="", force=False)
+    assert [(2, "in use"), (1, "kept")] == [(each.epoch, each.state) for each in home.report("token")]
+    with open_registry(home.settings, open_token_keys(home.settings), home.clock) as registry:
+        home.clock.advance(1.0)
+        registry.put_entry(an_entry("k2"), actor="ann")
+    for host in ("gateway-2", "gateway-3"):
+        say(store, Acknowledgement(host, 9, left, NOW))
+    assert str(file) == keys.retire_token_key(1, actor="ann", why="", force=False)
+
+
+def test_a_key_that_a_number_needed_stays_until_every_host_is_past_its_end(home: Home, store: ValkeyAt) -> None:
+    number = RedressNumber(
+        number_id="n1", list="court", key="k1", issued_by="rev", issued_at=NOW, case_id="", clearances=(b"c" * 16,)
+    )
+    with open_rights(home.settings, home.clock) as rights:
+        rights.issue_number(number, note=StepNote(actor="ann", why="a namesake"))
+    home.leave_first_key()
+    left, keys = home.head(), home.beside(store)
+    say(store, Acknowledgement("gateway-1", 9, left, NOW))
+    home.clock.advance(1.0)
+    with open_rights(home.settings, home.clock) as rights:
+        rights.revoke_number("n1", note=StepNote(actor="ann", why="moved away"))
+    with pytest.raises(KeyChangeRefused, match="gateway-1 may serve a snapshot"):
+        keys.retire_token_key(1, actor="ann", why="", force=False)
+    say(store, Acknowledgement("gateway-1", 10, home.head(), NOW))
+    assert keys.retire_token_key(1, actor="ann", why="", force=False)
+
+
+def test_nothing_is_switched_or_retired_while_no_host_was_heard_of_unless_it_is_forced(home: Home, store: ValkeyAt) -> None:
+    keys = home.beside(store)
+    keys.make_token_key()
+    with pytest.raises(KeyChangeRefused, match="no host has said which keys it has; start a follower"):
+        keys.switch_token_key(actor="ann", why="", force=False)
+    assert 2 == keys.switch_token_key(actor="ann", why="no gateway is left", force=True)
+    home.renew()
+    with pytest.raises(KeyChangeRefused, match="no host has said which snapshot it serves; start a follower"):
+        keys.retire_token_key(1, actor="ann", why="", force=False)
+    assert keys.retire_token_key(1, actor="ann", why="no gateway is left", force=True)
+
+
+def test_hosts_are_not_asked_about_a_retirement_in_a_home_that_nobody_can_follow(home: Home) -> None:
+    home.leave_first_key()
+    home.said = []
+    assert home.keys.retire_token_key(1, actor="ann", why="", force=False)
+    elsewhere = home.settings.model_copy(update={"registry_url": home.settings.registry_database_url})
+    home.keys.make_token_key()
+    home.said = None
+    home.keys.switch_token_key(actor="ann", why="", force=False)
+    home.renew()
+    with pytest.raises(SetupFault, match="PORTCULLIS_REDIS_URL"):
+        FolderKeys(elsewhere, home.clock).retire_token_key(2, actor="ann", why="", force=False)
+
+
+def test_keys_whose_folder_can_not_be_looked_at_are_told_as_unreadable(tmp_path: Path) -> None:
+    # Nobody may look here, not even root: the name is longer than any.
+    keys = FolderKeys(Settings(home=tmp_path, keys_dir=tmp_path / ("k" * 300)), HandClock())
+    assert {"token", "seal", "feed", "entry", "record", "journal"} == {each.name for each in keys.report()}
+    assert {"unreadable"} == {each.state for each in keys.report()}
+    with pytest.raises(SetupFault, match="can't be read"):
+        keys.make_seal_key()
+
+
+def test_a_report_that_breaks_does_not_end_the_noting_of_ages(home: Home) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def report(self) -> list[HomeKey]:
+            self.asked += 1
+            raise PermissionError(13, "Permission denied")
+
+    class Stop(threading.Event):
+        rounds = 0
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.rounds += 1
+            return self.rounds == 2
+
+    keys, stop, counts = Broken(), Stop(), KeyMetrics(CollectorRegistry())
+    with capture_logs() as logs:
+        home_keys.note_key_ages(keys, home.clock, counts, stop)  # type: ignore[arg-type]
+    assert (2, ["PermissionError"] * 2) == (keys.asked, [each["fault"] for each in logs])

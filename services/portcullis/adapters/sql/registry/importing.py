@@ -14,6 +14,7 @@ from portcullis.adapters.sql.registry.held import hold, import_row, note_import,
 from portcullis.adapters.sql.registry.merge import compare, merge, shrinkage, takes_two
 from portcullis.adapters.sql.registry.policies import numbered_policy
 from portcullis.adapters.sql.registry.rows import EntryWriter, wording_row
+from portcullis.adapters.sql.registry.sealing import wrapped_key
 from portcullis.adapters.sql.registry.staging import (
     kept_keys,
     make_staging,
@@ -43,6 +44,7 @@ class SqlImport:
         self._started_at = database.now()
         self._staged = 0
         self._wordings: set[bytes] = set()
+        self._wrapped_keys: set[bytes] = set()
         with guarded(), connection.begin():
             writer.write_with(noted_keys(connection))
             make_staging(connection)
@@ -62,6 +64,7 @@ class SqlImport:
             insert_many(self._connection, staged_rows, rows)
             insert_many(self._connection, staged_wordings, fresh)
         self._staged += len(rows)
+        self._wrapped_keys.update(wrapped_key(row["sealed"]) for row in rows)
         if len(self._wordings) > _WORDINGS_HELD:
             self._wordings.clear()
         self._wordings.update(words)
@@ -85,12 +88,14 @@ class SqlImport:
         An import commits once.
 
         Raises:
-            RegistryUnavailable: nothing of the import has taken effect.
+            RegistryUnavailable: nothing of the import has taken effect. Where a key that it was made ready with is gone, it
+                can't, and has to be done again.
         """
         connection = self._connection
         with guarded(), connection.begin():
             settle_staging(connection)
         with self._database.writing_in(connection):
+            self._writer.demand_held(self._wrapped_keys)
             return self._decide(connection, full=full)
 
     def _decide(self, connection: Connection, *, full: bool) -> ImportOutcome:

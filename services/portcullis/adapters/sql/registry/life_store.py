@@ -14,6 +14,7 @@ from portcullis.adapters.sql.registry.life import bar, find, history, take_step
 from portcullis.adapters.sql.registry.policies import present_policy
 from portcullis.adapters.sql.registry.proposals import approve_amendment, put, reject_amendment
 from portcullis.adapters.sql.registry.rows import EntryWriter, stored_entry, wording_row
+from portcullis.adapters.sql.registry.sealing import wrapped_key
 from portcullis.adapters.sql.registry.switches import present, switch
 from portcullis.adapters.sql.registry.token_keys import noted_keys
 from portcullis.adapters.sql.registry.waiting import read_proposal, sealed_proposal, waiting
@@ -44,6 +45,7 @@ class SqlLife:
             self._writer.write_with(noted_keys(connection))
         content = self._writer.row(entry)
         with self._database.writing() as connection:
+            self._writer.demand_held([wrapped_key(content["sealed"])])
             keep_wording(connection, wording_row(entry))
             changed, pending = put(
                 connection,

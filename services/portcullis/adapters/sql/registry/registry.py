@@ -23,7 +23,7 @@ from portcullis.adapters.sql.registry.past import past
 from portcullis.adapters.sql.registry.policies import is_present, keep_policy, present_policy
 from portcullis.adapters.sql.registry.renewal import renew_tokens, renew_waiting
 from portcullis.adapters.sql.registry.revocations import all_revoked, revoke_certificate
-from portcullis.adapters.sql.registry.rewrapping import rewrap
+from portcullis.adapters.sql.registry.rewrapping import retire, rewrap
 from portcullis.adapters.sql.registry.rows import EntryWriter, stored_entry
 from portcullis.adapters.sql.registry.schema import entries, lists
 from portcullis.adapters.sql.registry.staging import make_staging
@@ -53,7 +53,7 @@ from portcullis.ports import (
     RevokedCertificate,
     StoredEntry,
 )
-from portcullis.ports.token_keys import KeyState, KnownTokenKey, Renewed, Rewrapped
+from portcullis.ports.token_keys import KeyState, KnownTokenKey, Renewed, Rewrapped, WaitingPlace
 
 
 class SqlRegistry:
@@ -280,19 +280,31 @@ class SqlRegistry:
         with self._database.writing() as connection:
             registry_token_keys.switch_key(connection, tokeniser, note=note, at=self._database.now())
 
-    def renew_tokens(self, after_id: int, limit: int) -> Renewed:
+    def renew_tokens(self, after_id: int, limit: int) -> Renewed[int]:
         """Bring over some of the entries that stand under another key than the one in use, in the order of their ids.
 
         Raises:
             SetupFault: the key in use is not here.
         """
-        renewed = renew_tokens(self._database, self._writer, after_id, limit)
-        return renewed if renewed.last_id is not None else renew_waiting(self._database, self._writer, limit)
+        return renew_tokens(self._database, self._writer, after_id, limit)
+
+    def renew_waiting(self, after: WaitingPlace, limit: int) -> Renewed[WaitingPlace]:
+        """Bring over some of the amendments and rows of held imports that wait for a second person, in order.
+
+        Raises:
+            SetupFault: the key in use is not here.
+        """
+        return renew_waiting(self._database, self._writer, after, limit)
 
     def finish_renewal(self, since: int) -> bool:
         """Note that no entry is left under a leaving key, where none changed after ``since`` is; False where one is."""
         with self._database.writing() as connection:
             return registry_token_keys.leave_keys(connection, since, at=self._database.now())
+
+    def token_key_named_until(self, epoch: int) -> int:
+        """Give the change that a snapshot must include not to name a key that was left; 0 where it never was."""
+        with self._database.reading() as connection:
+            return registry_token_keys.named_until(connection, epoch)
 
     def retire_token_key(self, epoch: int, *, note: StepNote) -> None:
         """Forget a key that was left, and what stood under it.
@@ -307,9 +319,18 @@ class SqlRegistry:
     def rewrap(self, *, dry_run: bool = False, progress: Callable[[int], object] = lambda _: None) -> Rewrapped:
         """Wrap the data keys of all that is sealed under the seal key in use; with ``dry_run`` only count them.
 
-        It may be broken off and begun again, and holds other writers up for milliseconds at a time.
+        It may be broken off and begun again. Each batch holds the write lock for milliseconds, and waits for it as any other
+        writer does: for the merge of a large import too.
         """
         return rewrap(self._database, self._writer, dry_run=dry_run, progress=progress)
+
+    def retire_seal_key(self, delete: Callable[[], object]) -> Rewrapped:
+        """Have ``delete`` take a former seal key away, unless anything is wrapped under another than the one in use.
+
+        Gives how many rows are, and how many can't be opened: only if there are none was it called. It is called with the
+        write lock held, so what it raises comes out, and no import that was sealed under the key can get past it.
+        """
+        return retire(self._database, self._writer, delete)
 
     def feed_epochs(self) -> Mapping[str, tuple[int, float]]:
         """Give the epoch of the feed key of each partner that was rotated, and since when (Unix seconds)."""

@@ -16,10 +16,10 @@ publisher that has published change 811 looks under all four, finds nothing unde
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, select, tuple_, update
 
 from portcullis.adapters.sql.bulk import insert_many
 from portcullis.adapters.sql.registry.database import RegistryDatabase, next_change
@@ -30,7 +30,7 @@ from portcullis.adapters.sql.registry.token_columns import cut, joined
 from portcullis.adapters.sql.registry.token_keys import noted_keys, present_epoch
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports.token_keys import Renewed
+from portcullis.ports.token_keys import Renewed, WaitingPlace
 
 RENEWED: Final = "token-renew"
 """The word of the change log for a batch of entries that came over to another token key."""
@@ -45,7 +45,7 @@ class _Fresh(NamedTuple):
     tokens: bytes
 
 
-def renew_tokens(database: RegistryDatabase, writer: EntryWriter, after_id: int, limit: int) -> Renewed:
+def renew_tokens(database: RegistryDatabase, writer: EntryWriter, after_id: int, limit: int) -> Renewed[int]:
     """Bring some entries over; see `portcullis.ports.token_keys.TokenKeyStore.renew_tokens`.
 
     Raises:
@@ -67,8 +67,8 @@ def renew_tokens(database: RegistryDatabase, writer: EntryWriter, after_id: int,
     return Renewed(renewed, rows[-1].entry_id, len(fresh) - renewed, unreadable)
 
 
-def renew_waiting(database: RegistryDatabase, writer: EntryWriter, limit: int) -> Renewed:
-    """Bring over some of what waits for a second person; ``last_id`` is None where nothing was left.
+def renew_waiting(database: RegistryDatabase, writer: EntryWriter, after: WaitingPlace, limit: int) -> Renewed[WaitingPlace]:
+    """Bring over some of what waits; see `portcullis.ports.token_keys.TokenKeyStore.renew_waiting`.
 
     Raises:
         RegistryUnavailable: the database can't be used.
@@ -76,18 +76,23 @@ def renew_waiting(database: RegistryDatabase, writer: EntryWriter, limit: int) -
     """
     with database.reading() as connection:
         epoch, fingerprint = _present(connection)
-        waiting = [(table, connection.execute(each.limit(limit)).all()) for table, each in _waiting_elsewhere(epoch)]
-    found = [(table, rows) for table, rows in waiting if rows]
-    if not found:
+        amended = connection.execute(_amendments_elsewhere(epoch, after, limit)).all()
+        held = connection.execute(_held_elsewhere(epoch, after, limit)).all()
+    if not (amended or held):
         return Renewed(0, None)
     tokeniser = writer.tokeniser(epoch, fingerprint)
-    done = Renewed(0, 0)
-    for table, rows in found:
-        fresh, unreadable = _hashed(writer, tokeniser, rows)
-        with database.writing() as connection:
-            renewed = sum(_write_waiting(connection, table, each, epoch) for each in fresh)
-        done = Renewed(done.renewed + renewed, 0, done.missed + len(fresh) - renewed, done.unreadable + unreadable)
-    return done
+    place, renewed, missed, unreadable = after, 0, 0, 0
+    for table, rows in ((entry_amendments, amended), (held_rows, held)):
+        if rows:
+            place = place._replace(**{name: getattr(rows[-1], name) for name in _key_names(table)})
+        fresh, lost = _hashed(writer, tokeniser, rows)
+        unreadable += lost
+        if fresh:
+            with database.writing() as connection:
+                written = sum(_write_waiting(connection, table, each, epoch) for each in fresh)
+            renewed += written
+            missed += len(fresh) - written
+    return Renewed(renewed, place, missed, unreadable)
 
 
 def _present(connection: Connection) -> tuple[int, str]:
@@ -107,26 +112,34 @@ def _standing_elsewhere(epoch: int, after_id: int, limit: int) -> Any:
     )
 
 
-def _waiting_elsewhere(epoch: int) -> Iterator[tuple[Table, Any]]:
+def _amendments_elsewhere(epoch: int, after: WaitingPlace, limit: int) -> Any:
     amendments = entry_amendments
-    yield (
-        amendments,
+    return (
         select(
             amendments.c.entry_id, amendments.c.seq, amendments.c.sealed, amendments.c.tokens, entries.c.key, lists.c.name
         )
         .join(entries, entries.c.entry_id == amendments.c.entry_id)
         .join(lists, lists.c.list_id == entries.c.list_id)
-        .where(amendments.c.token_epoch != epoch),
+        .where(amendments.c.token_epoch != epoch, amendments.c.entry_id > after.entry_id)
+        .order_by(amendments.c.entry_id)
+        .limit(limit)
     )
-    yield (
-        held_rows,
-        select(
-            held_rows.c.import_id, held_rows.c.row_no, held_rows.c.sealed, held_rows.c.tokens, held_rows.c.key, lists.c.name
-        )
+
+
+def _held_elsewhere(epoch: int, after: WaitingPlace, limit: int) -> Any:
+    number = (held_rows.c.import_id, held_rows.c.row_no)
+    return (
+        select(*number, held_rows.c.sealed, held_rows.c.tokens, held_rows.c.key, lists.c.name)
         .join(imports, imports.c.import_id == held_rows.c.import_id)
         .join(lists, lists.c.list_id == imports.c.list_id)
-        .where(held_rows.c.token_epoch != epoch),
+        .where(held_rows.c.token_epoch != epoch, tuple_(*number) > tuple_(after.import_id, after.row_no))
+        .order_by(*number)
+        .limit(limit)
     )
+
+
+def _key_names(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key.columns]
 
 
 def _hashed(writer: EntryWriter, tokeniser: Tokeniser, rows: Sequence[Row[Any]]) -> tuple[list[_Fresh], int]:

@@ -1,19 +1,24 @@
 """Wrapping every data key of the registry anew, under the seal key in use: what is sealed stays as it is.
 
-It goes through each table in the order of its key, a few hundred rows at a time, each batch a transaction of its own. What
-was done is not done again, since a blob tells by itself what it is wrapped under; so it may be broken off anywhere.
+It goes through each table in the order of its key, a few hundred rows at a time, each batch a transaction of its own that
+holds the write lock: other writers change the same rows in another order. What was done is not done again, since a blob
+tells by itself what it is wrapped under; so it may be broken off anywhere.
+
+A seal key goes for good only while the write lock is held, after a look at what was written since all was counted. Whoever
+writes what was sealed before it had the lock sees under the lock that its key is still there
+(`portcullis.adapters.sql.registry.rows.EntryWriter.demand_held`). So one of the two always sees the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Table, select, tuple_, update
+from sqlalchemy import Column, Connection, Row, Select, Table, bindparam, select, tuple_, update
 
-from portcullis.adapters.sql.registry.database import RegistryDatabase
+from portcullis.adapters.sql.registry.database import RegistryDatabase, head
 from portcullis.adapters.sql.registry.rows import EntryWriter
-from portcullis.adapters.sql.registry.schema import entries, entry_amendments, entry_versions, held_rows
+from portcullis.adapters.sql.registry.schema import entries, entry_amendments, entry_versions, held_rows, imports
 from portcullis.ports.token_keys import Rewrapped
 
 BATCH: Final = 500
@@ -41,13 +46,52 @@ def rewrap(
             unreadable += lost
             changed += len(fresh)
             if fresh and not dry_run:
-                with database.noting() as connection:
+                with database.writing() as connection:
                     _write(connection, table, fresh)
             progress(len(rows))
     if changed and not dry_run:
         # What was wrapped under the former key shall not lie about in a log.
         database.forget_deleted()
     return Rewrapped(changed, unreadable)
+
+
+def retire(database: RegistryDatabase, writer: EntryWriter, delete: Callable[[], object]) -> Rewrapped:
+    """Have a former seal key deleted, unless something is wrapped under another than the one in use; gives how much is.
+
+    ``delete`` is called with the write lock held.
+
+    Raises:
+        RegistryUnavailable: the database can't be used.
+    """
+    with database.reading() as connection:
+        since = head(connection)
+    left = rewrap(database, writer, dry_run=True, progress=lambda _: None)
+    if any(left):
+        return left
+    with database.writing() as connection:
+        changed = unreadable = 0
+        for rows in _written_since(connection, since):
+            fresh, lost = _fresh(writer, rows)
+            changed += len(fresh)
+            unreadable += lost
+        if not (changed or unreadable):
+            delete()
+    return Rewrapped(changed, unreadable)
+
+
+def _written_since(connection: Connection, since: int) -> Iterator[Sequence[Row[Any]]]:
+    """Give what was sealed of whatever changes after ``since`` have written, in parts."""
+    present = select(entries.c.entry_id).where(entries.c.seq > since)
+    held = select(imports.c.import_id).where(imports.c.held_seq > since)
+    written: Iterable[Select[Any]] = (
+        select(held_rows.c.sealed).where(held_rows.c.import_id.in_(held)),
+        select(entry_amendments.c.sealed).where(entry_amendments.c.seq > since),
+        select(entries.c.sealed).where(entries.c.seq > since),
+        # An entry's present version is younger than each of its history.
+        select(entry_versions.c.sealed).where(entry_versions.c.seq > since, entry_versions.c.entry_id.in_(present)),
+    )
+    for each in written:
+        yield from connection.execute(each.execution_options(yield_per=BATCH)).partitions()
 
 
 def _page(database: RegistryDatabase, table: Table, last: tuple[Any, ...] | None) -> list[Row[Any]]:
@@ -79,6 +123,11 @@ def _fresh(writer: EntryWriter, rows: Sequence[Row[Any]]) -> tuple[list[tuple[Ro
 
 
 def _write(connection: Connection, table: Table, fresh: Sequence[tuple[Row[Any], bytes]]) -> None:
-    for row, sealed in fresh:
-        this = [column == getattr(row, column.name) for column in table.primary_key.columns]
-        connection.execute(update(table).where(*this, table.c.sealed == row.sealed).values(sealed=sealed))
+    # Another process may have wrapped a row anew since it was read, or a step have taken it away.
+    wanted: dict[Column[Any], Any] = {
+        column: bindparam(f"_{column.name}") for column in (*table.primary_key.columns, table.c.sealed)
+    }
+    connection.execute(
+        update(table).where(*(column == value for column, value in wanted.items())).values(sealed=bindparam("_fresh")),
+        [{f"_{column.name}": getattr(row, column.name) for column in wanted} | {"_fresh": sealed} for row, sealed in fresh],
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -111,6 +111,17 @@ class EntryWriter:
             ValueError: it is damaged, or wrapped under a key that is not here.
         """
         return self._sealer.rewrapped(sealed)
+
+    def demand_held(self, wrapped: Collection[bytes]) -> None:
+        """Demand that what was sealed under these wrapped data keys (`wrapped_key`) can be opened, before it is written.
+
+        A seal key is retired under the write lock (`portcullis.adapters.sql.registry.rewrapping.retire`). So whoever demands
+        this with the lock held writes nothing that is sealed under a key that is gone, and what it writes is seen there.
+
+        Raises:
+            RegistryUnavailable: a seal key was retired since.
+        """
+        self._sealer.demand_held(wrapped)
 
     def identity(self, sealed: bytes, *, list_name: str, key: str) -> KnownIdentity:
         """Open what was sealed of an entry.

@@ -10,7 +10,7 @@ a data key, so that a large import asks a key management service now and then, a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Final, NamedTuple
 
@@ -82,20 +82,41 @@ class Sealer:
         Raises:
             ValueError: it is damaged, or wrapped under a key that is not here.
         """
-        if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
-            raise ValueError("no sealed identity")
-        sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
-        wrapped = blob[_HEAD_BYTES:sealed_from]
+        wrapped, sealed = _cut(blob)
         if self._keys.is_present(wrapped):
             return None
-        return _head(self._keys.wrap(self._keys.unwrap(wrapped))) + blob[sealed_from:]
+        return _head(self._keys.wrap(self._keys.unwrap(wrapped))) + sealed
+
+    def demand_held(self, wrapped: Collection[bytes]) -> None:
+        """Demand that what these wrapped data keys seal can be opened with keys that are kept at this moment.
+
+        Raises:
+            RegistryUnavailable: one was wrapped under a key that is gone.
+        """
+        if not self._keys.holds(wrapped):
+            raise RegistryUnavailable(
+                "the seal key was changed while this was under way, and nothing was written; do it again"
+            )
 
     def _opened(self, blob: bytes, bound_to: bytes) -> bytes:
-        if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
-            raise ValueError("no sealed identity")
-        sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
-        data_key = self._keys.unwrap(blob[_HEAD_BYTES:sealed_from])
-        return SealedBox(data_key).open(blob[sealed_from:], bound_to)
+        wrapped, sealed = _cut(blob)
+        return SealedBox(self._keys.unwrap(wrapped)).open(sealed, bound_to)
+
+
+def wrapped_key(blob: bytes) -> bytes:
+    """Give the wrapped data key of a blob.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _cut(blob)[0]
+
+
+def _cut(blob: bytes) -> tuple[bytes, bytes]:
+    if len(blob) < _HEAD_BYTES or blob[0] != _FORMAT:
+        raise ValueError("no sealed identity")
+    sealed_from = _HEAD_BYTES + blob[1] * 256 + blob[2]
+    return blob[_HEAD_BYTES:sealed_from], blob[sealed_from:]
 
 
 def _head(wrapped: bytes) -> bytes:

@@ -109,6 +109,20 @@ def leave_keys(connection: Connection, since: int, *, at: float) -> bool:
     return True
 
 
+def named_until(connection: Connection, epoch: int) -> int:
+    """Give the change that a snapshot must include not to name a key that was left; 0 where it never was.
+
+    By then the last entry has come over from it, and the last redress number that needed it was revoked.
+    """
+    left_at = select(token_keys.c.left_at).where(token_keys.c.epoch == epoch)
+    revoked_at = select(func.max(redress_numbers.c.revoked_at)).where(redress_numbers.c.token_epoch == epoch)
+    times = [at for at in (connection.scalar(left_at), connection.scalar(revoked_at)) if at is not None]
+    if not times:
+        return 0
+    found = select(change_log.c.seq).where(change_log.c.at <= max(times)).order_by(change_log.c.seq.desc()).limit(1)
+    return connection.scalar(found) or 0
+
+
 def retire_key(connection: Connection, epoch: int, *, note: StepNote, at: float) -> None:
     """Forget a key that was left; the connection holds the write lock.
 
