@@ -50,6 +50,21 @@ def readiness_of(checks: Iterable[Check]) -> Readiness:
     return Readiness(not failing, tuple(names), failing, degraded)
 
 
+class Listening:
+    """Whether a part's port is open yet: the status server answers before it is, and nobody is to be sent there so early."""
+
+    def __init__(self) -> None:
+        self._began = False
+
+    def begin(self) -> None:
+        """Say that the port is open."""
+        self._began = True
+
+    def check(self) -> Check:
+        """Check that it is."""
+        return Check("listening", lambda: None if self._began else "the port is not open yet")
+
+
 def registry_check(registry: RegistryReader) -> Check:
     """Check that the registry's database answers."""
 

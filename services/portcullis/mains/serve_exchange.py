@@ -39,7 +39,7 @@ from portcullis.mains.keeping import open_keeper
 from portcullis.mains.keys import JOURNAL_KEY, read_key
 from portcullis.mains.parts import open_feed, open_journal, open_registry, open_token_keys
 from portcullis.mains.quotas import open_quota_sharing
-from portcullis.mains.readiness import Check, registry_check, token_key_check
+from portcullis.mains.readiness import Check, Listening, registry_check, token_key_check
 from portcullis.mains.relaying import open_relay, open_streams, receivers_server
 from portcullis.mains.sharing import open_sharing
 from portcullis.mains.shipping import open_shipper
@@ -90,12 +90,15 @@ async def _serve(settings: Settings) -> None:
             background.run(name, work)
         draining = Check("draining", lambda: "a stop was asked for" if stop.is_set() else None)
         keys = token_key_check(registry.check_token_keys, vital=False)
-        held.enter_context(status(settings, metrics, [registry_check(registry), keys, draining]))
+        listening = Listening()
+        held.enter_context(status(settings, metrics, [registry_check(registry), keys, listening.check(), draining]))
         if lifeline.supervised():
             background.run("registry-look", partial(_keep_looking, known))
             await stop.wait()
         else:
-            await _answer(settings, journal, known, clock=clock, metrics=metrics, faults=faults, stop=stop)
+            await _answer(
+                settings, journal, known, clock=clock, metrics=metrics, faults=faults, listening=listening, stop=stop
+            )
 
 
 def _bookkeeping(
@@ -160,6 +163,7 @@ async def _answer(
     clock: Clock,
     metrics: CollectorRegistry,
     faults: AnnouncementMetrics,
+    listening: Listening,
     stop: asyncio.Event,
 ) -> None:
     """Serve SharingService until told to stop."""
@@ -180,6 +184,7 @@ async def _answer(
         port = await stack.enter_async_context(
             serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally, also=follow)
         )
+        listening.begin()
         settle()
         _log.info("serving", port=port, transport=settings.transport)
         await stop.wait()

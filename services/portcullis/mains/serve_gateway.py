@@ -24,7 +24,7 @@ from portcullis.gateway.server import Gateway
 from portcullis.mains import lifeline
 from portcullis.mains.listening import health_socket
 from portcullis.mains.parts import open_spool, open_subjects, open_token_keys
-from portcullis.mains.readiness import Check
+from portcullis.mains.readiness import Check, Listening
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
@@ -71,11 +71,13 @@ async def _serve(settings: Settings) -> None:
             "snapshot", on_loop(lambda: None if gateway.serving() else gateway.held.fault or "no snapshot yet", stop)
         )
         keys = Check("token-key", on_loop(lambda: gateway.held.fault or None, stop), vital=False)
-        held.enter_context(status(settings, metrics, [check, keys]))
+        listening = Listening()
+        held.enter_context(status(settings, metrics, [check, keys, listening.check()]))
         async with AsyncExitStack() as stack:
             if embedded:
                 await stack.enter_async_context(_serving_all(settings, gateway, embedded, clock=clock, metrics=metrics))
             port = await stack.enter_async_context(gateway.running(socket=health_socket(settings) if embedded else ""))
+            listening.begin()
             _log.info("serving", port=port, transport=settings.transport)
             await warm_up()
             await stack.enter_async_context(_in_concert(settings, gateway, clock=clock, metrics=metrics))

@@ -17,7 +17,7 @@ from portcullis.config import Settings
 from portcullis.gateway.operators import running_registry
 from portcullis.mains.desks import open_operator_desks
 from portcullis.mains.parts import open_journal, open_registry, open_token_keys
-from portcullis.mains.readiness import Check, registry_check, token_key_check
+from portcullis.mains.readiness import Check, Listening, registry_check, token_key_check
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
 from portcullis.metrics import CheckTally
@@ -44,7 +44,8 @@ async def _serve(settings: Settings) -> None:
         replica = held.enter_context(closing(LmdbReplica(settings.replica_path, clock)))
         draining = Check("draining", lambda: "a stop was asked for" if stop.is_set() else None)
         keys = token_key_check(store.check_token_keys, vital=True)
-        held.enter_context(status(settings, metrics, [registry_check(store), keys, draining]))
+        listening = Listening()
+        held.enter_context(status(settings, metrics, [registry_check(store), keys, listening.check(), draining]))
         serving = running_registry(
             settings=settings,
             reader=store,
@@ -56,6 +57,7 @@ async def _serve(settings: Settings) -> None:
             tally=CheckTally(metrics),
         )
         async with serving as port:
+            listening.begin()
             _log.info("serving", port=port, transport=settings.transport)
             await stop.wait()
             _log.info("draining", drain_s=settings.drain_s)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import grpc
@@ -19,7 +21,7 @@ from portcullis.domain.caller_certificates import CallerCertificate
 from portcullis.domain.errors import Unauthenticated
 from portcullis.domain.policies import Credentials, Partner
 from portcullis.domain.roles import roles_of
-from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge, running_registry
+from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge, running_registry, serving_beside_the_registry
 from portcullis.metrics import CheckTally
 from portcullis.v1 import admin_service_pb2 as pb
 from tests.support.distribution import DictRegistry, edition, records
@@ -85,6 +87,38 @@ async def test_the_status_follows_the_replica_and_an_unforeseen_fault_ends_no_lo
         writer.install(edition(8, records(range(2))), records(range(2)))
         await eventually(channel, "new-key", "8")
         assert not registry.faulty
+
+
+def is_admitted(known: RegistryKnowledge, key: str) -> bool:
+    try:
+        known.callers().admit([("authorization", f"Bearer {key}")], PARTNERS)
+    except Unauthenticated:
+        return False
+    return True
+
+
+async def test_a_key_is_revoked_though_every_thread_of_the_loop_waits_for_readers_that_do_not_read() -> None:
+    registry = DictRegistry()
+    registry.credentials = (credential("old-key", "shop"),)
+    known = RegistryKnowledge(registry)
+    known.look()
+    assert is_admitted(known, "old-key")
+    read = threading.Event()
+    threads = ThreadPoolExecutor(1, thread_name_prefix="unread")
+    asyncio.get_running_loop().set_default_executor(threads)
+    threads.submit(read.wait)
+    settings, tally = Settings(grpc_port=0, drain_s=0.1), CheckTally(CollectorRegistry())
+    try:
+        async with serving_beside_the_registry(settings=settings, known=known, services={}, tally=tally):
+            registry.credentials = ()
+            registry.seq += 1
+            deadline = time.monotonic() + 5
+            while is_admitted(known, "old-key"):
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+    finally:
+        read.set()
+    assert [] == [each.name for each in threading.enumerate() if each.name.startswith("portcullis-callers")]
 
 
 def test_what_a_registry_knows_of_certificates_counts_where_there_is_no_replica() -> None:
