@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote
@@ -434,3 +434,28 @@ async def test_what_is_sent_on_a_native_stream_believes_no_proxy_since_its_peer_
         _, metadata = certificate_of(world)
         for call in (ask(world.check(metadata)), world.report(metadata)):
             assert UNAUTHENTICATED == (await refusal(call))[0]
+
+
+@pytest.mark.parametrize("how", ENDS_OF_CERTIFICATES[:2])
+async def test_a_native_stream_ends_with_the_certificate_that_a_proxy_told_of_though_its_key_is_good(
+    tmp_path: Path, how: str
+) -> None:
+    async with behind_a_proxy("native", tmp_path) as world:
+        certificate, told = certificate_of(world)
+        both = [*told, *bearer("lender-key")]
+        question = check.CheckRequest(identifiers=[wire(resident_id(7))], action="loan.apply", purpose="lending")
+        item = check.StreamCheckRequest(check=question).SerializeToString()
+        standing = world.check(both)
+        await standing.write(item)
+        assert check.StreamCheckResponse.FromString(await standing.read()).result.HasField("response")
+        await end(world, certificate, how)
+        # It may have been ended before anything more is asked.
+        with suppress(asyncio.InvalidStateError):
+            await standing.write(item)
+        for refused in (standing.read(), world.check(both).read(), world.report(both)):
+            assert UNAUTHENTICATED == (await refusal(refused))[0]
+        # Who forges the header has had their own call refused, and nobody else's.
+        alone = world.check(bearer("lender-key"))
+        await alone.write(item)
+        assert check.StreamCheckResponse.FromString(await alone.read()).result.HasField("response")
+        alone.cancel()

@@ -90,6 +90,16 @@ def test_a_release_counts_where_the_former_was_lost(valkey: ValkeyAt) -> None:
         assert [] == list(board.look().holding(NOW))
 
 
+def test_a_release_has_a_larger_number_than_one_that_was_lost(valkey: ValkeyAt) -> None:
+    with closing(RedisAlarmBoard(valkey.url)) as board:
+        first = board.release("lender", by="olga", at=NOW, why="first")
+        second = board.release("lender", by="olga", at=NOW - 10, why="by a clock that is behind")
+        valkey.flush()
+        third = board.release("lender", by="olga", at=NOW + 1, why="after a loss")
+    numbers = [each.number for each in (first, second, third)]
+    assert sorted(set(numbers)) == numbers
+
+
 def test_a_server_that_is_gone_or_full_is_unavailable(valkey: ValkeyAt) -> None:
     with closing(RedisAlarmBoard(valkey.url)) as board:
         with valkey.client() as client:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from portcullis.domain.alarms import Alarm
 from portcullis.v1 import admin_service_pb2 as pb
@@ -64,8 +65,11 @@ async def test_an_operator_sees_an_alarm_and_releases_the_partner(home: StaffHom
         seen.released_by,
     )
 
-    await release(bench, "lender", "their nightly screening")
+    with capture_logs() as lines:
+        await release(bench, "lender", "their nightly screening")
 
+    # What somebody wrote may name a customer: it stands on the board, and in no log.
+    assert [{"event": "partner released", "partner": "lender", "by": "olga", "log_level": "warning"}] == lines
     assert ["olga"] == [each.released_by for each in await listed(bench)]
     board = home.desks.alarms.look()
     assert [] == list(board.holding(time.time()))

@@ -9,12 +9,14 @@ from typing import Any, get_args
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from portcullis.config import Transport
 from portcullis.domain.policies import Disclosure, Effect, Partner, Policy, Probing
 from portcullis.domain.records import Record
+from portcullis.gateway.quotas.gates import Gate
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support.gateways import SUBJECTS, TOKENISER, Bench, arrival, credential, refusal, running_gateway
@@ -332,6 +334,50 @@ async def test_a_batch_answers_in_order_and_keeps_a_fault_with_its_item(bench: B
     ]
     assert [3, 7] == [results[1].error.code, results[3].error.code]
     assert [results[0].response.decision_id] == list(bench.spool.records)
+
+
+async def batch(bench: Bench, *requests: pb.CheckRequest, timeout: float = 10.0) -> list[pb.CheckResult]:
+    body = pb.BatchCheckRequest(requests=requests).SerializeToString()
+    answer = await bench.call("CheckService/BatchCheck", body, timeout=timeout)
+    return list(pb.BatchCheckResponse.FromString(answer).results)
+
+
+def faulty_fields(result: pb.CheckResult) -> list[str]:
+    bad = error_details_pb2.BadRequest()
+    assert any(detail.Unpack(bad) for detail in result.error.details)
+    return [violation.field for violation in bad.field_violations]
+
+
+async def test_a_version_that_no_snapshot_can_have_yet_is_the_fault_of_its_item_alone(bench: Bench) -> None:
+    far = str(bench.version + 10_000_000)
+    results = await batch(bench, question(LISTED), question(CLEAN, at_least_snapshot=far), question(CLEAN))
+    assert ["response", "error", "response"] == [result.WhichOneof("result") for result in results]
+    assert (3, ["at_least_snapshot"]) == (results[1].error.code, faulty_fields(results[1]))
+    assert far not in str(results[1])
+    assert [results[0].response.decision_id] == list(bench.spool.records)
+
+
+async def test_an_item_that_is_faulty_makes_its_batch_wait_for_no_snapshot(bench: Bench) -> None:
+    never = str(bench.version + 5)
+    faulty = [question(action="", at_least_snapshot=never), question(purpose="curiosity", at_least_snapshot=never)]
+    results = await batch(bench, question(LISTED), *faulty, question(CLEAN), timeout=5.0)
+    assert ["response", "error", "error", "response"] == [result.WhichOneof("result") for result in results]
+    assert [3, 7] == [result.error.code for result in results[1:3]]
+
+
+async def test_an_identifier_that_could_not_be_what_it_says_is_noted_of_a_check_that_wants_a_snapshot_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(Gate, "miswritten", lambda gate: noted.append(gate.partner))
+    for wanted in ("", str(bench.version)):
+        wrong = question(at_least_snapshot=wanted)
+        wrong.identifiers[0].value = "1101"
+        code, _, fields, _ = await refusal(check(bench, wrong))
+        assert (grpc.StatusCode.INVALID_ARGUMENT, ["identifiers[0].value"]) == (code, fields)
+    assert ["lender"] * 2 == noted
+    assert grpc.StatusCode.INVALID_ARGUMENT == (await refusal(check(bench, question(action="", at_least_snapshot="1"))))[0]
+    assert ["lender"] * 2 == noted
 
 
 async def test_a_batch_of_a_thousand_is_answered_whole(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,19 +13,24 @@ from typing import NamedTuple
 
 import grpc
 import pytest
+import yaml
 
 from portcullis.client import AioClient, ClientError
+from portcullis.gateway.transport.transports import STREAMS
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support import h2_attacks as attacks
 from tests.support.attacked_gateway import AttackedGateway, attacked_gateway
-from tests.support.bystanders import bystanders
-from tests.support.envoys import RunningEnvoy, manager_of, needs_envoy, running_envoy, shipped
-from tests.support.h2_attacks import Target, Toll
+from tests.support.bystanders import LONGEST_S, bystanders
+from tests.support.envoys import SHIPPED, RunningEnvoy, manager_of, needs_envoy, running_envoy, shipped
+from tests.support.h2_attacks import STREAM_CHECK, Target, Toll
 from tests.support.h2_raw import until
 from tests.support.people import resident_id
 from tests.support.tls_gateways import BANK, LENDER, SHOP, Files, ask
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), needs_envoy]
+
+MOST_STREAMS_BEGUN = 64 + 16 * 15
+"""At once, and in the longest time that the test may take."""
 
 IDLE_S = 1
 """The route's own time for a call that sends nothing, made short here."""
@@ -64,15 +70,23 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
             yield Edge(envoy, gateway, files)
 
 
-async def under(edge: Edge, name: str, attack: Callable[[], Awaitable[Toll]]) -> Toll:
-    """Attack Envoy while others go on through it; both processes live and take no more than they may."""
+async def under(edge: Edge, name: str, attack: Callable[[], Awaitable[Toll]], kept: int = 8) -> Toll:
+    """Attack Envoy while others go on through it; both processes live and take no more than they may.
+
+    So many descriptors of the gateway may stay open: Envoy keeps the connections that it made.
+    """
     envoy, gateway = edge.envoy, edge.gateway
     before = envoy.memory_mib(), gateway.memory_mib(), gateway.descriptors()
     async with bystanders(envoy.port, edge.files.credentials(None)) as seen:
         assert await until(lambda: seen.checks and seen.looks, 20)
-        toll = await attack()
-        during, answered = (envoy.memory_mib(), gateway.memory_mib()), len(seen.checks)
-        assert await until(lambda: len(seen.checks) > answered + 3, 10)
+        since = seen.now()
+        async with asyncio.timeout(20):
+            toll = await attack()
+            while not seen.went_on(since):
+                await attack()
+        during = envoy.memory_mib(), gateway.memory_mib()
+        slowest_s, over = seen.slowest_s(since), seen.now()
+        assert await until(lambda: seen.went_on(over), 10)
     print(
         f"{name}: {toll.sent} in {toll.seconds:.2f} s, cut {toll.cut} code {toll.code}, reset {toll.reset}, ended "
         f"{toll.answered}; Envoy {before[0]:.0f} -> {during[0]:.0f} MiB, gateway {before[1]:.0f} -> {during[1]:.0f} MiB; "
@@ -83,9 +97,10 @@ async def under(edge: Edge, name: str, attack: Callable[[], Awaitable[Toll]]) ->
     assert envoy.process.poll() is None
     assert during[0] - before[0] < 100
     assert during[1] - before[1] < 60
+    assert slowest_s < LONGEST_S
     assert 0 == seen.sick
     assert seen.failed <= max(3, len(seen.checks) // 10)
-    assert await until(lambda: gateway.descriptors() <= before[2] + 8, 10)
+    assert await until(lambda: gateway.descriptors() <= before[2] + kept, 10)
     return toll
 
 
@@ -115,12 +130,40 @@ async def test_a_forged_header_of_a_certificate_is_removed(edge: Edge) -> None:
     assert grpc.StatusCode.UNAUTHENTICATED == caught.value.code()
 
 
-async def test_services_of_operators_are_not_reached_through_envoy(edge: Edge) -> None:
+OPERATORS_METHODS = ("AdminService/ListApiKeys", "RegistryService/GetEntry", "RedressService/OpenDispute")
+
+
+def upstream(envoy: RunningEnvoy) -> dict[str, int]:
+    """Give how many requests went on to each cluster."""
+    stats = json.loads(envoy.get("/stats?format=json&filter=^cluster%5C..*%5C.upstream_rq_total$"))["stats"]
+    return {each["name"]: each["value"] for each in stats}
+
+
+@pytest.mark.parametrize("method", OPERATORS_METHODS)
+async def test_services_of_operators_are_not_reached_through_envoy(edge: Edge, method: str) -> None:
+    assert "ALLOW" == await edge.outcome(key="kiosk-key")
+    before = upstream(edge.envoy)
     async with grpc.aio.secure_channel(f"localhost:{edge.envoy.port}", edge.files.credentials(None)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary("/portcullis.v1.AdminService/ListApiKeys")(b"", timeout=5)
+            await channel.unary_unary(f"/portcullis.v1.{method}")(b"", timeout=5)
 
     assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
+    # The gateway here would say the same, so what counts is that nobody was asked.
+    assert before == upstream(edge.envoy)
+    assert 1 <= before["cluster.gateway.upstream_rq_total"]
+
+
+async def test_a_message_over_the_limit_is_refused_by_envoy_and_taken_up_by_nobody(edge: Edge) -> None:
+    before = upstream(edge.envoy), edge.envoy.memory_mib(), edge.gateway.memory_mib()
+    async with grpc.aio.secure_channel(f"localhost:{edge.envoy.port}", edge.files.credentials(None)) as channel:
+        check = channel.unary_unary("/portcullis.v1.CheckService/Check")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await check(bytes(20_000_000), metadata=(("authorization", "Bearer kiosk-key"),), timeout=10)
+
+    assert caught.value.code() in {grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL}
+    assert before[0] == upstream(edge.envoy)
+    assert edge.envoy.memory_mib() - before[1] < 10
+    assert edge.gateway.memory_mib() - before[2] < 10
 
 
 async def test_a_rapid_reset_is_cut(edge: Edge) -> None:
@@ -144,6 +187,32 @@ async def test_streams_that_send_headers_alone_are_ended(edge: Edge) -> None:
     assert edge.envoy.count("cluster.gateway.upstream_rq_total") > began
 
 
+async def test_streams_begun_by_the_hundred_hardly_reach_the_gateway(edge: Edge) -> None:
+    async def attack() -> Toll:
+        async with attacks.held_open(edge.target, 4, 100, path=STREAM_CHECK, key="shop-key") as siege:
+            assert await until(lambda: siege.toll().answered >= 400 - MOST_STREAMS_BEGUN, 10)
+            return siege.toll()
+
+    reached = edge.envoy.count("cluster.streams.upstream_rq_total")
+    await under(edge, "held streams", attack, kept=8 + 3 * MOST_STREAMS_BEGUN // places_of_envoy())
+
+    # Were a connection given more than the gateway takes, it would refuse them.
+    assert 0 == edge.envoy.count("cluster.streams.upstream_rq_503")
+    assert 1 <= edge.envoy.count("cluster.streams.upstream_rq_total") - reached <= MOST_STREAMS_BEGUN
+    assert 400 - MOST_STREAMS_BEGUN <= edge.envoy.count("stream_starts.http_local_rate_limit.rate_limited")
+
+
+def places_of_envoy() -> int:
+    """How many streams Envoy has under way on one connection to a gateway."""
+    clusters = yaml.safe_load(SHIPPED.read_text())["static_resources"]["clusters"]
+    (options,) = next(each for each in clusters if each["name"] == "gateway")["typed_extension_protocol_options"].values()
+    return int(options["explicit_http_config"]["http2_protocol_options"]["max_concurrent_streams"])
+
+
+def test_envoy_has_fewer_streams_on_a_connection_than_any_gateway_takes() -> None:
+    assert places_of_envoy() < min(STREAMS.values())
+
+
 async def test_a_header_block_without_end_is_cut(edge: Edge) -> None:
     toll = await under(edge, "CONTINUATION flood", lambda: attacks.continuation_flood(edge.target, 5_000))
 
@@ -156,13 +225,17 @@ async def test_floods_of_frames_are_survived(edge: Edge, flood: Callable[..., Aw
 
 
 async def test_20_kb_of_metadata_do_not_reach_the_gateway(edge: Edge) -> None:
-    reached = edge.envoy.count("cluster.gateway.upstream_rq_total")
-    async with attacks.held_open(edge.target, 1, 1):
-        pass
-    toll = await attacks.large_metadata(edge.target, 100, 20_000, "shop-key")
+    given = resident_id(7)
+    item = pb.CheckRequest(action="loan.apply", purpose="lending")
+    item.identifiers.add(kind=given.kind, value=given.value)
+    body = item.SerializeToString()
+    usual = await attacks.calls_with_metadata(edge.target, 16, 10, body, key="shop-key")
+    reached = upstream(edge.envoy)
+    toll = await attacks.calls_with_metadata(edge.target, 16, 20_000, body, key="shop-key")
 
+    assert 16 == usual.good
     assert 0 == toll.good
-    assert edge.envoy.count("cluster.gateway.upstream_rq_total") - reached <= 2
+    assert reached == upstream(edge.envoy)
 
 
 async def test_requests_over_what_gateways_can_answer_are_refused_by_envoy_and_health_goes_on(edge: Edge) -> None:

@@ -142,7 +142,9 @@ class Exchange:
         """Wait until the watch has brought all changes; gives how many seconds that took."""
         begun = time.monotonic()
         expected = IMPORTED + self.withdrawn
-        wait_for(lambda: len(self.watcher.changes) >= expected, within_s=within_s, what="the watch's changes")
+        seen = self.watcher
+        wait_for(lambda: seen.fault or len(seen.changes) >= expected, within_s=within_s, what="the watch's changes")
+        assert "" == seen.fault
         return time.monotonic() - begun
 
     def report(self, *events: Event) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -16,6 +17,17 @@ from tests.support.people import resident_id
 KEY = "kiosk-key"
 _PAUSE_S = 0.003
 _DEADLINE_S = 5.0
+_TO_GO_ON = 3
+
+LONGEST_S = 2.5
+"""No answer may take longer while others attack; one that does was held up by the attack, not by a busy machine."""
+
+
+class Moment(NamedTuple):
+    """How much had been answered at a moment."""
+
+    checks: int
+    looks: int
 
 
 class Bystanders:
@@ -42,6 +54,18 @@ class Bystanders:
     @property
     def slowest_look_ms(self) -> float:
         return max(self.looks, default=float("nan")) * 1000
+
+    def now(self) -> Moment:
+        """Mark this moment, for `went_on`."""
+        return Moment(len(self.checks), len(self.looks))
+
+    def went_on(self, since: Moment) -> bool:
+        """Say whether some checks and looks have been answered since, more than were under way at that moment."""
+        return len(self.checks) > since.checks + _TO_GO_ON and len(self.looks) > since.looks + _TO_GO_ON
+
+    def slowest_s(self, since: Moment) -> float:
+        """Give how long the slowest check or look took that was answered since."""
+        return max((*self.checks[since.checks :], *self.looks[since.looks :]), default=float("inf"))
 
 
 @asynccontextmanager

@@ -11,12 +11,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import NamedTuple
 
 from hpack import Encoder
-from hyperframe.frame import PingFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import Frame, PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
-from tests.support.h2_raw import CHECK, STREAM_CHECK, RawConnection, continuation, data, raw_connection
+from tests.support.h2_raw import CHECK, STREAM_CHECK, RawConnection, continuation, data, raw_connection, until
 
 CANCEL = 8
 INITIAL_WINDOW = 4
+
+CONTINUATION_BYTES = 8_000
+"""What each frame of a CONTINUATION flood holds, at least."""
+
+_FRAME_BYTES = 16_000
+"""A frame holds 16,384."""
+
+_UNDER_WAY = 8
+"""Calls of one connection at a time, fewer than any transport allows, where each of them is to be judged by itself."""
 
 
 class Target(NamedTuple):
@@ -58,7 +67,7 @@ async def rapid_reset(target: Target, streams: int, key: str | None = None, with
 
 async def continuation_flood(target: Target, frames: int, within_s: float = 20.0) -> Toll:
     """Begin a header block and go on with it without end (CVE-2024-24549 and its kin)."""
-    block = Encoder().encode([("x-filler", "f" * 8000)], huffman=False)
+    block = Encoder().encode([("x-filler", "f" * CONTINUATION_BYTES)], huffman=False)
 
     async def attack(connection: RawConnection) -> int:
         request = connection.request(end_headers=False)
@@ -96,23 +105,57 @@ async def settings_flood(target: Target, frames: int, within_s: float = 20.0) ->
 
 
 async def large_metadata(target: Target, streams: int, size: int, key: str | None = None, within_s: float = 20.0) -> Toll:
-    """Send requests with so many bytes of metadata, whole."""
-    # Never indexed: what a table holds would be sent by its number, and take no room.
-    block = Encoder().encode([("x-filler", "f" * size, True)], huffman=False)
+    """Send the headers of requests with so many bytes of metadata, whole, and no body."""
 
     async def attack(connection: RawConnection) -> int:
         for sent in range(streams):
-            request = connection.request(end_headers=False, key=key)
-            rest = request.data + block
-            # A frame holds 16,384 bytes; the rest goes on in CONTINUATION.
-            request.data, rest = rest[:16_000], rest[16_000:]
-            last = continuation(request.stream_id, rest)
-            last.flags.add("END_HEADERS")
-            if not await connection.send(request, last):
+            if not await connection.send(*_with_metadata(connection, size, key)):
                 return sent
         return streams
 
     return await _on_one(target, attack, within_s)
+
+
+async def calls_with_metadata(
+    target: Target, calls: int, size: int, body: bytes, *, key: str, within_s: float = 20.0
+) -> Toll:
+    """Make whole calls with so many bytes of metadata, a few at a time; ``body`` is the message of each.
+
+    With few bytes, this is how somebody calls who attacks nobody.
+    """
+
+    async def attack(connection: RawConnection) -> int:
+        # Answers of many calls are more than a connection takes unasked.
+        await connection.send(WindowUpdateFrame(0, window_increment=1 << 30))
+        for sent in range(0, calls, _UNDER_WAY):
+            for _ in range(_UNDER_WAY):
+                *block, last = _with_metadata(connection, size, key)
+                await connection.send(*block, last, data(last.stream_id, struct.pack(">BI", 0, len(body)) + body, end=True))
+            if not await connection.flush():
+                return sent
+            await until(lambda due=sent + _UNDER_WAY: _ended(connection) >= due, within_s)  # type: ignore[misc]
+        return calls
+
+    return await _on_one(target, attack, within_s)
+
+
+def _ended(connection: RawConnection) -> int:
+    # A call may be ended by a status and a reset both.
+    return max(connection.statuses.total(), connection.resets.total())
+
+
+def _with_metadata(connection: RawConnection, size: int, key: str | None) -> list[Frame]:
+    """Give the headers of a request with so many bytes of metadata more, which go on in CONTINUATION."""
+    # Never indexed: what a table holds would be sent by its number, and take no room.
+    block = Encoder().encode([("x-filler", "f" * size, True)], huffman=False)
+    request = connection.request(end_headers=False, key=key)
+    request.data, rest = (request.data + block)[:_FRAME_BYTES], (request.data + block)[_FRAME_BYTES:]
+    frames: list[Frame] = [request]
+    while rest:
+        frames.append(continuation(request.stream_id, rest[:_FRAME_BYTES]))
+        rest = rest[_FRAME_BYTES:]
+    frames[-1].flags.add("END_HEADERS")
+    return frames
 
 
 async def oversize(target: Target, streams: int, size: int, key: str | None = None, within_s: float = 20.0) -> Toll:
@@ -231,10 +274,12 @@ async def connections_held(target: Target, count: int) -> AsyncIterator[list[Raw
 
 
 __all__ = [
+    "CONTINUATION_BYTES",
     "STREAM_CHECK",
     "Siege",
     "Target",
     "Toll",
+    "calls_with_metadata",
     "connections_held",
     "continuation_flood",
     "held_open",

@@ -18,21 +18,38 @@ _START_S = 10.0
 
 
 class ValkeyAt:
-    """A server at one socket, with nothing on disk."""
+    """A server at one socket, with nothing on disk.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the socket.
+        configuration: a file of settings besides.
+        password: the one that it asks for; "" for none.
+    """
+
+    def __init__(self, folder: Path, *, configuration: Path | None = None, password: str = "") -> None:
         self._folder = folder
+        self._configuration = () if configuration is None else (str(configuration),)
+        self._password = password
         self._socket = folder / "valkey.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"unix://{self._socket}"
+        return self.url_of("")
+
+    def url_of(self, user: str, password: str = "") -> str:
+        """The URL of another user than the default."""
+        secret = password or self._password
+        return f"unix://{user}:{secret}@{self._socket}" if secret else f"unix://{self._socket}"
 
     def start(self) -> None:
         """Start an empty server, and wait until it answers."""
         options = {"port": "0", "unixsocket": str(self._socket), "dir": str(self._folder), "save": "", "appendonly": "no"}
-        argv = [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        argv = [
+            str(get_binary_path()),
+            *self._configuration,
+            *(part for name, value in options.items() for part in (f"--{name}", value)),
+        ]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + _START_S
         while not self._answers():

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import redis
 import yaml
 
 from portcullis.adapters.log_signing import MEMORY
+from portcullis.adapters.redis.alarms import RedisAlarmBoard
+from portcullis.adapters.redis.quotas import RedisQuotaExchange
+from portcullis.adapters.redis.store import CHANNEL, LEASE_KEY, METADATA_KEY
 from portcullis.adapters.tuf.key_directory import KeyDirectory
 from portcullis.config import FORWARDED_BY_LOOPBACK, Settings
 from portcullis.mains.keys import ENTRY_KEY, FEED_KEY, JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
+from portcullis.ports.quotas import Standing
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
 from tests.support.trust_folders import sign_as
+from tests.support.valkey import ValkeyAt
 
 COMPOSE = REPOSITORY / "docker-compose.yml"
 DEPLOY = REPOSITORY / "deploy"
@@ -187,11 +198,13 @@ def test_the_gateways_of_the_host_share_the_file_in_which_quotas_are_agreed_on()
     assert "portcullis/quotas" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_a_gateway_needs_neither_database_nor_store() -> None:
+def test_a_gateway_needs_no_database_and_waits_for_no_store() -> None:
     gateway = parts()["gateway-1"]
 
     assert {"follower"} == gateway["depends_on"].keys()
-    assert [TOKEN_KEY, FEED_KEY] == [each["source"] for each in gateway["secrets"]]
+    assert ["gateway.toml", TOKEN_KEY, FEED_KEY] == [
+        each if isinstance(each, str) else each["source"] for each in gateway["secrets"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -287,6 +300,7 @@ def test_the_keys_made_are_keys(secrets: Path) -> None:
         ("registry", {"registry_url", "journal_url", "redis_url"}),
         ("publisher", {"registry_url", "redis_url"}),
         ("follower", {"redis_url"}),
+        ("gateway", {"redis_url"}),
         ("shipper", {"journal_url"}),
         ("exchange", {"registry_url", "journal_url", "redis_url"}),
     ],
@@ -300,6 +314,49 @@ def test_a_part_is_given_the_urls_that_it_needs_and_no_other(
     settings = Settings()
 
     assert urls == {name for name in ("registry_url", "journal_url", "redis_url") if getattr(settings, name)}
+
+
+def password_of_gateways(secrets: Path) -> str:
+    url = urlsplit(tomllib.loads((secrets / "gateway.toml").read_text())["redis_url"])
+    assert url.password
+    return url.password
+
+
+@pytest.fixture
+def store_of_gateways(secrets: Path) -> Iterator[str]:
+    """Run the store as it is shipped; gives the URL by which gateways reach it."""
+    password = (secrets / "valkey-password").read_text()
+    with tempfile.TemporaryDirectory(prefix="portcullis-valkey-") as folder:
+        valkey = ValkeyAt(Path(folder), configuration=secrets / "valkey.conf", password=password)
+        valkey.start()
+        try:
+            yield valkey.url_of("gateway", password_of_gateways(secrets))
+        finally:
+            valkey.kill()
+
+
+def test_gateways_agree_on_alarms_and_quotas_in_the_store_and_reach_nothing_else(store_of_gateways: str) -> None:
+    with closing(RedisAlarmBoard(store_of_gateways)) as board:
+        board.release("shop", by="olga", at=1.0, why="called back")
+        assert {"shop"} == board.look().releases.keys()
+    with closing(RedisQuotaExchange(store_of_gateways)) as quotas:
+        assert Standing(1, {}) == quotas.turn("worker", 1, [])
+    with closing(redis.Redis.from_url(store_of_gateways)) as client:
+        for forbidden in (f"GET {METADATA_KEY}timestamp", f"SET {LEASE_KEY} me", f"PUBLISH {CHANNEL} x", "CONFIG GET *"):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                client.execute_command(*forbidden.split())
+
+
+def test_secrets_from_before_there_was_an_entry_key_keep_the_names_of_entries(secrets: Path, tmp_path: Path) -> None:
+    older = tmp_path / "secrets"
+    shutil.copytree(secrets, older)
+    for name in (ENTRY_KEY, "gateway.toml"):
+        (older / name).unlink()
+    (older / "valkey.conf").write_text((older / "valkey.conf").read_text().partition("user gateway")[0])
+    subprocess.run([DEPLOY / "make-secrets", older], check=True, capture_output=True)
+
+    assert read_key(older, TOKEN_KEY) == read_key(older, ENTRY_KEY)
+    assert f"user gateway on >{password_of_gateways(older)} " in (older / "valkey.conf").read_text()
 
 
 def test_a_part_reads_only_secrets_that_it_is_given() -> None:

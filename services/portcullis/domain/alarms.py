@@ -39,7 +39,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         probes: how many different numbers had been asked about since the first sign.
         times: which stop within a day it is, from 1.
         told_only: nothing was held back, since the partner may go through numbers.
-        releases: how many releases of this partner were known of.
+        releases: the number of the last release of this partner that was known of; 0 where none was.
     """
 
     partner: str
@@ -55,7 +55,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A partner's release, the ``number``-th: by whom, when (Unix seconds) and why."""
+    """A partner's release: by whom, when (Unix seconds) and why. Its ``number`` is larger than that of any before it."""
 
     partner: str
     number: int
@@ -82,11 +82,13 @@ class Board(NamedTuple):
     def next_release(self, partner: str, *, by: str, at: float, why: str) -> Release:
         """Make a partner's next release: every alarm that is up, or was released, is void by it.
 
-        Releases may be lost with the board, and alarms put up again by gateways that knew of them.
+        Releases may be lost with the board, which then begins without any, while gateways know of them still and go by none
+        of a lower number. So a number is the time in milliseconds, or the next where that is taken: clocks of two hosts need
+        not agree while the board stands, and must only not go back over a loss of it.
         """
         former = self.releases.get(partner)
         known = max([former.number if former else 0, *(each.releases for each in self.alarms if each.partner == partner)])
-        return Release(partner=partner, number=known + 1, by=by, at=at, why=why)
+        return Release(partner=partner, number=max(known + 1, int(at * 1_000)), by=by, at=at, why=why)
 
     def released(self, alarm: Alarm) -> Release | None:
         """Give the release that ended an alarm, None where none has."""

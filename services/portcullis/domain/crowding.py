@@ -17,20 +17,25 @@ imo             100 ships                               1,000 ships             
 others          100 numbers, 10 with a check digit      10,000                         1,000,000
 ==============  ======================================  =============================  ===============================
 
+How a number is written is left to whoever asks, so cells are those of its canonical value: two ways of writing one number
+fall into the same cells, whatever separators, digits and prefixes `portcullis.domain.identifiers` reads.
+
 Example: of the phones +447700900001, +447700900002 and +12025550100 a `Crowd` tells ``(1, 1, 1)``: one of them beside
 another at each size.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 
-Cut = Callable[[bytes], bytes]
+from portcullis.domain.errors import InvalidIdentifier
+from portcullis.domain.identifiers import KINDS, normalise
+
+Cut = Callable[[str], str]
 Note = tuple[str, str, bytes]
-"""Kind and value of an identifier asked about, as written, and its first token."""
+"""Kind and value of an identifier asked about, as written or canonical, and its first token."""
 
 
 def _cuts(near: int, block: int, region: int) -> tuple[Cut, Cut, Cut]:
@@ -42,8 +47,9 @@ _OTHERS = _cuts(2, 4, 6)
 _CUTS: Mapping[str, tuple[Cut, Cut, Cut]] = MappingProxyType(
     {"cn.resident-id": _cuts(4, 6, 12), "cn.uscc": _cuts(4, 6, 10), "imo": _cuts(3, 4, 5)}
 )
-# How a number is set out is left to whoever writes it, so it must not hide that two are neighbours.
-_LAYOUT = b" \t\r-./()_+"
+_REWRITTEN = frozenset({"imo", "phone"})
+"""Kinds with values of nothing but plain characters that are not canonical: those with a prefix that is dropped. Of all
+others that can be, such a value is, which is seen of many at once."""
 _roughly = itemgetter(slice(-6))
 _kind_of, _value_of = itemgetter(0), itemgetter(1)
 
@@ -58,7 +64,7 @@ class Crowd:
         self.count = 0
 
     def add(self, notes: Sequence[Note]) -> None:
-        """Add numbers that are not in it: each once, whatever its layout."""
+        """Add numbers that are not in it: each once, however it is written."""
         self.count += len(notes)
         kinds = set(map(_kind_of, notes))
         for kind in kinds:
@@ -67,10 +73,7 @@ class Crowd:
 
     def _add_of(self, kind: str, values: Iterable[str]) -> None:
         # With the kind before it no number is beside one of another kind.
-        text = f"{kind} " + f"\n{kind} ".join(values)
-        if not text.isascii():
-            text = unicodedata.normalize("NFKC", text)
-        numbers = text.encode(errors="replace").translate(None, _LAYOUT).upper().split(b"\n")
+        numbers = [f"{kind} {value}" for value in _canonical(kind, values)]
         for cells, cut in zip(self._cells, _CUTS.get(kind, _OTHERS), strict=True):
             cells.update(map(hash, map(cut, numbers)))
 
@@ -88,5 +91,26 @@ class Crowd:
 
 def looks_crowded(notes: Sequence[Note]) -> bool:
     """Say from every fourth of some notes, roughly and soon, whether it is worth while to study them."""
-    values = set(map(_value_of, notes[::4]))
+    some = notes[::4]
+    values: set[str] = set()
+    for kind in set(map(_kind_of, some)):
+        values.update(_canonical(kind, (value for each, value, _ in some if each == kind)))
     return 4 * (len(values) - len(set(map(_roughly, values)))) >= len(values)
+
+
+def _canonical(kind: str, values: Iterable[str]) -> list[str]:
+    """Give the canonical form of each value of one kind; what has none stays as it is written."""
+    written = list(values)
+    known = KINDS.get(kind)
+    text = "".join(written)
+    if known is None or (kind not in _REWRITTEN and text.isascii() and text.isalnum() and text == text.upper()):
+        return written
+    is_canonical = known.is_canonical
+    return [value if is_canonical(value) else _normalised(kind, value) for value in written]
+
+
+def _normalised(kind: str, value: str) -> str:
+    try:
+        return normalise(kind, value).value
+    except InvalidIdentifier:
+        return value

@@ -20,7 +20,8 @@ know a customer who comes again. The rules:
    the partner is slowed, from 1 on it is stopped. What honest business can bring about alone has a weight that can't stop:
    new customers (a sale), one region (a new branch), no hits (luck). All three together stop.
 6. A question about an entry of a canary list is a sign by itself, since nobody has its number: one slows, two different ones
-   stop.
+   within a day stop. Afterwards one is half a suspicion that fades as the rest does, and is forgotten after a day: too
+   little to slow by itself, so an accident is over when its alarm is.
 7. Suspicion halves within a day, and begins anew after a stop.
 8. Of a partner that asks much, has a history and is not suspected, one window in eight is studied, and every one that looks
    crowded or found much.
@@ -45,7 +46,7 @@ from portcullis.domain.crowding import Crowd, Note, looks_crowded
 SLOWED_AT = 0.6
 """The suspicion from which a partner is slowed; it is stopped from 1 on."""
 CANARIES_TO_STOP = 2
-"""So many different entries of canary lists stop a partner."""
+"""So many different entries of canary lists within a day stop a partner."""
 
 WINDOW = 64
 """So many are counted at a time."""
@@ -63,6 +64,8 @@ _DEVIATIONS = 3.0
 _UNSUSPICIOUS = 0.3
 """Above this suspicion nothing is learned."""
 _HALF_LIFE_S = 86_400.0
+_CANARY_KEPT = 0.5
+"""A canary whose weight has fallen to this is forgotten: after a day."""
 _REMEMBERED = 4_096
 """Subjects in each of two generations."""
 _NO_HITS_NATS = 2.5
@@ -202,7 +205,8 @@ class Detector:
         self._no_hits = 0.0
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
-        self._canaries: set[bytes] = set()
+        self._canaries: dict[bytes, float] = {}
+        self._canary_part = 0.0
         self._asked = self._novel = self._invalid = self._found = self._hits = 0
         self._crowd = Crowd()
         self._probes = 0
@@ -216,18 +220,20 @@ class Detector:
         Args:
             notes: the identifiers asked about.
             now: monotonic seconds.
-            found: the first tokens of the questions that found something.
-            invalid: how many identifiers could not be what they said.
+            found: the tokens of the questions that found something.
+            invalid: how many questions had an identifier that could not be what it said.
         """
         self._studies += 1
-        if len(notes) >= WINDOW and self._is_at_ease(now) and len(found) < _FEW_FOUND and not looks_crowded(notes):
-            tokens = set(map(_token_of, notes))
+        tokens = set(map(_token_of, notes))
+        hits = len(tokens.intersection(found)) if found else 0
+        if len(notes) >= WINDOW and self._is_at_ease(now) and hits < _FEW_FOUND and not looks_crowded(notes):
             self._remember(tokens)
-            self._finds.learn(len(tokens.intersection(found)) if found else 0, len(tokens))
+            self._finds.learn(hits, len(tokens))
             return _NONE
         self._fade(now)
         self._invalid += invalid
-        novel = self._gather(notes, found) if notes else 0
+        self._found += hits
+        novel = self._gather(notes, tokens, found) if notes else 0
         windows = [*self._window(), *self._pool()]
         for sign, count, total in windows:
             if sign is Sign.NO_HITS:
@@ -240,9 +246,11 @@ class Detector:
                 (self._finds if sign is Sign.NO_HITS else self._sums[sign]).learn(count, total)
         return self._conclude()
 
-    def canary(self, tokens: Iterable[bytes]) -> Suspicion:
-        """Note a question that found entries of canary lists, by their tokens."""
-        self._canaries.update(tokens)
+    def canary(self, tokens: Iterable[bytes], now: float) -> Suspicion:
+        """Note a question that found entries of canary lists, by their tokens; ``now`` as for `study`."""
+        self._fade(now)
+        self._canaries |= dict.fromkeys(tokens, 1.0)
+        self._canary_part = max(SLOWED_AT, len(self._canaries) / CANARIES_TO_STOP)
         self._weigh(1)
         return self._conclude()
 
@@ -250,7 +258,7 @@ class Detector:
         """Forget every suspicion; the partner's usual shares stay."""
         for each in self._sums.values():
             each.amount = 0.0
-        self._no_hits = self._amount = 0.0
+        self._no_hits = self._canary_part = self._amount = 0.0
         self._canaries.clear()
         self._probes = 0
 
@@ -269,14 +277,16 @@ class Detector:
         for each in self._sums.values():
             each.amount *= kept
         self._no_hits *= kept
+        if self._canaries:
+            faded = ((token, weight * kept) for token, weight in self._canaries.items())
+            self._canaries = {token: weight for token, weight in faded if weight > _CANARY_KEPT}
+            self._canary_part = sum(self._canaries.values()) / CANARIES_TO_STOP
 
-    def _gather(self, notes: Sequence[Note], found: Collection[bytes]) -> int:
+    def _gather(self, notes: Sequence[Note], tokens: set[bytes], found: Collection[bytes]) -> int:
         """Add to the window what was asked, and to the pool what is new; gives how much is."""
-        tokens = set(map(_token_of, notes))
         novel = tokens - self._young - self._old
         self._remember(tokens)
         self._asked += len(tokens)
-        self._found += len(tokens.intersection(found)) if found else 0
         if novel:
             self._novel += len(novel)
             self._hits += len(novel.intersection(found)) if found else 0
@@ -324,8 +334,8 @@ class Detector:
                 parts.pop(sign, None)
         if self._no_hits:
             parts[Sign.NO_HITS] = _NO_HITS_WEIGHT * min(self._no_hits / _NO_HITS_NATS, 1.0)
-        if self._canaries:
-            parts[Sign.CANARY] = max(SLOWED_AT, len(self._canaries) / CANARIES_TO_STOP)
+        if self._canary_part:
+            parts[Sign.CANARY] = self._canary_part
         return parts
 
     def _weigh(self, different: int) -> None:

@@ -19,6 +19,7 @@ from portcullis.domain.policies import AttributeValue
 from portcullis.domain.subjects import FIRST_EPOCH, SubjectNames
 from portcullis.gateway.messages.answers import DecisionIds, Wording, alone, response_of
 from portcullis.gateway.messages.requests import (
+    IDENTIFIER_AT,
     MAX_IDENTIFIERS,
     bounded_reference,
     identifier_count,
@@ -155,8 +156,10 @@ class CheckDesk:
         note_found(view, gate, question.probes, verdict)
         return self.answer(view, question, verdict, now)
 
-    def vet(self, view: View, holder: str, request: check_service_pb2.CheckRequest) -> None:
+    def vet(self, view: View, holder: str, request: check_service_pb2.CheckRequest, gate: Gate) -> None:
         """Find what is wrong with a check that has to wait, before it waits.
+
+        An identifier that could not be what it says is noted at the caller's ``gate``, as `check` does.
 
         Raises:
             InvalidRequest: with every violation of the request.
@@ -166,6 +169,8 @@ class CheckDesk:
         now = self._now()
         found = violations(request, view.probes, view.plans.binder(holder, request.action, request.purpose, now))
         if found:
+            if any(each.field.startswith(IDENTIFIER_AT) for each in found):
+                gate.miswritten()
             raise InvalidRequest(found)
         view.plans.plan(holder, request.action, request.purpose, now)
 

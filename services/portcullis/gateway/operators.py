@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -152,29 +153,31 @@ async def serving_beside_the_registry(
     Raises:
         SetupFault: the address is taken, or the transport is not installed.
     """
-    async with serving(settings, services) as (port, health):
-        await health.set(serving=True)
+    # A thread of its own: the loop's may all wait for readers that do not read, and a key is to be revoked meanwhile too.
+    with ThreadPoolExecutor(1, thread_name_prefix="portcullis-callers") as thread:
+        async with serving(settings, services) as (port, health):
+            await health.set(serving=True)
 
-        async def keep_looking() -> None:
-            while True:
-                try:
-                    await also()
-                    await asyncio.to_thread(known.look)
-                    await health.set(serving=True)
-                except RegistryUnavailable:
-                    await health.set(serving=False)
-                    _log.warning("the registry's database can't be reached; trying again")
-                except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
-                    _log.error("a look failed; trying again", type=type(fault).__name__)
-                tally.flush()
-                await asyncio.sleep(_LOOK_EVERY_S)
+            async def keep_looking() -> None:
+                while True:
+                    try:
+                        await also()
+                        await asyncio.get_running_loop().run_in_executor(thread, known.look)
+                        await health.set(serving=True)
+                    except RegistryUnavailable:
+                        await health.set(serving=False)
+                        _log.warning("the registry's database can't be reached; trying again")
+                    except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
+                        _log.error("a look failed; trying again", type=type(fault).__name__)
+                    tally.flush()
+                    await asyncio.sleep(_LOOK_EVERY_S)
 
-        looking = asyncio.create_task(keep_looking(), name="registry-look")
-        try:
-            yield port
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+            looking = asyncio.create_task(keep_looking(), name="registry-look")
+            try:
+                yield port
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """One gateway worker: the servicers on a transport, and the tick that keeps them fresh.
 
-The tick, a few dozen times a second, lets the replica look for a new version, lets answers carry the present age, keeps
-health true and once a second flushes the counters and has the gates study what is left, and forget it. Nothing of it is on
-the path of a call.
+The tick, a few dozen times a second, lets the replica look for a new version, lets answers carry the present age, and keeps
+health true. Once a second it flushes the counters, has the gates study what is left, and forgets that and who was turned
+away. Nothing of it is on the path of a call.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import structlog
 
 from portcullis.config import Settings
 from portcullis.domain.editions import Edition
+from portcullis.domain.errors import Overloaded
 from portcullis.domain.policies import Policy
 from portcullis.domain.subjects import SubjectNames
 from portcullis.domain.token_keys import TokenKeys
@@ -23,6 +25,7 @@ from portcullis.gateway.admission import Callers
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.front import Front, Handlers, peers_of
 from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.quotas.turned_away import MOST_KEPT, TurnedAway
 from portcullis.gateway.servicers import caller as caller_servicer
 from portcullis.gateway.servicers import check as check_servicer
 from portcullis.gateway.servicers.caller import CallerServicer
@@ -78,12 +81,15 @@ class Gateway:
         )
         self.front = Front(self.callers, tally, peers_of(settings))
         self.gates = Gates(clock.monotonic, clock.now)
+        self._turned_away = TurnedAway(self.front.status_of, MOST_KEPT if settings.transport == "native" else 0)
         self._followed: Edition | None = None
         self.services: dict[str, Handlers] = {
             check_servicer.SERVICE: CheckServicer(
-                self.held, self.desk, self.front, self.gates, settings.refresh_interval_s
+                self.held, self.desk, self.front, self.gates, self._turned_away, settings.refresh_interval_s
             ).handlers(),
-            caller_servicer.SERVICE: CallerServicer(self.held, self.desk, self.front, self.gates).handlers(),
+            caller_servicer.SERVICE: CallerServicer(
+                self.held, self.desk, self.front, self.gates, self._turned_away
+            ).handlers(),
         }
 
     def callers(self) -> Callers:
@@ -130,7 +136,15 @@ class Gateway:
         Raises:
             SetupFault: the transport is not installed, or the address is taken.
         """
-        async with serving(self.settings, self.services, socket=socket, streams=STREAMS) as (port, health):
+        server = serving(
+            self.settings,
+            self.services,
+            socket=socket,
+            streams=STREAMS[self.settings.transport],
+            shed=partial(self.front.count, Overloaded()),
+            turned_away=self._turned_away,
+        )
+        async with server as (port, health):
             # Of the replica as it was opened; the tick's first look would say the same later.
             await health.set(serving=self.serving())
             self._follow()
@@ -153,10 +167,11 @@ class Gateway:
         return changed
 
     def _follow(self) -> None:
-        """Have the gates go by the edition held, if it is another; however it came to be held."""
+        """Have the gates go by the edition held, if it is another; however it came to be held. It may know other keys."""
         view = self.held.view
         if view is not None and view.edition is not self._followed:
             self.gates.follow(view.edition.policy)
+            self._turned_away.forget()
             self._followed = view.edition
 
     async def _measure_pressure(self) -> None:
@@ -175,6 +190,7 @@ class Gateway:
             try:
                 if loop.time() >= study_at:
                     study_at = loop.time() + _STUDY_EVERY_S
+                    self._turned_away.forget()
                     self.gates.study_left()
                 changed = await self.refresh()
                 if changed or loop.time() >= flush_at:

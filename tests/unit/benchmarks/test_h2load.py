@@ -22,8 +22,9 @@ def summary(*, done: int = 37742, good: int = 37742, failed: int = 0, errored: i
 
 
 @pytest.mark.parametrize(("mean", "microseconds"), [("6.76ms", 6760.0), ("731us", 731.0), ("1.20s", 1_200_000.0)])
-def test_a_summary_gives_rate_calls_and_mean(mean: str, microseconds: float) -> None:
-    assert Load(rate=18871.0, calls=37742, mean_us=pytest.approx(microseconds)) == read_output(summary(mean=mean))
+def test_a_summary_gives_rate_calls_mean_and_bytes(mean: str, microseconds: float) -> None:
+    expected = Load(rate=18871.0, calls=37742, mean_us=pytest.approx(microseconds), data_bytes=4_901_742)
+    assert expected == read_output(summary(mean=mean))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 
-from benchmarks.openloop import CallFailed, Plan, header_blocks, run
+from benchmarks.http2 import Call, header_blocks
+from benchmarks.openloop import CallFailed, Plan, run
 
 METHOD = "Say"
 SERVICE = "portcullis.tests.Echo"
@@ -19,6 +20,9 @@ SERVICE = "portcullis.tests.Echo"
 @pytest.fixture
 def address() -> Iterator[str]:
     handlers = {METHOD: grpc.unary_unary_rpc_method_handler(lambda request, _: request)}
+    handlers["Refuse"] = grpc.unary_unary_rpc_method_handler(
+        lambda _, context: context.abort(grpc.StatusCode.UNAVAILABLE, "no")
+    )
     server = grpc.server(ThreadPoolExecutor(2))
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -27,14 +31,17 @@ def address() -> Iterator[str]:
     server.stop(0).wait()
 
 
-def plan(address: str, **changes: object) -> Plan:
+def plan(address: str, method: str = METHOD, message: bytes = b"x" * 100, **changes: object) -> Plan:
     host, _, port = address.rpartition(":")
+    call = Call(
+        host=host,
+        port=int(port),
+        path=f"/{SERVICE}/{method}",
+        headers={"authorization": "Bearer " + "k" * 200},
+        message=message,
+    )
     given = {
-        "host": host,
-        "port": int(port),
-        "path": f"/{SERVICE}/{METHOD}",
-        "headers": {"authorization": "Bearer " + "k" * 200},
-        "message": b"x" * 100,
+        "call": call,
         "rate": 200.0,
         "seconds": 0.5,
         "warm_up_s": 0.1,
@@ -53,6 +60,11 @@ def test_every_call_that_was_due_is_answered_and_timed(address: str) -> None:
 
 def test_windows_are_waited_for_so_that_large_messages_go_through(address: str) -> None:
     assert run(plan(address, message=b"x" * 50_000, rate=50.0)).calls > 0
+
+
+def test_what_is_refused_is_no_time(address: str) -> None:
+    with pytest.raises(CallFailed, match="refused"):
+        run(plan(address, method="Refuse"))
 
 
 def test_a_server_that_goes_away_is_a_failure() -> None:

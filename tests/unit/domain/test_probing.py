@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from random import Random
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from benchmarks.probing.traffic import HONEST, SCRAPERS, mixed, shop
 from benchmarks.probing.trials import honest_windows, until_stopped
-from portcullis.domain.crowding import Crowd, Note
+from portcullis.domain.crowding import Crowd, Note, looks_crowded
+from portcullis.domain.identifiers import Identifier, normalise
 from portcullis.domain.probing import Detector, Level, Sign, Suspicion
+from tests.support.people import document, imo, passport, phone, resident_id, uscc
 
 AT_RANDOM = "valid IDs at random"
 OF_ONE_REGION = "valid IDs of one region, at random"
+_CHARACTERS = [chr(code) for code in range(0x110000)]
+DIGITS = [[each for each in _CHARACTERS if unicodedata.decimal(each, None) == digit] for digit in range(10)]
+SEPARATORS = [each for each in _CHARACTERS if unicodedata.category(each) in {"Zs", "Pd"}] + list("./\\()\N{MIDDLE DOT}")
+SEPARATORS += ["\N{MINUS SIGN}", "\N{FRACTION SLASH}", "\N{DIVISION SLASH}"]
+PEOPLE = [made(number) for made in (phone, resident_id, uscc, imo, passport) for number in (1, 2, 70)]
+PEOPLE += [document("national-id", 3), document("tax-id", 4), document("registration-id", 5)]
 TOLD_APART = sorted(SCRAPERS.keys() - {AT_RANDOM, OF_ONE_REGION})
 
 
@@ -102,15 +113,39 @@ def test_slow_comes_before_stop() -> None:
 
 def test_one_canary_slows_and_another_one_stops() -> None:
     detector = Detector()
-    assert Level.SLOWED is detector.canary([b"one"]).level
-    assert Level.SLOWED is detector.canary([b"one"]).level
-    told = detector.canary([b"other"])
+    assert Level.SLOWED is detector.canary([b"one"], 0.0).level
+    assert Level.SLOWED is detector.canary([b"one"], 1.0).level
+    told = detector.canary([b"other"], 86_000.0)
     assert (Level.STOPPED, (Sign.CANARY,)) == (told.level, told.signs)
+
+
+def test_a_canary_slows_when_it_is_asked_about_and_not_for_ever() -> None:
+    detector = Detector()
+    assert Level.SLOWED is detector.canary([b"one"], 0.0).level
+    soon = detector.study([], 60.0)
+    assert (Level.NORMAL, pytest.approx(0.5, rel=0.01)) == (soon.level, soon.amount)
+    assert pytest.approx(0.25, rel=0.01) == detector.study([], 86_300.0).amount
+    assert 0.0 == detector.study([], 86_500.0).amount
+
+
+def test_another_canary_stops_within_a_day_and_only_slows_after_it() -> None:
+    soon, late = Detector(), Detector()
+    for each in (soon, late):
+        each.canary([b"one"], 0.0)
+    assert Level.STOPPED is soon.canary([b"other"], 86_300.0).level
+    assert Level.SLOWED is late.canary([b"other"], 86_500.0).level
+
+
+def test_a_canary_and_another_sign_slow_for_longer() -> None:
+    detector = Detector()
+    detector.study(phones(0), 0.0)
+    detector.canary([b"one"], 1.0)
+    assert Level.STOPPED is detector.study([], 2.0).level
 
 
 def test_suspicion_begins_anew_after_a_stop() -> None:
     detector = Detector()
-    detector.canary([b"one", b"other"])
+    detector.canary([b"one", b"other"], 0.0)
     detector.begin_anew()
     assert Level.NORMAL is detector.study([], 0.0).level
 
@@ -126,6 +161,46 @@ def test_how_a_number_is_set_out_hides_nothing() -> None:
     plain = [noted("phone", f"+4477009000{number:02d}") for number in range(64)]
     dressed = [noted("phone", f"+44 (7700) 9{'-' * (number % 3)}000{number:02d}") for number in range(64)]
     assert crowded(plain) == crowded(dressed)
+
+
+@st.composite
+def writings(draw: st.DrawFn) -> tuple[Identifier, str]:
+    """Draw an identifier, and a way of writing it: digits of any script, letters of any size, separators anywhere."""
+    person = draw(st.sampled_from(PEOPLE))
+    written = [
+        draw(st.sampled_from(DIGITS[int(each)]) if each in "0123456789" else st.sampled_from([each, each.lower()]))
+        for each in person.value
+    ]
+    for separator in draw(st.lists(st.sampled_from(SEPARATORS), max_size=64 - len(written))):
+        written.insert(draw(st.integers(0, len(written))), separator)
+    return person, "".join(written)
+
+
+@given(writings())
+@example((Identifier("phone", "+447700900001"), "00 44 (0) 7700 900001"))
+@example((Identifier("imo", "0123450"), "IMO 0123450"))
+@example((Identifier("imo", "0123450"), "IMO0123450"))
+@example((Identifier("passport", "XA0000001"), "XA0000001" + "\\" * 12))
+def test_a_number_lies_in_the_same_cells_however_it_is_written(told: tuple[Identifier, str]) -> None:
+    person, written = told
+    assert person.value == normalise(person.kind, written).value
+    assert (2, (1, 1, 1)) == crowded([noted(person.kind, person.value), noted(person.kind, written)])
+
+
+@pytest.mark.parametrize("separator", ["\\", "\N{EN DASH}", "\N{MIDDLE DOT}", "\N{FRACTION SLASH}"])
+@pytest.mark.parametrize("before", [0, 200])
+def test_who_dresses_each_number_in_another_way_is_stopped_as_soon_as_who_does_not(separator: str, before: int) -> None:
+    detector = Detector()
+    for number in range(before):
+        at_random = [noted("passport", f"XA{draw:09}") for draw in Random(number).sample(range(10**9), 64)]
+        detector.study(at_random, number / 10)
+    levels = []
+    for number in range(4):
+        plain = phones(number * 64)
+        dressed = [(kind, value + separator * (2 + place % 40), token) for place, (kind, value, token) in enumerate(plain)]
+        assert looks_crowded(dressed)
+        levels.append(detector.study(dressed, (before + number) / 10).level)
+    assert Level.STOPPED in levels
 
 
 def test_numbers_of_several_kinds_are_told_apart() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+from hmac import compare_digest
+
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
@@ -10,6 +13,7 @@ from portcullis.domain.caller_certificates import CallerCertificate
 from portcullis.domain.errors import RoleRequired, Unauthenticated
 from portcullis.domain.policies import Credentials, Partner
 from portcullis.domain.roles import Role, roles_of
+from portcullis.gateway import admission
 from portcullis.gateway.admission import Caller, Callers
 from portcullis.gateway.front import Front
 from portcullis.metrics import CheckTally
@@ -43,11 +47,34 @@ def test_a_good_key_of_another_role_is_told_which_roles_may(callers: Callers) ->
     assert "lender" not in caught.value.message
 
 
-@pytest.mark.parametrize("given", ["Basic lender-key", "Bearer", "Bearer ", "Bearer other-key", "lender-key"])
-def test_what_is_no_key_in_force_has_one_answer(callers: Callers, given: str) -> None:
+GIVEN = ["Basic lender-key", "Bearer", "Bearer ", "Bearer other-key", "lender-key", "Bearer ended-key", "Bearer revoked-key"]
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_what_is_no_key_in_force_has_one_answer(given: str) -> None:
+    # Of a revoked key, an edition has nothing any more; of one that ends by the clock it has.
+    before = [credential("lender-key", "lender"), credential("revoked-key", "lender")]
+    assert "lender" == Callers(before).admit(header("revoked-key"), ASKING).holder
+    callers = Callers([before[0], credential("ended-key", "lender", expires_at=100.0)], now=lambda: 100.0)
+    answers = []
     for metadata in ([("authorization", given)], []):
-        with pytest.raises(Unauthenticated):
+        with pytest.raises(Unauthenticated) as caught:
             callers.admit(metadata, ASKING)
+        answers.append((type(caught.value), caught.value.message, caught.value.metadata))
+    assert 1 == len({repr(each) for each in answers})
+
+
+def test_a_digest_is_compared_in_constant_time(callers: Callers, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(admission, "compare_digest", compare)
+    assert "lender" == callers.admit(header("lender-key"), ASKING).holder
+    digest = sha256(b"lender-key").digest()
+    assert [(digest, digest)] == [(bytes(one), bytes(other)) for one, other in compared]
 
 
 def test_a_role_that_this_release_does_not_know_opens_nothing() -> None:

@@ -52,7 +52,7 @@ def test_what_others_have_counted_counts() -> None:
     counts = DayCounts(1, 10_000)
     counts.note(notes(3))
     counts.own_labels = 2
-    counts.told(subjects=10, labels=7)
+    counts.told(subjects=10, labels=5)
     assert (10, 7) == (counts.subjects, counts.labels)
     counts.own_labels += 1
     assert 8 == counts.labels

@@ -97,6 +97,15 @@ def test_too_many_calls_stop_every_check_until_one_ends() -> None:
     assert 0 == gate.calls
 
 
+def test_a_call_that_is_decided_is_counted_and_not_refused() -> None:
+    gate = gate_with(concurrent_calls=1)
+    with gate.under_way(), gate.decided():
+        assert 2 == gate.calls
+        assert "concurrent_calls" == refused(gate.take)[0]
+    gate.take()
+    assert 0 == gate.calls
+
+
 def test_too_many_streams_are_refused_until_one_ends() -> None:
     gate = gate_with(streams=1)
     with gate.stream():

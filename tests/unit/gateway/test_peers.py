@@ -96,6 +96,19 @@ def test_without_a_certificate_there_is_none() -> None:
     assert Peers().certificate_of(Context(), [(FORWARDED, f"Cert={QUOTED}")]) is None
 
 
+@pytest.mark.parametrize("forwarded_by", ["loopback", "envoy.example"])
+def test_what_came_through_a_socket_is_judged_by_the_header_and_named_by_nothing(forwarded_by: str) -> None:
+    peers, header = Peers(forwarded_by), (FORWARDED, f"Cert={QUOTED}")
+    told = peers.certificate_of(Context(peer="unix:"), [header])
+    assert told == read_certificate(PEM)._replace(names=frozenset())
+    assert peers.certificate_of(Context(peer="unix:"), []) is None
+    assert peers.certificate_of(Context(), [header]) is None
+    assert Peers().certificate_of(Context(peer="unix:"), [header]) is None
+    for unreadable in ([header, header], [(FORWARDED, "Cert=nonsense")]):
+        with pytest.raises(Unauthenticated):
+            peers.certificate_of(Context(peer="unix:"), unreadable)
+
+
 def test_the_header_is_read_from_the_proxy_of_the_settings_alone() -> None:
     header: list[tuple[str, Any]] = [("user-agent", "test"), (FORWARDED, f"Cert={QUOTED}")]
     proxy = AUTHORITY.issue("a proxy", [general_name("envoy.example")]).pem()[0]

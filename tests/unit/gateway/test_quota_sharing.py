@@ -221,6 +221,31 @@ async def test_labels_are_counted_together(deployment: Deployment) -> None:
         one.gate.may_show()
 
 
+class Slow(MemoryQuotaExchange):
+    """A place where something happens at the worker before the answer is there."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
+        standing = super().turn(worker, day, uses)
+        self.meanwhile()
+        return standing
+
+
+async def test_labels_that_are_shown_while_others_are_heard_of_count_too() -> None:
+    clock = HandClock()
+    place = Slow(monotonic=clock.monotonic)
+    with ThreadPoolExecutor(1) as thread:
+        one, two = (Worker(clock, place, None, labels_per_day=100) for _ in range(2))
+        for _ in range(9):
+            two.gate.label_shown()
+        await two.sharing.turn(thread)
+        one.gate.label_shown()
+        place.meanwhile = one.gate.label_shown
+        await one.sharing.turn(thread)
+    assert 11 == one.gate.day.labels
+
+
 async def test_no_token_is_told(deployment: Deployment) -> None:
     (one,) = deployment.start(1, subjects_per_day=10_000)
     await ask_about(deployment, one, 300, random.Random(2))

@@ -66,6 +66,50 @@ def test_a_slowed_partner_is_answered_ten_a_second() -> None:
     assert 90 <= answered <= 101
 
 
+def test_a_slowed_partner_gets_no_more_by_batches() -> None:
+    clock = HandClock()
+    gates = Gates(clock.monotonic, clock.now)
+    gates.follow(policy())
+    gate = gates.of("shop")
+    gate.canary([b"one"])
+    answered = 0
+    for _ in range(1_000):
+        clock.advance(0.1)
+        try:
+            gate.take()
+        except ProbingSuspected:
+            continue
+        gate.more_checks(99)
+        answered += 100
+    assert 1_000 == answered
+
+
+def test_what_a_slowed_partner_owes_is_forgotten_when_it_is_released() -> None:
+    clock = HandClock()
+    made, board = watches(clock), MemoryAlarmBoard()
+    watch = made.of("shop")
+    watch.canary([b"one"])
+    watch.take()
+    watch.owe(1_000)
+    board.release("shop", by="olga", at=clock.now(), why="known")
+    made.hear(board.look())
+    clock.advance(60)
+    watch.canary([b"one"])
+    watch.take()
+
+
+def test_an_accident_with_a_canary_is_over_a_quarter_of_an_hour_later_however_much_is_asked() -> None:
+    clock = HandClock()
+    made = watches(clock)
+    watch = made.of("shop")
+    watch.canary([b"one"])
+    for number in range(16):
+        clock.advance(60)
+        watch.study([("passport", f"XA{place * 7_919_333 + number:09}", bytes([number, place])) for place in range(64)])
+    watch.take(1_000)
+    assert (1, Level.NORMAL) == (len(made.raised), watch.level)
+
+
 def test_who_may_go_through_numbers_is_told_of_and_not_held_back() -> None:
     made = watches(HandClock(), Probing.WATCH)
     made.of("shop").canary([b"one", b"other"])
@@ -82,11 +126,17 @@ def test_the_line_of_an_alarm_says_what_is_done_about_the_partner() -> None:
     assert "level" not in line  # which every line has for itself
 
 
-def test_another_workers_alarm_holds_here_and_a_release_ends_it() -> None:
-    clock = HandClock()
-    here, there, board = watches(clock), watches(clock), MemoryAlarmBoard()
+def stopped_elsewhere(clock: HandClock) -> tuple[Watches, MemoryAlarmBoard]:
+    """Give another worker's watches, one of which has stopped its partner, and the board on which the alarm is."""
+    there, board = watches(clock), MemoryAlarmBoard()
     there.of("shop").canary([b"one", b"other"])
     board.put(there.raised)
+    return there, board
+
+
+def test_another_workers_alarm_holds_here_and_a_release_ends_it() -> None:
+    clock = HandClock()
+    here, (there, board) = watches(clock), stopped_elsewhere(clock)
     here.hear(board.look())
     assert 900.0 == pytest.approx(held_for(here))
 
@@ -98,9 +148,7 @@ def test_another_workers_alarm_holds_here_and_a_release_ends_it() -> None:
 
 def test_a_worker_that_begins_later_knows_what_holds() -> None:
     clock = HandClock()
-    there, later, board = watches(clock), watches(clock), MemoryAlarmBoard()
-    there.of("shop").canary([b"one", b"other"])
-    board.put(there.raised)
+    later, (_, board) = watches(clock), stopped_elsewhere(clock)
     later.hear(board.look())
     assert Level.STOPPED is later.of("shop").level
 
@@ -116,6 +164,19 @@ def test_a_gate_holds_the_lease_back_and_refuses_at_once() -> None:
         gate.take()
 
 
+def test_an_alarm_that_was_heard_ends_the_lease() -> None:
+    clock = HandClock()
+    here, there = Gates(clock.monotonic, clock.now), watches(clock)
+    here.follow(policy())
+    gate = here.of("shop")
+    gate.take()
+    there.of("shop").canary([b"one", b"other"])
+    here.watches.hear(Board(tuple(there.raised)))
+    with pytest.raises(ProbingSuspected):
+        gate.take()
+    assert 1 == gate.checks_asked
+
+
 def test_identifiers_that_cannot_be_are_studied_without_any_that_can() -> None:
     clock = HandClock()
     gates = Gates(clock.monotonic, clock.now)
@@ -127,6 +188,39 @@ def test_identifiers_that_cannot_be_are_studied_without_any_that_can() -> None:
         gate.take()
 
 
+def test_a_release_counts_where_the_board_has_lost_the_former() -> None:
+    clock = HandClock()
+    made, board = watches(clock), MemoryAlarmBoard()
+    made.of("shop")
+    board.release("shop", by="olga", at=clock.now(), why="first")
+    made.hear(board.look())
+    made.of("shop").canary([b"one", b"other"])
+
+    clock.advance(60)
+    anew = MemoryAlarmBoard()
+    made.hear(anew.look())
+    assert Level.STOPPED is made.of("shop").level
+    anew.release("shop", by="olga", at=clock.now(), why="second")
+    made.hear(anew.look())
+    made.of("shop").take()
+
+
+def test_only_what_still_holds_and_is_not_up_is_put_up_again() -> None:
+    clock = HandClock()
+    here, (there, board) = watches(clock), stopped_elsewhere(clock)
+    here.of("shop")
+    here.hear(board.look())
+    assert [] == here.lacking(board.look())
+    assert there.raised == here.lacking(Board()) == there.lacking(Board())
+
+    board.release("shop", by="olga", at=clock.now(), why="known")
+    assert [] == here.lacking(board.look())
+    here.hear(board.look())
+    assert [] == here.lacking(Board())
+    clock.advance(901)
+    assert [] == there.lacking(Board())
+
+
 class Flaky(MemoryAlarmBoard):
     """A board that can be away."""
 
@@ -136,6 +230,9 @@ class Flaky(MemoryAlarmBoard):
         if self.away:
             raise StoreUnavailable("away")
         return super().look()
+
+    def lose_all(self) -> None:
+        self._alarms, self._releases = {}, {}
 
 
 async def until(holds: object) -> None:
@@ -169,6 +266,23 @@ async def test_alarms_and_releases_reach_every_worker_and_wait_for_a_board_that_
         assert Level.STOPPED is there.of("shop").level
         board.away = False
         await until(lambda: here.of("shop").level is Level.STOPPED)
+
+
+async def test_an_alarm_that_the_board_has_lost_is_put_up_again() -> None:
+    clock, board = HandClock(), Flaky()
+    here, there = watches(clock), watches(clock)
+    there.of("shop").canary([b"one", b"other"])
+    here.of("shop")
+    async with looking_at_alarms(there, board, AlarmMetrics(CollectorRegistry(), map(str, Sign))):
+        await until(lambda: board.look().alarms)
+        here.hear(board.look())
+        board.lose_all()
+        await until(lambda: board.look().alarms)
+    # One who has only heard of it does so too.
+    board.lose_all()
+    async with looking_at_alarms(here, board, AlarmMetrics(CollectorRegistry(), map(str, Sign))):
+        await until(lambda: board.look().alarms)
+    assert ["stopped"] == [each.level for each in board.look().holding(clock.now())]
 
 
 def test_an_alarm_names_no_number() -> None:

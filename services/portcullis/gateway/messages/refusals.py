@@ -27,7 +27,8 @@ class KeptStatuses:
     def of(self, fault: Refused) -> grpc.Status:
         """Give a refusal's status."""
         after_s = fault.retry_after_s
-        steps = math.ceil(after_s * _STEPS_A_S) if after_s < 1.0 else math.ceil(after_s) * _STEPS_A_S
+        # What was rounded before stays as it is: 0.07 is a little more than seven hundredths.
+        steps = math.ceil(round(after_s * _STEPS_A_S, 6)) if after_s < 1.0 else math.ceil(after_s) * _STEPS_A_S
         key = (fault.message, steps)
         kept = self._kept.get(key)
         if kept is None:

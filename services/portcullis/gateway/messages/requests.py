@@ -23,6 +23,8 @@ from portcullis.v1 import check_service_pb2, types_pb2
 
 MAX_IDENTIFIERS = 8
 MAX_ATTRIBUTES = 16
+IDENTIFIER_AT = "identifiers["
+"""How the name of a field of an identifier begins."""
 MAX_NAME = 64
 MAX_REFERENCE = 128
 # Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID put in the wrong field, which the
@@ -171,7 +173,7 @@ def identifier_violations(identifiers: Sequence[types_pb2.Identifier], add: AddP
         try:
             add(identifier.kind, identifier.value, identifier.country, [])
         except InvalidIdentifier as fault:
-            found.append(FieldViolation(f"identifiers[{place}].{fault.field}", fault.description))
+            found.append(FieldViolation(f"{IDENTIFIER_AT}{place}].{fault.field}", fault.description))
     return found
 
 

@@ -25,7 +25,8 @@ _log = structlog.get_logger(__name__)
 async def looking_at_alarms(watches: Watches, board: AlarmBoard, metrics: AlarmMetrics) -> AsyncIterator[None]:
     """Put alarms up as they are raised, and go by those of others, while the context lasts.
 
-    Without the board each worker goes by what it has seen itself, and its alarms wait for the board to come back.
+    Without the board each worker goes by what it has seen itself, and its alarms wait for the board to come back. What a
+    board has lost is put up again by whoever knows of it.
     """
     raised = asyncio.Event()
 
@@ -77,4 +78,9 @@ class _Look:
         if own:
             await loop.run_in_executor(self._thread, self._board.put, own)
             del self._watches.raised[: len(own)]
-        self._watches.hear(await loop.run_in_executor(self._thread, self._board.look))
+        seen = await loop.run_in_executor(self._thread, self._board.look)
+        self._watches.hear(seen)
+        lacking = self._watches.lacking(seen)
+        if lacking:
+            # The store has begun anew. Operators must see who is held back, and later workers go by it.
+            await loop.run_in_executor(self._thread, self._board.put, lacking)

@@ -79,9 +79,9 @@ class DayCounts:
         self._first_mask = (1 << min(depth, _BYTE)) - 1
 
     def told(self, *, subjects: int, labels: int) -> None:
-        """Take in what all workers have counted together: subjects of the sample, and labels with this worker's."""
+        """Take in what was counted: subjects of the sample by all workers together, and labels by the others."""
         self._shared_subjects = subjects
-        self._labels_elsewhere = max(labels - self.own_labels, 0)
+        self._labels_elsewhere = labels
 
     @property
     def subjects(self) -> int:

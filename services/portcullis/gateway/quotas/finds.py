@@ -16,7 +16,8 @@ def note_found(view: View, gate: Gate, probes: Sequence[Probe], verdict: Verdict
     A list that is out of date speaks about everybody: that finds nobody.
     """
     if any(hit.record is not None for hit in verdict.hits):
-        gate.found.add(probes[0][0])
+        # All of them: which is noted depends on the identifiers, and whoever asks chooses their order.
+        gate.found.update(token for token, _ in probes)
     note_canaries(view, gate, probes)
 
 

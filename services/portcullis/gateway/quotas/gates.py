@@ -4,7 +4,8 @@ Everything on the path of a check is here a subtraction and a note of what was a
 (`portcullis.domain.rates`) some milliseconds' worth at a time, and the notes are studied a few dozen at a time. What stops a
 partner for longer than a rate does, such as a quota of the day that is used up, takes the lease away.
 
-Every refusal of a gate comes before anything is looked up, so it tells nothing but that a quota is used up.
+A quota's refusal comes before anything is looked up, so it tells nothing but that the quota is used up. That of the watch
+tells that the partner is suspected, which may rest on what was looked up before: on a canary, or on too many found.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ STUDIED_AT_ONCE = 64
 Note = tuple[str, str, bytes]
 """Kind and value of an identifier asked about, and its first token. The value is gone once the note is studied."""
 
+CHECKS_PER_S = "checks_per_s"
+"""The name of the quota that is a rate of checks."""
+
 _CALL_ENDS_S = 0.1
 """When to come again where too many calls are under way: about as long as a call that waits takes."""
 _STREAM_ENDS_S = 1.0
@@ -41,8 +45,8 @@ class Gate:
         events: the rate of events, likewise.
         day: what is used of the quotas of the day.
         noted: what was asked and is not studied yet; `desk` appends to it.
-        invalid: how many identifiers could not be what they said, since the last study.
-        found: the first tokens of the questions that found something, since the last study.
+        invalid: how many checks had an identifier that could not be what it said, since the last study.
+        found: the tokens of the questions that found something, since the last study.
         watch: tells whether this partner goes through numbers.
         calls: calls under way.
         streams: streams open.
@@ -90,6 +94,7 @@ class Gate:
         self.invalid = 0
         self.found: set[bytes] = set()
         self.watch = watch or Watches(monotonic, now).of(partner)
+        self.watch.on_hold = self._end_lease
         self.calls = 0
         self.streams = 0
         self.labels_used_up = False
@@ -142,6 +147,8 @@ class Gate:
         else:
             self.checks.owe(-left, self._monotonic())
             self._left = 0
+        if self.watch.level:
+            self.watch.owe(checks)
 
     def _take_more(self, checks: int) -> None:
         """Let checks through that the lease does not cover, and look at all that is not looked at for each check."""
@@ -157,8 +164,26 @@ class Gate:
             return
         wait_s = self.checks.take(checks - self._left, now)
         if wait_s:
-            raise self.refusal("checks_per_s", wait_s)
+            raise self.refusal(CHECKS_PER_S, wait_s)
         self._left = 0
+
+    def spent(self, promised: int) -> float:
+        """Count a check that is refused for the rate alone, as `take` would, and give when to come again (seconds).
+
+        0.0 where there is more to look at, or room.
+
+        Args:
+            promised: how many checks were let in so that have not come to `take` yet.
+        """
+        due = len(self.noted) >= STUDIED_AT_ONCE
+        if due or self._left > promised or self.watch.level or self._stopped:
+            return 0.0
+        wait_s = self.checks.take(1, self._monotonic())
+        if wait_s:
+            self._count(CHECKS_PER_S)
+        else:
+            self._left += 1
+        return wait_s
 
     def _end_lease(self) -> None:
         self.checks.give_back(self._left)
@@ -214,6 +239,12 @@ class Gate:
         """
         if self.calls >= self.quota.concurrent_calls > 0:
             raise self.refusal("concurrent_calls", _CALL_ENDS_S)
+        with self.decided():
+            yield
+
+    @contextmanager
+    def decided(self) -> Iterator[None]:
+        """Count a call while its answer waits to leave, without a refusal: by now one would tell what was found."""
         self.calls += 1
         if self.calls >= self.quota.concurrent_calls > 0:
             self._halt()
@@ -246,15 +277,13 @@ class Gate:
                 if self.day.subjects >= self.quota.subjects_per_day:
                     self._halt()
             self.watch.study(self.noted, found=self.found, invalid=self.invalid)
-            if self.watch.level:
-                self._end_lease()
         finally:
             self.noted.clear()
             self.found.clear()
             self.invalid = 0
 
     def miswritten(self) -> None:
-        """Note that an identifier could not be what it said."""
+        """Note a check with an identifier that could not be what it said: one, however many it had."""
         self.invalid += 1
         if self.invalid >= STUDIED_AT_ONCE:
             self.study()
@@ -262,8 +291,6 @@ class Gate:
     def canary(self, tokens: Sequence[bytes]) -> None:
         """Note that entries of canary lists were asked about, by their tokens."""
         self.watch.canary(tokens)
-        if self.watch.level:
-            self._end_lease()
 
     def held_back(self) -> ProbingSuspected | None:
         """Study what was noted, and give what refuses the rest of a batch, None where it may go on."""
@@ -294,8 +321,11 @@ class Gate:
 
     def refusal(self, quota: str, retry_after_s: float) -> QuotaExceeded:
         """Count a refusal, and give the error to raise."""
-        self.refused[quota] = self.refused.get(quota, 0) + 1
+        self._count(quota)
         return QuotaExceeded(quota, retry_after_s=retry_after_s)
+
+    def _count(self, quota: str) -> None:
+        self.refused[quota] = self.refused.get(quota, 0) + 1
 
     def _halt(self) -> None:
         """Have the next check look at what stops this partner."""

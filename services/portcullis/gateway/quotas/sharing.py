@@ -232,5 +232,7 @@ class QuotaSharing:
             gate.share_checks(share(quota.checks_per_s, each.checks_per_s, checks, workers))
             gate.share_events(share(quota.events_per_s, each.events_per_s, events, workers))
             if used and day == gate.day.day and each.depth == gate.day.depth:
-                gate.day.told(subjects=used.subjects, labels=used.labels)
+                # This worker's part of the sum is what it told, though more were shown since.
+                told = each.labels if each.day == day else 0
+                gate.day.told(subjects=used.subjects, labels=max(used.labels - told, 0))
             gate.look_again()

@@ -39,9 +39,11 @@ class Watch:
     Attributes:
         level: what is done about the partner now, as far as was looked; never more than NORMAL where it is only told of.
         probing: whether it may go through numbers.
+        on_hold: is called whenever a look finds that the partner is held back.
     """
 
     __slots__ = (
+        "_alarms",
         "_detector",
         "_due",
         "_monotonic",
@@ -50,8 +52,8 @@ class Watch:
         "_releases",
         "_slowed_at",
         "_stops",
-        "_until",
         "level",
+        "on_hold",
         "partner",
         "per_s",
         "probing",
@@ -68,7 +70,8 @@ class Watch:
         self._now = now
         self._put = put
         self._detector = Detector()
-        self._until = {Level.SLOWED: 0.0, Level.STOPPED: 0.0}
+        self.on_hold: Callable[[], object] = lambda: None
+        self._alarms: dict[Level, Alarm] = {}
         self._slowed_at = 0.0
         self._due = 0.0
         self._stops: tuple[int, float] = (0, 0.0)
@@ -86,7 +89,7 @@ class Watch:
 
     def canary(self, tokens: Iterable[bytes]) -> None:
         """Note that entries of canary lists were asked about."""
-        self._act(self._detector.canary(tokens))
+        self._act(self._detector.canary(tokens, self._monotonic()))
 
     def take(self, checks: int = 1) -> None:
         """Let checks through, as far as the partner is held back. A batch passes whole, and the next wait for it.
@@ -97,44 +100,63 @@ class Watch:
         self._look()
         now = self._monotonic()
         if self.level is Level.STOPPED:
-            raise ProbingSuspected(retry_after_s=self._until[Level.STOPPED] - self._now())
+            raise ProbingSuspected(retry_after_s=self._alarms[Level.STOPPED].until - self._now())
         if self.level is Level.SLOWED:
             if self._due > now:
                 raise ProbingSuspected(retry_after_s=self._due - now)
             self._due = now + checks / self.per_s
 
+    def owe(self, checks: int) -> None:
+        """Count checks that were let through already, such as the rest of a batch: the next wait for them."""
+        if self.level is Level.SLOWED:
+            self._due = max(self._due, self._monotonic()) + checks / self.per_s
+
     def stop(self) -> ProbingSuspected | None:
         """Give what refuses a stopped partner; None for any other."""
         if self.level is not Level.STOPPED:
             return None
-        return ProbingSuspected(retry_after_s=max(self._until[Level.STOPPED] - self._now(), 0.0))
+        return ProbingSuspected(retry_after_s=max(self._alarms[Level.STOPPED].until - self._now(), 0.0))
 
     def hear(self, alarms: Iterable[Alarm], releases: int) -> None:
-        """Go by what the board says of this partner: the alarms that hold, and how often it was released."""
+        """Go by what the board says of this partner: the alarms that hold, and the number of its last release."""
         if releases > self._releases:
             self._releases = releases
-            self._until = dict.fromkeys(self._until, 0.0)
+            self._alarms.clear()
             self._stops = (0, 0.0)
             self._detector = Detector()
         for alarm in alarms:
             level = Level[alarm.level.upper()]
-            self._until[level] = max(self._until[level], alarm.until)
+            if alarm.until > self._until(level):
+                self._alarms[level] = alarm
             if level is Level.STOPPED and alarm.raised_at >= self._stops[1]:
                 self._stops = (max(alarm.times, self._stops[0]), alarm.raised_at)
         self._look()
+
+    def holding(self) -> list[Alarm]:
+        """Give the last alarm of each level, raised here or heard, that still holds."""
+        now = self._now()
+        return [each for each in self._alarms.values() if each.until > now]
+
+    def _until(self, level: Level) -> float:
+        alarm = self._alarms.get(level)
+        return alarm.until if alarm else 0.0
 
     def _look(self) -> None:
         """Find out what is done about the partner now."""
         now = self._now()
         self.level = Level.NORMAL
         if self.probing is Probing.STRICT:
-            self.level = max((level for level, until in self._until.items() if until > now), default=Level.NORMAL)
+            self.level = max((level for level, each in self._alarms.items() if each.until > now), default=Level.NORMAL)
+        if self.level:
+            self.on_hold()
+        else:
+            self._due = 0.0  # what is owed is so only while the partner is slowed
 
     def _act(self, suspicion: Suspicion) -> None:
         now = self._now()
         if suspicion.level is Level.STOPPED:
             self._detector.begin_anew()
-            if self._until[Level.STOPPED] <= now:
+            if self._until(Level.STOPPED) <= now:
                 self._stop(suspicion, now)
         elif suspicion.level is Level.SLOWED and now - self._slowed_at >= _PROLONG_AFTER_S:
             self._slowed_at = now
@@ -147,13 +169,12 @@ class Watch:
         self._raise(suspicion, now, hold_s(times), times)
 
     def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int) -> None:
-        until = self._until[suspicion.level] = now + length_s
-        alarm = Alarm(
+        alarm = self._alarms[suspicion.level] = Alarm(
             partner=self.partner,
             level=level_name(suspicion.level),
             signs=tuple(str(sign) for sign in suspicion.signs),
             raised_at=now,
-            until=until,
+            until=now + length_s,
             gateway=socket.gethostname(),
             probes=suspicion.probes,
             times=times,
@@ -215,6 +236,12 @@ class Watches:
         self._board = board
         for watch in self._watches.values():
             self._hear(watch)
+
+    def lacking(self, board: Board) -> list[Alarm]:
+        """Give the alarms that hold here and that a board has lost: none of that partner and level holds there."""
+        up = {(each.partner, each.level) for each in board.holding(self._now())}
+        held = (alarm for watch in self._watches.values() for alarm in watch.holding())
+        return [each for each in held if (each.partner, each.level) not in up and not board.released(each)]
 
     def levels(self) -> dict[str, Level]:
         """Give what is done about each partner that has called."""

@@ -14,6 +14,7 @@ from portcullis.gateway.messages.padding import CALLER_BYTES, CALLER_TAG, padded
 from portcullis.gateway.messages.requests import MAX_NAME, parse_texts
 from portcullis.gateway.quotas.finds import note_canaries, note_found
 from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.turned_away import TurnedAway
 from portcullis.gateway.views import Held, View
 from portcullis.v1 import caller_service_pb2 as pb
 from portcullis.v1 import check_service_pb2, types_pb2
@@ -24,13 +25,14 @@ DEFAULT_PURPOSE = "caller-identification"
 
 
 class CallerServicer:
-    """Answers CallerService."""
+    """Answers CallerService; its parts are those of `portcullis.gateway.servicers.check.CheckServicer`."""
 
-    def __init__(self, held: Held, desk: CheckDesk, front: Front, gates: Gates) -> None:
+    def __init__(self, held: Held, desk: CheckDesk, front: Front, gates: Gates, turned_away: TurnedAway) -> None:
         self._held = held
         self._desk = desk
         self._front = front
         self._gate_of = gates.of
+        self._take = turned_away.take
 
     def handlers(self) -> Handlers:
         """Give the service's methods."""
@@ -43,7 +45,7 @@ class CallerServicer:
         """
         caller = self._front.admit(context, ROLES)
         gate = self._gate_of(caller.holder)
-        gate.take()
+        self._take(gate, context)
         gate.may_show()
         found = await self._look(caller, parse_texts(pb.LookupCallerRequest, body), gate)
         return padded(found.SerializeToString(), CALLER_TAG, CALLER_BYTES)
@@ -62,7 +64,7 @@ class CallerServicer:
         del view
         if answer is not None:
             found = _label(answer.response)
-            with gate.under_way():
+            with gate.decided():
                 if found.label:
                     gate.label_shown()
                 await self._desk.make_durable((answer,))

@@ -29,6 +29,7 @@ from portcullis.gateway.messages.padding import BATCH_TAG, batch_bytes, padded, 
 from portcullis.gateway.messages.requests import MAX_NAME, parse, wanted_version
 from portcullis.gateway.messages.statuses import to_status
 from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.turned_away import TurnedAway
 from portcullis.gateway.short_path import split_batch
 from portcullis.gateway.views import Held, View
 from portcullis.metrics.catalogue import SAMPLE_EVERY
@@ -76,13 +77,17 @@ class CheckServicer:
         desk: decides and records.
         front: makes the handlers.
         gates: bound what each partner asks.
+        turned_away: lets single checks and batches through the gates, and remembers whom it does not.
         refresh_interval_s: how often the replica is looked at while a call waits for a snapshot.
     """
 
-    def __init__(self, held: Held, desk: CheckDesk, front: Front, gates: Gates, refresh_interval_s: float) -> None:
+    def __init__(  # noqa: PLR0917 - what it answers from, then what bounds who asks
+        self, held: Held, desk: CheckDesk, front: Front, gates: Gates, turned_away: TurnedAway, refresh_interval_s: float
+    ) -> None:
         self._held = held
         self._desk = desk
         self._gate_of = gates.of
+        self._take = turned_away.take
         self._front = front
         self._admit = front.admit_among
         self._pressure = front.pressure
@@ -109,13 +114,13 @@ class CheckServicer:
             view = self._held.present()
             holder = self._admit(view.callers, context, ROLES).holder
             gate = self._gate_of(holder)
-            gate.take()
+            self._take(gate, context)
             if gate.labels_used_up or not self._desk.passes(view, holder, body, gate):
                 request = parse(pb.CheckRequest, body)
                 if request.action == CALL_IDENTIFY:
                     gate.may_show()
                 if request.at_least_snapshot:
-                    wanted = self._vetted(view, holder, request)
+                    wanted = self._vetted(view, holder, request, gate)
                     del view
                     with gate.under_way():
                         view, holder = await self._waited(wanted, context)
@@ -137,15 +142,15 @@ class CheckServicer:
 
     async def _recorded(self, gate: Gate, request: pb.CheckRequest, answer: Answer) -> bytes:
         """Give an answer once its record is durable."""
-        with gate.under_way():
+        with gate.decided():
             if request.action == CALL_IDENTIFY and answer.response.reasons:
                 gate.label_shown()
             await self._desk.make_durable((answer,))
         return answer.alone()
 
-    def _vetted(self, view: View, holder: str, request: pb.CheckRequest) -> int:
+    def _vetted(self, view: View, holder: str, request: pb.CheckRequest, gate: Gate) -> int:
         """Say what is wrong with a check before it waits for a snapshot; gives the version that it wants."""
-        self._desk.vet(view, holder, request)
+        self._desk.vet(view, holder, request, gate)
         return wanted_version(request.at_least_snapshot)
 
     async def _waited(self, wanted: int, context: Context) -> tuple[View, str]:
@@ -156,7 +161,7 @@ class CheckServicer:
     async def batch_check(self, body: bytes, context: Context) -> bytes:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
         gate = self._gate_of(self._admit(self._held.present().callers, context, ROLES).holder)
-        gate.take()
+        self._take(gate, context)
         items = split_batch(body)
         if items is None:
             items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
@@ -187,7 +192,7 @@ class CheckServicer:
         """Decide the items; gives the highest version that one wants: if it is not here, the rest is idle."""
         desk, parts, holder = self._desk, batch.parts, gate.partner
         passes, next_id, miss = desk.passes, desk.next_id, view.line.batch_miss
-        wanted = 0
+        highest = 0
         refusal: ProbingSuspected | None = None
         for place, item in enumerate(items):
             if place % _SHARE == _SHARE - 1:
@@ -200,8 +205,10 @@ class CheckServicer:
                     request = parse(pb.CheckRequest, item)
                     if request.action == CALL_IDENTIFY:
                         gate.may_show()
-                    wanted = max(wanted, wanted_version(request.at_least_snapshot))
+                    wanted = _reachable(wanted_version(request.at_least_snapshot), view)
                     answer = desk.check(view, holder, request, gate, item)
+                    # What is faulty for another reason is answered as it is: the others need not wait for its version.
+                    highest = max(highest, wanted)
                     if answer is not None:
                         if request.action == CALL_IDENTIFY and answer.response.reasons:
                             gate.label_shown()
@@ -213,7 +220,7 @@ class CheckServicer:
             except PortcullisError as fault:
                 batch.faults[place] = _detached(fault)
                 parts.append(b"")
-        return wanted
+        return highest
 
     async def _settle(self, batch: _Batch) -> bytes:
         """Count the batch and put the answers that give reasons in their places, once they are durable; else their fault."""
@@ -267,9 +274,10 @@ class CheckServicer:
         if request.action == CALL_IDENTIFY:
             gate.may_show()
         if request.at_least_snapshot:
-            wanted = self._vetted(view, holder, request)
+            wanted = self._vetted(view, holder, request, gate)
             del view
-            view, holder = await self._waited(wanted, context)
+            with gate.under_way():
+                view, holder = await self._waited(wanted, context)
             gate = self._gate_of(holder)
             if request.action == CALL_IDENTIFY:
                 gate.may_show()
@@ -287,8 +295,7 @@ class CheckServicer:
             InvalidRequest: no snapshot can have it yet.
             SnapshotBehind: it did not arrive.
         """
-        if wanted > self._held.present().version + _FARTHEST_AHEAD:
-            raise InvalidRequest.at("at_least_snapshot", "is no snapshot's yet; send a version as an answer gave it")
+        _reachable(wanted, self._held.present())
         remaining = context.time_remaining()
         patience = _LONGEST_WAIT_S if remaining is None else min(remaining - _MARGIN_S, _LONGEST_WAIT_S)
         clock = self._desk.clock
@@ -301,6 +308,17 @@ class CheckServicer:
                 )
             await asyncio.sleep(self._refresh_interval_s)
         return view
+
+
+def _reachable(wanted: int, view: View) -> int:
+    """Give the version wanted.
+
+    Raises:
+        InvalidRequest: no snapshot can have it yet.
+    """
+    if wanted > view.version + _FARTHEST_AHEAD:
+        raise InvalidRequest.at("at_least_snapshot", "is no snapshot's yet; send a version as an answer gave it")
+    return wanted
 
 
 def _detached(fault: PortcullisError) -> PortcullisError:

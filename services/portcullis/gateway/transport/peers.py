@@ -5,6 +5,11 @@ the proxy writes the certificate into the header ``x-forwarded-client-cert`` (En
 header is read only from the one peer that the settings name: by a name in the proxy's own certificate, or as any peer on
 the loopback of this host. From every other peer it is as if it were not there.
 
+On the native transport a call whose caller streams comes through a Unix socket of the transport's own, and the peer that
+it tells is that socket. There the header admits nobody, since anybody may have written it, but it may refuse: a certificate
+in it that is revoked or has ended takes the call with it, as it takes the proxy's other calls. Who forges one can have
+their own call refused and nothing else.
+
 The proxy must set that header and nobody else's (``forward_client_cert_details: SANITIZE_SET``), with the certificate
 itself (``set_current_client_cert_details: {cert: true}``); several certificates, or one that can't be read, are no
 credential.
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 FORWARDED = "x-forwarded-client-cert"
 
 _LOOPBACK = re.compile(r"(?:ipv4:)?127\.\d+\.\d+\.\d+:\d+|(?:ipv6:)?(?:\[::1\]|%5B::1%5D):\d+", re.IGNORECASE)
+_SOCKET = "unix:"
 _PAIR = re.compile(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^;,"]*)(?:;|$)')
 _MAX_KEPT = 1024
 
@@ -46,7 +52,8 @@ class Peers:
     def certificate_of(self, context: Any, metadata: Any) -> CallerCertificate | None:
         """Give the certificate of a call's caller; None where it has shown none.
 
-        A proxy that says nothing about its caller stands for a certificate that names nobody.
+        A proxy that says nothing about its caller stands for a certificate that names nobody, and so does what came
+        through a Unix socket with a proxy's header: it may be refused for its certificate, never admitted by it.
 
         Args:
             context: the call's, of either transport.
@@ -57,14 +64,23 @@ class Peers:
         """
         shown = context.auth_context().get("x509_pem_cert")
         own = self._read(bytes(shown[0]), read_certificate) if shown else None
-        if not self._forwarded_by or not self._is_proxy(context, own):
+        if not self._forwarded_by:
             return own
+        if self._is_proxy(context, own):
+            told = self._told(metadata)
+            if told is not None:
+                return told._replace(via=own)
+            return own._replace(names=frozenset()) if own is not None else None
+        if own is None and context.peer().startswith(_SOCKET) and (told := self._told(metadata)) is not None:
+            return told._replace(names=frozenset())
+        return own
+
+    def _told(self, metadata: Any) -> CallerCertificate | None:
+        """Read the certificate of the header; None where there is no header."""
         headers = [value for key, value in metadata if key == FORWARDED]
         if len(headers) > 1:
             raise Unauthenticated
-        if headers:
-            return self._read(headers[0], read_forwarded)._replace(via=own)
-        return own._replace(names=frozenset()) if own is not None else None
+        return self._read(headers[0], read_forwarded) if headers else None
 
     def _is_proxy(self, context: Any, own: CallerCertificate | None) -> bool:
         if self._forwarded_by == FORWARDED_BY_LOOPBACK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
@@ -16,6 +16,7 @@ from portcullis.gateway.front import Handlers
 from portcullis.gateway.servicers.standard import HEALTH, REFLECTION, REFLECTION_V1, health_handlers, reflection_handlers
 from portcullis.gateway.transport.server_certificates import server_credentials
 from portcullis.gateway.transport.transports import STREAMS_OF_DESKS, build_server
+from portcullis.gateway.transport.turning import NOBODY, TurnsAway
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -62,7 +63,13 @@ def add_handlers(server: grpc.aio.Server, name: str, handlers: Handlers) -> None
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, services: Mapping[str, Handlers], *, socket: str = "", streams: int = STREAMS_OF_DESKS
+    settings: Settings,
+    services: Mapping[str, Handlers],
+    *,
+    socket: str = "",
+    streams: int = STREAMS_OF_DESKS,
+    shed: Callable[[], object] = lambda: None,
+    turned_away: TurnsAway = NOBODY,
 ) -> AsyncIterator[tuple[int, Health]]:
     """Serve these services, health and reflection; gives the port and the health to set.
 
@@ -71,12 +78,14 @@ async def serving(
         services: the handlers by the name of their service.
         socket: a Unix socket that is served beside the port, in plain text; "" for none.
         streams: how many a connection may have.
+        shed: is called for each call that is refused before its handler for want of time.
+        turned_away: refuses calls before their handlers, where the transport asks.
 
     Raises:
         SetupFault: the transport is not installed, the address is taken, or a certificate's file can't be used.
     """
     credentials = server_credentials(settings)
-    server = build_server(settings, streams)
+    server = build_server(settings, streams, shed, turned_away)
     for name, handlers in services.items():
         add_handlers(server, name, handlers)
     health = Health(services)

@@ -6,11 +6,15 @@ and what finds that place full is refused at the least cost:
 - grpcio keeps a queue for each method in its core, from which the event loop takes one call a turn (`transports`). What
   is over the queue's limits is refused there, and so are calls whose deadline has passed; neither costs Python anything.
 - The native transport hands calls over by the dozen and has no such queue: `shedding` bounds how many of them a turn of the
-  event loop begins, has the others wait for the next, and refuses those for which there is no place, with a status that was
-  made once. The bound (`Room`) halves after each slow turn and doubles after each other, so it finds by itself how much is
-  too much, be it many checks or a few large batches.
+  event loop begins, has the others wait for the next, and refuses those that would wait for too long, with a status that
+  was made once. The bound (`Room`) halves after each slow turn and doubles after each full one that was not slow, so it
+  finds by itself how much is too much, be it many checks or a few large batches. How long a call would wait follows from
+  the pace of the latest turns: a queue that is as long as callers' deadlines has everybody answered just too late.
 - `Pressure` says how far the event loop is behind. A call whose deadline is nearer than that is refused before anything is
   done for it.
+
+- Who is over the rate that was agreed is refused again before a call of theirs is begun, where the native transport asks
+  (`portcullis.gateway.transport.turning`).
 
 Health and the operators' methods are never refused so: grpcio gives each method a queue of its own, and the native
 transport's bound leaves them out.
@@ -19,15 +23,22 @@ transport's bound leaves them out.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import islice
+from math import inf
 from time import monotonic
 from typing import Any, Protocol
 
+import grpc
+import structlog
 from grpc_status import rpc_status
 
 from portcullis.domain.errors import Overloaded
 from portcullis.gateway.messages.statuses import to_status
+from portcullis.gateway.transport.turning import NOBODY, RATED, TurnsAway
+
+_log = structlog.get_logger(__name__)
 
 VITAL = ("/grpc.health.v1.Health/", "/portcullis.v1.AdminService/")
 """How the names of methods begin that live through a flood."""
@@ -37,6 +48,18 @@ TURN_S = 0.02
 
 MOST_A_TURN = 1024
 """Calls that a turn begins at most while none is slow."""
+
+LONGEST_WAIT_S = 0.3
+"""How long a call on the native transport may have to wait for its turn; a nearer deadline counts instead."""
+
+WAITING_BYTES = 64 * 2**20
+"""Bytes of requests that wait at most: nobody has looked yet at who sends them."""
+
+_REMEMBERED = 0.75
+"""What is kept at each turn of those before it, for the pace: a few turns decide it."""
+
+_BELIEVED = 4
+"""A turn counts at most as so many times as long as those before: that the host paused in one says nothing of the next."""
 
 _QUIET_S = 0.2
 """After so long without a call all is forgotten."""
@@ -86,12 +109,14 @@ class Room:
     Example: a turn that begins 1,024 calls takes 40 ms. The next begins 512 and takes 20 ms, and there it stays.
     """
 
-    __slots__ = ("_began", "_begun", "_most")
+    __slots__ = ("_began", "_begun", "_calls", "_most", "_spent_s")
 
     def __init__(self) -> None:
-        self._most = MOST_A_TURN
         self._begun = 0
         self._began = 0.0
+        self._most = MOST_A_TURN
+        self._calls = 0.0
+        self._spent_s = 0.0
 
     def first(self) -> bool:
         """Say whether no call has come in this turn yet."""
@@ -109,13 +134,26 @@ class Room:
 
     def close(self, now: float) -> None:
         """End the turn, when what it began has had its first turn."""
-        slow = now - self._began > TURN_S
-        self._most = max(1, self._most // 2) if slow else min(MOST_A_TURN, self._most * 2)
+        took_s = now - self._began
+        if took_s > TURN_S:
+            self._most = max(1, self._most // 2)
+        elif self._begun >= self._most:
+            # A turn that was not full says nothing of fuller ones.
+            self._most = min(MOST_A_TURN, self._most * 2)
+        if self._calls:
+            took_s = min(took_s, max(TURN_S, _BELIEVED * self._begun * self._spent_s / self._calls))
+        self._calls = self._begun + self._calls * _REMEMBERED
+        self._spent_s = took_s + self._spent_s * _REMEMBERED
         self._begun, self._began = 0, 0.0
+
+    def within(self, seconds: float) -> float:
+        """Say how many calls begin in so long at the pace of the latest turns; any number while none is known."""
+        return seconds * self._calls / self._spent_s if self._calls and self._spent_s else inf
 
     def forget(self) -> None:
         """Begin anew, after a quiet while."""
         self._most = MOST_A_TURN
+        self._calls = self._spent_s = 0.0
 
 
 class Backlog:
@@ -128,26 +166,41 @@ class Backlog:
     def __init__(self, most: int) -> None:
         self._most = most
         self._waiting: dict[int, tuple[tuple[Any, ...], float]] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         """Count the calls that wait."""
         return len(self._waiting)
 
-    def add(self, event: tuple[Any, ...], now: float) -> bool:
-        """Have a call wait from a moment of the monotonic clock on; False where there is no place."""
-        if len(self._waiting) >= self._most:
+    def add(self, event: tuple[Any, ...], now: float, room: Room) -> bool:
+        """Have a call wait from a moment of the monotonic clock on; False where it would wait for too long."""
+        remaining = event[-1][2]
+        longest_s = LONGEST_WAIT_S if remaining is None else min(remaining, LONGEST_WAIT_S)
+        before, size = len(self._waiting), _size(event)
+        if before and (before >= min(room.within(longest_s), self._most) or self._bytes + size > WAITING_BYTES):
             return False
         self._waiting[event[1]] = event, now
+        self._bytes += size
         return True
 
     def drop(self, call_id: int) -> bool:
         """Forget a call that was given up; say whether it waited."""
-        return self._waiting.pop(call_id, None) is not None
+        found = self._waiting.pop(call_id, None)
+        if found is None:
+            return False
+        self._bytes -= _size(found[0])
+        return True
 
     def take(self, calls: int, now: float) -> list[tuple[Any, ...]]:
         """Give the first of those that wait; their deadlines are nearer by how long they did."""
         first = [self._waiting.pop(call_id) for call_id in list(islice(self._waiting, calls))]
+        self._bytes -= sum(_size(event) for event, _ in first)
         return [_later(event, now - came) for event, came in first]
+
+
+def _size(event: tuple[Any, ...]) -> int:
+    """Give the bytes of a call's request; a stream's come later."""
+    return len(event[3] or b"")
 
 
 def _later(event: tuple[Any, ...], by_s: float) -> tuple[Any, ...]:
@@ -160,10 +213,20 @@ class Shedding:
 
     It stands before the library's own taking of calls (`_on_events`, of the release that is pinned), where a call has
     neither a task nor a context yet: a refusal costs a few microseconds, and the way through nothing but a count.
+
+    Attributes:
+        waiting_at_most: calls that may wait.
+        cancel: the kind of event that gives a call up.
+        shed: is called for each refusal.
+        turned_away: who is over a rate.
     """
 
     waiting_at_most: int
+    cancel: int
+    shed: Callable[[], object]
+    turned_away: TurnsAway = NOBODY
     _front: Any
+    _stopping: bool
     _table: Any
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -173,22 +236,59 @@ class Shedding:
         self._backlog = Backlog(self.waiting_at_most)
 
     def _on_events(self, events: list[tuple[Any, ...]]) -> None:
+        # While the server stops, the library tells everybody so.
+        if self.turned_away and not self._stopping:
+            if self._room.first():
+                self.turned_away.begin()
+            events = [each for each in events if not self._turns_away(each)]
+            if not events:
+                return
         room = self._room
         if room.first():
             now = monotonic()
             if now > self._quiet_at:
                 room.forget()
             self._open_turn(now)
+        calls = sum(each[0] != self.cancel for each in events)
         # Nobody overtakes those who wait.
-        left = 0 if self._backlog else room.take(len(events))
-        if left < len(events):
-            events = [each for place, each in enumerate(events) if place < left or not self._held_back(each)]
-        self._begin(events)
+        left = 0 if self._backlog else room.take(calls)
+        self._begin(events if left == calls and not self._backlog else list(self._beginning(events, left)))
+
+    def _turns_away(self, event: tuple[Any, ...]) -> bool:
+        """Refuse a call of somebody who is over a rate; say whether it was."""
+        kind, call_id, method_id = event[:3]
+        if kind == self.cancel or self._table[method_id][0] not in RATED:
+            return False
+        try:
+            status = self.turned_away.status(event[-1][0])
+        except Exception as fault:  # noqa: BLE001 - others' calls have come with it, and would be lost
+            _log.error("a call could not be looked at before it is begun", type=type(fault).__name__)
+            return False
+        if status is None:
+            return False
+        self._front.fail(call_id, *_parts(status))
+        return True
+
+    def _beginning(self, events: Iterable[tuple[Any, ...]], left: int) -> Iterator[tuple[Any, ...]]:
+        """Give what begins now, so many calls and what is no new call; the others wait, or are refused."""
+        for event in events:
+            kind, call_id, method_id = event[:3]
+            if kind == self.cancel:
+                if not self._backlog.drop(call_id):
+                    yield event
+            elif left:
+                left -= 1
+                yield event
+            elif self._table[method_id][0].startswith(VITAL):
+                yield event
+            elif not self._backlog.add(event, monotonic(), self._room):
+                self._refuse(call_id)
 
     def _open_turn(self, now: float) -> None:
         self._room.open(now)
-        # Behind what is ready now: the next turn begins with it.
-        asyncio.get_running_loop().call_soon(self._end_turn)
+        # The loop's next turn begins with this, and the one after it with the end: what is begun now has run by then.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._end_turn)
 
     def _end_turn(self) -> None:
         now = monotonic()
@@ -196,38 +296,51 @@ class Shedding:
         self._room.close(now)
         if self._backlog:
             self._open_turn(now)
-            self._begin(self._backlog.take(self._room.take(len(self._backlog)), now))
+            self._begin(list(self._in_time(self._backlog.take(self._room.take(len(self._backlog)), now))))
 
-    def _held_back(self, event: tuple[Any, ...]) -> bool:
-        """Have a call wait, or refuse it, or forget one that was given up; say whether that was all to be done."""
-        kind, call_id, method_id = event[:3]
-        if kind == _cancel():
-            return self._backlog.drop(call_id)
-        if self._table[method_id][0].startswith(VITAL):
-            return False
-        if not self._backlog.add(event, monotonic()):
-            code, details, trailing = _refusal()
-            self._front.fail(call_id, code, details, trailing_metadata=trailing)
-        return True
+    def _in_time(self, events: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        """Give the calls whose deadline has not gone by while they waited; the others are refused."""
+        for event in events:
+            if event[-1][2] == 0.0:
+                self._refuse(event[1])
+            else:
+                yield event
+
+    def _refuse(self, call_id: int) -> None:
+        self._front.fail(call_id, *_parts(_refusal()))
+        self.shed()
 
     def _begin(self, events: list[tuple[Any, ...]]) -> None:
         super()._on_events(events)  # type: ignore[misc]
 
 
-@cache
-def shedding(server: type[Any], waiting_at_most: int) -> type[Any]:
-    """Give a kind of `pygrpc_native.aio.Server` that sheds; so many calls may wait."""
-    return type("SheddingServer", (Shedding, server), {"waiting_at_most": waiting_at_most})
+def shedding(
+    server: type[Any], waiting_at_most: int, shed: Callable[[], object], turned_away: TurnsAway = NOBODY
+) -> type[Any]:
+    """Give a kind of `pygrpc_native.aio.Server` that sheds.
 
-
-@cache
-def _cancel() -> int:
+    Args:
+        server: the kind.
+        waiting_at_most: calls that may wait.
+        shed: is called for each that is refused.
+        turned_away: who is over a rate.
+    """
     from pygrpc_native._native import EVENT_CANCEL  # noqa: PLC0415 - an extra
 
-    return int(EVENT_CANCEL)
+    what = {
+        "waiting_at_most": waiting_at_most,
+        "cancel": EVENT_CANCEL,
+        "shed": staticmethod(shed),
+        "turned_away": turned_away,
+    }
+    return type("SheddingServer", (Shedding, server), what)
 
 
 @cache
-def _refusal() -> tuple[int, str, list[tuple[str, str | bytes]]]:
-    status = rpc_status.to_status(to_status(Overloaded()))
+def _refusal() -> grpc.Status:
+    return rpc_status.to_status(to_status(Overloaded()))
+
+
+def _parts(status: grpc.Status) -> tuple[int, str, list[tuple[str, str | bytes]]]:
+    """Give a status as the library's front takes it: number, details and trailing metadata."""
     return int(status.code.value[0]), str(status.details), list(status.trailing_metadata)

@@ -10,6 +10,7 @@ flood, and what was measured, is in docs/reference/overload.md.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,12 +19,14 @@ import grpc
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.transport.shedding import shedding
+from portcullis.gateway.transport.turning import NOBODY, TurnsAway
 
-STREAMS = 32
+STREAMS: Mapping[Transport, int] = {"grpcio": 32, "native": 16}
 """Streams of one connection to a gateway. A caller with more to ask waits on its own side, which costs this one nothing.
 
 A worker answers one call after another, so a few under way on each connection keep it busy, while to refuse a call costs a
-fifth of answering it: what callers hold back themselves is what keeps a gateway at its peak when five times that is asked.
+fifth of answering it. What callers hold back cures a burst, and no overload (docs/reference/overload.md).
+grpcio has more, for its core refuses some of the streams that come as others end.
 """
 
 STREAMS_OF_DESKS = 128
@@ -36,7 +39,7 @@ WAITING, WAITING_AT_MOST = 512, 1024
 """Calls of one method that wait on grpcio for their turn: above the first some are refused at random, above the second all.
 
 So many come from 16 and 32 connections whose callers ask all that they may; who waits behind 512 has an answer in about a
-quarter of a second. The native transport lets the second number wait, of all methods.
+quarter of a second. The native transport lets the second number wait, of all methods, where that is not too long.
 """
 
 _MINUTE_MS = 60_000
@@ -44,18 +47,22 @@ _MINUTE_MS = 60_000
 Options = list[tuple[str, Any]]
 
 
-def build_server(settings: Settings, streams: int) -> grpc.aio.Server:
+def build_server(
+    settings: Settings, streams: int, shed: Callable[[], object], turned_away: TurnsAway = NOBODY
+) -> grpc.aio.Server:
     """Build a server of the transport that the settings name; call it on the event loop that will serve.
 
     Args:
         settings: which transport, and the limits of messages and metadata.
         streams: how many a connection may have.
+        shed: is called for each call that is refused before anything of ours sees it; grpcio's core refuses by itself.
+        turned_away: is asked by the native transport before a call is begun.
 
     Raises:
         SetupFault: the transport is not installed.
     """
-    build = {"grpcio": _grpcio, "native": _native}[settings.transport]
-    return build(_shared_options(settings, streams))
+    options = _shared_options(settings, streams)
+    return _native(options, shed, turned_away) if settings.transport == "native" else _grpcio(options)
 
 
 def available(transport: Transport) -> bool:
@@ -97,7 +104,7 @@ def _grpcio(options: Options) -> grpc.aio.Server:
     return grpc.aio.server(options=options + own)
 
 
-def _native(options: Options) -> grpc.aio.Server:
+def _native(options: Options, shed: Callable[[], object], turned_away: TurnsAway) -> grpc.aio.Server:
     try:
         import pygrpc_native.aio  # noqa: PLC0415 - an extra
     except ImportError:
@@ -106,7 +113,8 @@ def _native(options: Options) -> grpc.aio.Server:
         ) from None
     run_in_batches()
     # One I/O thread: the interpreter is the bottleneck of a worker, and a second thread only takes its core away.
-    server: grpc.aio.Server = shedding(pygrpc_native.aio.Server, WAITING_AT_MOST)(options=options, io_threads=1)
+    kind = shedding(pygrpc_native.aio.Server, WAITING_AT_MOST, shed, turned_away)
+    server: grpc.aio.Server = kind(options=options, io_threads=1)
     return server
 
 
