@@ -73,7 +73,7 @@ bench-exchange: $(VENV)/.dev ## Measure durable events, recorded refusals and ch
 bench-fairness: $(VENV)/.dev ## Measure what one partner at ten times its quota does to another's p99 (four minutes)
 	$(BIN)/python -m benchmarks.fairness
 
-bench-overload: $(VENV)/.dev ## Measure five times what a gateway can take, and what attacks cost others (twenty minutes)
+bench-overload: $(VENV)/.dev ## Measure five times what a gateway can take, and what attacks cost others (thirty-five minutes)
 	$(BIN)/python -m benchmarks.overload
 
 bench-disclosure: $(VENV)/.dev ## Compare sizes and times of hits and misses, 100,000 pairs each (fifteen minutes)

@@ -6,24 +6,20 @@ target gave a wrong answer or a part could not be run.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 from benchmarks import changing, h2load, quantiles, report, rounds, world
+from benchmarks.command import ALONE, parser, present, say
 from benchmarks.figures import Figure
 from benchmarks.machine import describe_machine
-from benchmarks.processes import PINNED_APART, REPOSITORY
 from benchmarks.profiled import profiles
 from benchmarks.rounds import FULL, QUICK, Pace
 from benchmarks.targets import targets
 from portcullis.config import Transport
 from portcullis.gateway.transport.transports import available
-
-RESULTS = REPOSITORY / "benchmarks" / "results"
 
 _ONE_BODY = (
     "h2load posts one body again and again, so the network figures ask about one person; "
@@ -33,24 +29,18 @@ _ONE_BODY = (
 
 def main() -> None:
     """Read the arguments, run, and report."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, each figure against a baseline.")
-    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that all of it runs; no floor is judged")
-    parser.add_argument("--profile", action="store_true", help="show where the time goes, even if no floor is missed")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
-    arguments = parser.parse_args()
+    given = parser("benchmarks", "Measure, each figure against a baseline.")
+    given.add_argument("--profile", action="store_true", help="show where the time goes, even if no floor is missed")
+    arguments = given.parse_args()
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
         run = measure(Path(folder), QUICK if arguments.quick else FULL, profile=arguments.profile, quick=arguments.quick)
-    data, page = report.write(run, arguments.output)
-    print(f"\n{report.terminal_table(run)}\n")
-    for note in run.notes:
-        print(f"note: {note}")
-    print(f"written: {page}\n         {data}")
+    present(run, arguments.output)
 
 
 def measure(folder: Path, pace: Pace, *, profile: bool, quick: bool) -> report.Run:
     """Measure everything that can be measured here; ``folder`` takes the files of the run."""
     at = report.now()
-    _say(f"making {pace.entries:,} entries")
+    say(f"making {pace.entries:,} entries")
     made = world.build(folder / "home", pace.entries)
     figures: list[Figure] = []
     profiled: list[report.Profile] = []
@@ -58,13 +48,13 @@ def measure(folder: Path, pace: Pace, *, profile: bool, quick: bool) -> report.R
         found = over_the_network(made, transport, pace)
         figures += found
         if profile or (not quick and any(figure.met is False for figure in found)):
-            _say(f"where the time goes on {transport}")
+            say(f"where the time goes on {transport}")
             profiled += profiles(made, transport, seconds=pace.load_s, load_batches=_batches(made, pace))
-    _say("deciding and looking up, within one process")
+    say("deciding and looking up, within one process")
     figures += rounds.in_process(made, pace)
-    _say("the spool")
+    say("the spool")
     figures += rounds.durable(folder, pace)
-    _say("checks while the replica changes")
+    say("checks while the replica changes")
     checks = changing.QUICK_CHECKS if quick else changing.CHECKS
     figures += changing.compare(made, checks, pace.rounds).figures()
     return report.Run(
@@ -83,13 +73,13 @@ def over_the_network(made: world.World, transport: Transport, pace: Pace) -> lis
     figures: list[Figure] = []
     with targets(made, transport) as found:
         if h2load.is_installed():
-            _say(f"throughput on {transport}")
+            say(f"throughput on {transport}")
             figures += rounds.throughput(found, transport, pace)
-            _say(f"latency on {transport}")
+            say(f"latency on {transport}")
             figures += rounds.latency(found, transport, rounds.peak_of(figures), pace)
-        _say(f"refusals on the record on {transport}")
+        say(f"refusals on the record on {transport}")
         figures += rounds.recording(found, transport, made.home, pace)
-        _say(f"batches on {transport}")
+        say(f"batches on {transport}")
         return figures + rounds.batch(made, found[-1].address, transport, pace)
 
 
@@ -101,16 +91,11 @@ def _notes() -> list[str]:
     notes = [_ONE_BODY, quantiles.NOTE]
     if not h2load.is_installed():
         notes.append(h2load.MISSING)
-    if not PINNED_APART:
-        notes.append("There is one processor only: server and load share it, and the figures are lower for it.")
+    notes += ALONE
     notes += [
         f"The transport {each} is not installed, so it is left out." for each in get_args(Transport) if not available(each)
     ]
     return notes
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,9 @@ import grpc
 import msgspec
 
 from benchmarks import inprocess, world
+from benchmarks.command import RESULTS, say
 from benchmarks.machine import Machine, describe_machine
-from benchmarks.processes import LOAD_CPU, REPOSITORY, SERVER_CPU, pinned
+from benchmarks.processes import LOAD_CPU, SERVER_CPU, pinned
 from benchmarks.report import now
 from benchmarks.targets import CHECK, gateway
 from benchmarks.welch import Welch, welch, without_slowest
@@ -39,7 +40,6 @@ from portcullis.gateway.transport.transports import available
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 
-RESULTS = REPOSITORY / "benchmarks" / "results"
 PAIRS = 100_000
 QUICK_PAIRS = 2_000
 ENTRIES = 100_000
@@ -136,7 +136,7 @@ def compare(ask: Ask, made: World, place: str, pairs: int, clock: Clock) -> Iter
     """Make the four comparisons."""
     draw = random.Random(_SEED)  # noqa: S311 - an order that can be had again
     for kinds in kinds_of(made):
-        _say(f"{kinds.name}, {place}")
+        say(f"{kinds.name}, {place}")
         first, second = timed(ask, kinds, pairs, draw, clock)
         yield Compared(
             name=kinds.name, place=place, all=welch(first, second), trimmed=welch(*without_slowest(first, second))
@@ -323,10 +323,6 @@ def main() -> None:
         found = measure(Path(folder), pairs, ENTRIES, transports, quick=arguments.quick)
     data, page = write(found, arguments.output)
     print(f"\n{markdown(found)}\nwritten: {page}\n         {data}")
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 if __name__ == "__main__":

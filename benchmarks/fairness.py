@@ -7,23 +7,25 @@ is met (the table says so), and not 0 when an answer was wrong.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple, get_args
 
 import grpc
 import msgspec
 
 from benchmarks import quantiles, report, world
-from benchmarks.figures import Figure, Floor, Series
-from benchmarks.flooding import Plans
+from benchmarks.command import ALONE, parser, present, say
+from benchmarks.figures import Figure, Floor, p99s
+from benchmarks.flooding import Found
 from benchmarks.machine import describe_machine
 from benchmarks.openloop import Plan, Times
-from benchmarks.processes import PINNED_APART, REPOSITORY
+from benchmarks.processes import LOAD_CPU, line_with, running
 from benchmarks.rounds import driver
 from benchmarks.targets import Target, check_target, gateway, verify
 from portcullis.config import Transport
@@ -52,34 +54,34 @@ class Loads(NamedTuple):
 
 LOADS: dict[Transport, Loads] = {"grpcio": Loads(500, 20, 100), "native": Loads(2_000, 200, 1_000)}
 
-_KEYS = {
-    quota: f"pcl_flood{quota:x<7}_" + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-    for loads in LOADS.values()
-    for quota in (loads.quota, loads.large_quota)
-}
+_FLOOD_S = 120.0
+"""A flood begins before what is measured beside it, and ends after that, or in this time."""
+
 _METHOD = (
     "The gateway (`portcullis serve gateway`, one worker, a replica of {entries:,} made-up entries) and the load have a "
-    "processor each. One partner asks steadily, at random moments; beside it another asks ten times as often as was agreed "
-    "with it. Alone and beside each flood are measured in turn within each round. The ratio is the median of the rounds' "
-    "ratios."
+    "processor each; the flood comes from what the measured load leaves of its own. One partner asks steadily, at random "
+    "moments; beside it another asks ten times as often as was agreed with it. Alone and beside each flood are measured in "
+    "turn within each round. The ratio is the median of the rounds' ratios."
 )
 _NOTES = (
     "A worker answers about 2,000 checks a second on grpcio, 20,000 on native. The smaller flood is a tenth of that.",
     "The larger one is half of it: others wait longer then even if each refusal cost no more than an answer.",
+    "What finds no stream waits at its caller: of a flood that is larger than the gateway refuses, the rest is never sent.",
     quantiles.NOTE,
 )
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How long a run measures."""
+    """How long a run measures, and by what it divides the quotas: a busy machine must be able to use them up."""
 
     rounds: int
     seconds: float
     entries: int
+    divisor: int = 1
 
 
-FULL = Pace(rounds=9, seconds=6.0, entries=100_000)
-QUICK = Pace(rounds=1, seconds=1.0, entries=1_000)
+FULL = Pace(rounds=7, seconds=6.0, entries=100_000)
+QUICK = Pace(rounds=1, seconds=1.0, entries=1_000, divisor=10)
 
 
 class WrongAnswer(Exception):
@@ -88,54 +90,52 @@ class WrongAnswer(Exception):
 
 def main() -> None:
     """Read the arguments, run, and report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fairness", description="Measure what a flood does to others."
-    )
-    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that all of it runs; no floor is judged")
-    parser.add_argument(
-        "--output", type=Path, default=REPOSITORY / "benchmarks" / "results", help="the folder of the results"
-    )
-    arguments = parser.parse_args()
+    arguments = parser("benchmarks.fairness", "Measure what a flood does to others.").parse_args()
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
         run = measure(Path(folder), QUICK if arguments.quick else FULL, quick=arguments.quick)
-    data, page = report.write(run, arguments.output)
-    print(f"\n{report.terminal_table(run)}\n")
-    for note in run.notes:
-        print(f"note: {note}")
-    print(f"written: {page}\n         {data}")
+    present(run, arguments.output)
 
 
 def measure(folder: Path, pace: Pace, *, quick: bool) -> report.Run:
     """Measure both transports; ``folder`` takes the files of the run."""
     at = report.now()
-    made = world.build(folder / "home", pace.entries, change=_with_flooders)
+    made = world.build(folder / "home", pace.entries, change=partial(_with_flooders, pace))
     figures: list[Figure] = []
     for transport in filter(available, get_args(Transport)):
         with gateway(made, transport) as (address, _):
             target = check_target(made, address, "Check", made.miss, types_pb2.OUTCOME_ALLOW)
             verify(target)
-            print(f"{time.strftime('%H:%M:%S')} floods on {transport}", flush=True)
-            figures += _beside_floods(target, transport, pace)
+            say(f"floods on {transport}")
+            figures += _beside_floods(target, transport, pace, folder)
     return report.Run(
         at=at,
         quick=quick,
         machine=describe_machine(folder),
         entries=pace.entries,
         figures=tuple(figures),
-        notes=_NOTES if PINNED_APART else (*_NOTES, "There is one processor only: server and load share it."),
+        notes=(*_NOTES, *ALONE),
         part="fairness",
         method=_METHOD,
     )
 
 
-def _with_flooders(edition: Edition) -> Edition:
+def _quotas(transport: Transport, pace: Pace) -> list[int]:
+    return [each // pace.divisor for each in LOADS[transport][1:]]
+
+
+def _key(quota: int) -> str:
+    """Give the key of the partner of this quota."""
+    return f"pcl_flood{quota:x<7}_" + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+
+
+def _with_flooders(pace: Pace, edition: Edition) -> Edition:
     """Add a partner of each quota, and its key."""
     policy = edition.policy
     partner = policy.partner_named(world.PARTNER)
     assert partner is not None  # noqa: S101 - the world is of this partner
     partners, credentials = list(policy.partners), list(edition.credentials)
-    for per_s, key in _KEYS.items():
-        name = f"flooder-{per_s}"
+    for per_s in {quota for transport in LOADS for quota in _quotas(transport, pace)}:
+        name, key = f"flooder-{per_s}", _key(per_s)
         quota = msgspec.structs.replace(partner.quota, checks_per_s=per_s)
         partners.append(msgspec.structs.replace(partner, name=name, quota=quota))
         credentials.append(Credential(key.split("_")[1], name, hashlib.sha256(key.encode()).hexdigest()))
@@ -144,29 +144,31 @@ def _with_flooders(edition: Edition) -> Edition:
     )
 
 
-def _beside_floods(target: Target, transport: Transport, pace: Pace) -> Iterator[Figure]:
-    loads = LOADS[transport]
-    steady = _plan(target, loads.steady, pace, seed=1)
-    floods: dict[str, Plan | None] = {"alone": None}
-    for quota in loads[1:]:
-        flooding = target._replace(headers={"authorization": f"Bearer {_KEYS[quota]}"})
+def _beside_floods(target: Target, transport: Transport, pace: Pace, folder: Path) -> Iterator[Figure]:
+    steady_rate = LOADS[transport].steady
+    steady = Plan(call=target.call, rate=steady_rate, seconds=pace.seconds, sleeps=True)
+    alone: list[Times] = []
+    floods: dict[int, Plan] = {}
+    for quota in _quotas(transport, pace):
+        flooding = target._replace(headers={"authorization": f"Bearer {_key(quota)}"})
         _use_up(flooding, quota)
-        floods[f"{TIMES_THE_QUOTA * quota:,}"] = _plan(flooding, TIMES_THE_QUOTA * quota, pace, seed=2)
-    found: dict[str, list[Times]] = {name: [] for name in floods}
+        floods[quota] = Plan(call=flooding.call, rate=TIMES_THE_QUOTA * quota, seconds=_FLOOD_S, seed=2)
+    beside: dict[int, list[tuple[Times, Found]]] = {quota: [] for quota in floods}
     for _ in range(pace.rounds):
-        for name, flood in floods.items():
-            found[name].append(_times(Plans(measured=steady, flood=flood)))
-    alone = found.pop("alone")
-    for per_s, beside in found.items():
-        what = f"at {loads.steady:,} calls/s, beside another partner's {per_s} calls/s, {TIMES_THE_QUOTA} x quota"
-        floor = FAIR if per_s == f"{TIMES_THE_QUOTA * loads.quota:,}" else None
-        for name, field, asked in (("p99 of a typical second", "typical_p99_us", floor), ("p99 of all", "p99_us", None)):
-            yield Figure(
-                measured=Series(f"{name} {what}", "µs", tuple(getattr(each, field) for each in beside)),
-                baseline=Series(f"{name} alone", "µs", tuple(getattr(each, field) for each in alone)),
-                transport=transport,
-                floor=asked,
-            )
+        alone.append(_timed(steady))
+        for quota, flood in floods.items():
+            beside[quota].append(_beside_flood(steady, flood, folder))
+    for quota, found in beside.items():
+        per_s = TIMES_THE_QUOTA * quota
+        sent, refused = (median(getattr(each, name) for _, each in found) for name in ("sent", "refused"))
+        # Where the machine is too busy to send more than was agreed, there is nothing to refuse.
+        if not refused and sent > 2 / TIMES_THE_QUOTA:
+            raise WrongAnswer(f"nobody was refused of {per_s} calls a second")
+        what = (
+            f"at {steady_rate:,} calls/s, beside another partner's {per_s:,} calls/s, {TIMES_THE_QUOTA} x quota "
+            f"({sent:.0%} were sent, {refused:.0%} of them refused)"
+        )
+        yield from p99s(what, [times for times, _ in found], "alone", alone, transport=transport, floor=FAIR)
 
 
 def _use_up(target: Target, quota: int) -> None:
@@ -189,22 +191,21 @@ def _use_up(target: Target, quota: int) -> None:
     raise WrongAnswer(f"{through} checks were let through of a partner that may ask {quota} a second")
 
 
-def _plan(target: Target, rate: float, pace: Pace, seed: int) -> Plan:
-    host, _, port = target.address.rpartition(":")
-    return Plan(
-        host=host,
-        port=int(port),
-        path=target.path,
-        headers=target.headers,
-        message=target.message,
-        rate=rate,
-        seconds=pace.seconds,
-        seed=seed,
-    )
+def _timed(plan: Plan) -> Times:
+    return msgspec.json.decode(driver("benchmarks.openloop", plan), type=Times)
 
 
-def _times(plans: Plans) -> Times:
-    return msgspec.json.decode(driver("benchmarks.flooding", plans), type=Times)
+def _beside_flood(steady: Plan, flood: Plan, folder: Path) -> tuple[Times, Found]:
+    """Measure one partner while another floods."""
+    log = folder / "flood.log"
+    with running(["-m", "benchmarks.flooding"], cpu=LOAD_CPU, log=log, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None  # noqa: S101 - piped just now
+        process.stdin.write(msgspec.json.encode(flood) + b"\n")
+        process.stdin.flush()
+        line_with(process, "flooding", log=log)
+        times = _timed(steady)
+        process.stdin.close()
+        return times, msgspec.json.decode(line_with(process, "sent", log=log), type=Found)
 
 
 if __name__ == "__main__":

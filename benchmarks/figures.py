@@ -7,8 +7,10 @@ in one round, 20,000 and 16,000 in the next, give the ratio 0.80, as the medians
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from statistics import median
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -81,3 +83,48 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         if self.floor is None or self.judged is None or self.met:
             return 0.0
         return abs(self.judged - self.floor.limit) / self.floor.limit
+
+
+class Timed(Protocol):
+    """What a run says of the times of its calls, in microseconds."""
+
+    @property
+    def p99_us(self) -> float:
+        """Of all calls."""
+
+    @property
+    def typical_p99_us(self) -> float:
+        """Of a typical second."""
+
+
+def p99s(
+    what: str,
+    measured: Sequence[Timed],
+    beside: str,
+    baseline: Sequence[Timed],
+    *,
+    transport: str,
+    floor: Floor | None,
+) -> list[Figure]:
+    """Give the p99 of a typical second, which the floor is held against, and that of all calls.
+
+    Args:
+        what: what was measured, in words that follow "p99".
+        measured: by rounds.
+        beside: what the baseline is, in such words.
+        baseline: by rounds.
+        transport: how the calls came.
+        floor: None where none is asked.
+    """
+    return [
+        Figure(
+            measured=Series(f"{name} {what}", "µs", tuple(map(pick, measured))),
+            baseline=Series(f"{name} {beside}", "µs", tuple(map(pick, baseline))),
+            transport=transport,
+            floor=asked,
+        )
+        for name, pick, asked in (
+            ("p99 of a typical second", attrgetter("typical_p99_us"), floor),
+            ("p99 of all", attrgetter("p99_us"), None),
+        )
+    ]

@@ -1,76 +1,54 @@
-"""Two open-loop loads from one driver: a partner that keeps to its quota, and one that floods, each on its own connections.
+"""A partner that floods: an open-loop load, whatever becomes of it, for as long as another is measured.
 
-Both come from one process, so that the processor which they share serves them in turn and not at the whim of a scheduler.
-Run as a module it reads `Plans` as JSON from standard input and prints the `Times` of the first one's calls as JSON.
+Run as a module it reads a `Plan` as a line of JSON from standard input, prints ``flooding`` when it begins, and once its
+standard input ends what was `Found` as JSON.
 """
 
 from __future__ import annotations
 
-import gc
-import random
-import selectors
 import sys
+import threading
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Callable
 
 import msgspec
 
-from benchmarks.openloop import CallFailed, Connection, Plan, Times, summary
+from benchmarks.arrivals import drive
+from benchmarks.openloop import Plan
+from benchmarks.processes import yield_to_others
 
 
-class Plans(msgspec.Struct, frozen=True, kw_only=True):
-    """What to drive: the one that is measured, and the flood; None for no flood. Both go on for the first one's time."""
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the flood's calls, the share that left the caller, and of those the share that was refused."""
 
-    measured: Plan
-    flood: Plan | None
-
-
-class _Load:
-    """One plan under way."""
-
-    def __init__(self, plan: Plan, selector: selectors.BaseSelector, held: ExitStack) -> None:
-        self.plan = plan
-        self.connections = [Connection(plan) for _ in range(plan.connections)]
-        for each in self.connections:
-            held.enter_context(closing(each.socket))
-            selector.register(each.socket, selectors.EVENT_READ, each)
-        self._chance = random.Random(plan.seed)  # noqa: S311 - arrivals, not secrets
-        self._due = time.monotonic()
-        self._turn = 0
-
-    def begin_due(self, now: float, last: float) -> None:
-        """Begin the calls that are due by now."""
-        while self._due <= now and self._due < last:
-            self.connections[self._turn % len(self.connections)].call(self._due)
-            self._turn += 1
-            self._due += self._chance.expovariate(self.plan.rate)
+    sent: float
+    refused: float
 
 
-def run(plans: Plans) -> Times:
-    """Drive the plans.
+def run(plan: Plan, is_over: Callable[[], bool]) -> Found:
+    """Drive the plan, until it is over or its time is."""
+    begin = time.monotonic()
+    load, last = plan.arrivals(begin), begin + plan.seconds
+    print("flooding", flush=True)
+    drive([load], last, last, is_over=is_over)
+    sent = sum(len(each.lateness) for each in load.connections)
+    due = sent + sum(each.waiting for each in load.connections)
+    refused = sum(len(each.refused) for each in load.connections)
+    return Found(sent=sent / max(due, 1), refused=refused / max(sent, 1))
 
-    Raises:
-        CallFailed: a call failed on the HTTP/2 level.
-    """
-    with ExitStack() as held:
-        selector = held.enter_context(selectors.DefaultSelector())
-        loads = [_Load(plan, selector, held) for plan in (plans.measured, plans.flood) if plan is not None]
-        gc.freeze()
-        gc.disable()
-        held.callback(gc.enable)
-        begin = time.monotonic()
-        last = begin + plans.measured.warm_up_s + plans.measured.seconds
-        measured = loads[0].connections
-        while (now := time.monotonic()) < last or any(each.under_way for each in measured):
-            if now > last + 10:
-                raise CallFailed("calls were still without an answer 10 s after the last was due")
-            for each in loads:
-                each.begin_due(now, last)
-            for key, _ in selector.select(0):
-                key.data.read()
-        return summary(plans.measured, measured, begin)
+
+def _main() -> None:
+    yield_to_others()
+    plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
+    over = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    print(msgspec.json.encode(run(plan, over.is_set)).decode(), flush=True)
 
 
 if __name__ == "__main__":
-    plans_given = msgspec.json.decode(sys.stdin.buffer.read(), type=Plans)
-    sys.stdout.buffer.write(msgspec.json.encode(run(plans_given)))
+    _main()

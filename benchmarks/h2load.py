@@ -1,7 +1,8 @@
 """h2load as a load generator for unary gRPC calls, and the reading of what it prints.
 
 h2load posts the same length-prefixed message on every stream and counts HTTP statuses. It can't see ``grpc-status``: that a
-target answers rightly is shown by a real call before the rounds and another after them (`benchmarks.targets`).
+target answers rightly is shown by a real call before the rounds and another after them (`benchmarks.targets`), and that it
+refuses nobody in between by the bytes of the answers, for a refusal has none.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ MISSING = (
     "h2load is missing, so no throughput over the network is measured; install it (Debian: apt-get install nghttp2-client)"
 )
 
-CLIENTS = 16
-STREAMS = 8
+CLIENTS = 8
+STREAMS = 16
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What h2load saw in one round: calls a second, and its own mean time of a call in microseconds."""
+    """What h2load saw in one round: calls a second, its own mean time of a call in microseconds, and the answers' bytes."""
 
     rate: float
     calls: int
     mean_us: float
+    data_bytes: int
 
 
 class LoadFailed(Exception):
@@ -46,14 +48,23 @@ def frame(message: bytes) -> bytes:
     return struct.pack(">BI", 0, len(message)) + message
 
 
-def drive(address: str, path: str, body: Path, headers: dict[str, str], *, seconds: float, warm_up_s: float) -> Load:
-    """Post the body for some seconds over `CLIENTS` connections with `STREAMS` calls under way on each.
+def drive(
+    address: str,
+    path: str,
+    body: Path,
+    headers: dict[str, str],
+    *,
+    seconds: float,
+    warm_up_s: float,
+    streams: int = STREAMS,
+) -> Load:
+    """Post the body for some seconds over `CLIENTS` connections with so many calls under way on each.
 
     Raises:
         LoadFailed: a call failed on the HTTP level.
     """
     fields = {"content-type": "application/grpc", "te": "trailers", **headers}
-    arguments = ["h2load", "-t", "1", "-c", str(CLIENTS), "-m", str(STREAMS), "-d", str(body)]
+    arguments = ["h2load", "-t", "1", "-c", str(CLIENTS), "-m", str(streams), "-d", str(body)]
     arguments += ["-D", f"{seconds * 1000:.0f}ms", f"--warm-up-time={warm_up_s * 1000:.0f}ms"]
     for name, value in fields.items():
         arguments += ["-H", f"{name}: {value}"]
@@ -79,9 +90,11 @@ def read_output(text: str) -> Load:
     finished = re.search(r"finished in [\d.]+\w+, ([\d.]+) req/s", text)
     counts = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text)
     mean = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)\b", text)
-    if finished is None or counts is None or mean is None:
+    data = re.search(r"\((\d+)\) data", text)
+    if finished is None or counts is None or mean is None or data is None:
         raise LoadFailed("h2load printed no summary")
     done, succeeded, *faults = (int(number) for number in counts.groups())
     if done == 0 or done != succeeded or any(faults):
         raise LoadFailed(f"of {done} calls {done - succeeded} did not end with HTTP 200")
-    return Load(rate=float(finished[1]), calls=done, mean_us=float(mean[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[mean[2]])
+    mean_us = float(mean[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[mean[2]]
+    return Load(rate=float(finished[1]), calls=done, mean_us=mean_us, data_bytes=int(data[1]))

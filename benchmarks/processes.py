@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+_TETHER = REPOSITORY / "services" / "portcullis" / "mains" / "tether.py"
 _PROCESSORS = sorted(os.sched_getaffinity(0))
 SERVER_CPU = _PROCESSORS[0]
 LOAD_CPU = _PROCESSORS[1 % len(_PROCESSORS)]
@@ -34,6 +35,16 @@ def pinned(cpu: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def yield_to_others() -> None:
+    """Have this process take what others leave of its processor.
+
+    Who attacks or floods has machines of its own. Here it works where those are measured who suffer it, and would take
+    their processor's time too, beside the server's.
+    """
+    with suppress(AttributeError, OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 @contextmanager
 def running(
     arguments: Sequence[str],
@@ -45,11 +56,13 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run a Python module (``-m`` and what follows) on one processor; its standard error goes to ``log``.
 
+    To be called from the main thread: a process does not outlive the thread that starts it (`portcullis.mains.tether`).
+
     ``stdin`` is what `subprocess.Popen` takes; the same as this process's where it is not given.
     """
     with log.open("ab") as errors, pinned(cpu):
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), sys.executable, *arguments],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,

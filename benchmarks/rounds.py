@@ -12,7 +12,7 @@ from statistics import median
 import msgspec
 
 from benchmarks import batches, durability, inprocess, openloop
-from benchmarks.figures import Figure, Floor, Series
+from benchmarks.figures import Figure, Floor, Series, p99s
 from benchmarks.processes import LOAD_CPU, REPOSITORY, SERVER_CPU, pinned
 from benchmarks.targets import Target, load, verify
 from benchmarks.world import BATCH, World
@@ -105,20 +105,8 @@ def latency(found: tuple[Target, ...], transport: str, peak: float, pace: Pace) 
             times[each.name].append(_offered(each, peak / 2, pace))
     for each in (echo, miss):
         verify(each)
-    which = (("p99 of a typical second", "typical_p99_us", LATENCY), ("p99", "p99_us", None))
-    return [
-        Figure(
-            measured=Series(
-                f"{name} of {miss.name}, at {peak / 2:,.0f} calls/s",
-                "µs",
-                tuple(getattr(each, field) for each in times[miss.name]),
-            ),
-            baseline=Series(f"{name} of {echo.name}", "µs", tuple(getattr(each, field) for each in times[echo.name])),
-            transport=transport,
-            floor=floor,
-        )
-        for name, field, floor in which
-    ]
+    what = f"of {miss.name}, at {peak / 2:,.0f} calls/s"
+    return p99s(what, times[miss.name], f"of {echo.name}", times[echo.name], transport=transport, floor=LATENCY)
 
 
 def recording(found: tuple[Target, ...], transport: str, folder: Path, pace: Pace) -> list[Figure]:
@@ -142,17 +130,7 @@ def recording(found: tuple[Target, ...], transport: str, folder: Path, pace: Pac
 
 
 def _offered(target: Target, rate: float, pace: Pace) -> openloop.Times:
-    host, _, port = target.address.rpartition(":")
-    plan = openloop.Plan(
-        host=host,
-        port=int(port),
-        path=target.path,
-        headers=target.headers,
-        message=target.message,
-        rate=rate,
-        seconds=pace.latency_s,
-        warm_up_s=pace.warm_up_s,
-    )
+    plan = openloop.Plan(call=target.call, rate=rate, seconds=pace.latency_s, warm_up_s=pace.warm_up_s)
     return msgspec.json.decode(driver("benchmarks.openloop", plan), type=openloop.Times)
 
 

@@ -14,13 +14,22 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks import echo, h2load
+from benchmarks.http2 import Call
 from benchmarks.processes import SERVER_CPU, line_with, running
 from benchmarks.world import World
 from portcullis.config import Transport
+from portcullis.gateway.messages.padding import batch_bytes
 from portcullis.v1 import check_service_pb2 as pb
 from portcullis.v1 import types_pb2
 
 CHECK = "/portcullis.v1.CheckService/Check"
+
+
+_HEAD_BYTES = 5
+"""What gRPC puts before a message."""
+
+_ANSWERED = 0.98
+"""The least share of a load's calls that got an answer; h2load counts some bytes of calls that it does not count."""
 
 
 class Target(NamedTuple):
@@ -34,6 +43,12 @@ class Target(NamedTuple):
     headers: dict[str, str]
     answer_size: int
     outcome: int | None
+
+    @property
+    def call(self) -> Call:
+        """What a driver sends."""
+        host, _, port = self.address.rpartition(":")
+        return Call(host=host, port=int(port), path=self.path, headers=self.headers, message=self.message)
 
 
 class Gateway(NamedTuple):
@@ -66,13 +81,21 @@ def verify(target: Target) -> int:
     return len(answer)
 
 
-def load(target: Target, *, seconds: float, warm_up_s: float) -> h2load.Load:
+def load(target: Target, *, seconds: float, warm_up_s: float, streams: int = h2load.STREAMS) -> h2load.Load:
     """Load a target with h2load.
 
     Raises:
-        LoadFailed: a call failed on the HTTP level.
+        LoadFailed: a call failed on the HTTP level, or calls were refused.
+        WrongAnswer: the target answers something else.
     """
-    return h2load.drive(target.address, target.path, target.body, target.headers, seconds=seconds, warm_up_s=warm_up_s)
+    size = verify(target) + _HEAD_BYTES
+    found = h2load.drive(
+        target.address, target.path, target.body, target.headers, seconds=seconds, warm_up_s=warm_up_s, streams=streams
+    )
+    answered = found.data_bytes / size
+    if answered < found.calls * _ANSWERED:
+        raise h2load.LoadFailed(f"{target.name}: of {found.calls} calls some {found.calls - answered:.0f} were refused")
+    return found
 
 
 def _outcome(answer: bytes) -> int | None:
@@ -117,6 +140,17 @@ def check_target(world: World, address: str, name: str, request: pb.CheckRequest
     """Describe a Check of one question."""
     message = request.SerializeToString()
     return Target(name, address, CHECK, message, _body(world, name, message), world.headers, 0, outcome)
+
+
+def batch_target(world: World, address: str, request: pb.CheckRequest, checks: int) -> Target:
+    """Describe a batch of one question, again and again: about one person, it does not look like going through numbers.
+
+    It must fit a stream's first window (`benchmarks.http2`), and so must its answer, which holds for 390 checks.
+    """
+    message = pb.BatchCheckRequest(requests=[request] * checks).SerializeToString()
+    name = f"BatchCheck({checks})"
+    path = CHECK.removesuffix("Check") + "BatchCheck"
+    return Target(name, address, path, message, _body(world, name, message), world.headers, batch_bytes(checks), None)
 
 
 def echo_of(check: Target, world: World, address: str, method: str, answer_size: int) -> Target:

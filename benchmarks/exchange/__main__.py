@@ -6,18 +6,14 @@ event got no receipt, a check a wrong answer, or a part could not be run.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.command import ALONE, parser, present, say
 from benchmarks.exchange import rounds
 from benchmarks.exchange.rounds import FULL, QUICK, Pace
 from benchmarks.machine import describe_machine
-from benchmarks.processes import PINNED_APART, REPOSITORY
-
-RESULTS = REPOSITORY / "benchmarks" / "results"
 
 _METHOD = (
     "The exchange (`portcullis serve exchange`, SQLite) or the gateway has a processor of its own, the load another; every "
@@ -35,45 +31,31 @@ _NOTES = (
 
 def main() -> None:
     """Read the arguments, run, and report."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.exchange", description="Measure the two-way exchange.")
-    parser.add_argument("--quick", action="store_true", help="a few seconds, to see that all of it runs; no floor is judged")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
-    arguments = parser.parse_args()
+    arguments = parser("benchmarks.exchange", "Measure the two-way exchange.").parse_args()
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
         run = measure(Path(folder), QUICK if arguments.quick else FULL, quick=arguments.quick)
-    data, page = report.write(run, arguments.output)
-    print(f"\n{report.terminal_table(run)}\n")
-    for note in run.notes:
-        print(f"note: {note}")
-    print(f"written: {page}\n         {data}")
+    present(run, arguments.output)
 
 
 def measure(folder: Path, pace: Pace, *, quick: bool) -> report.Run:
     """Measure everything; ``folder`` takes the files of the run."""
     at = report.now()
-    _say("durable events")
+    say("durable events")
     figures = rounds.durable_events(folder, pace)
-    _say("refusals on the record")
+    say("refusals on the record")
     figures += rounds.recorded_refusals(folder, pace)
-    _say("changes to many watchers")
+    say("changes to many watchers")
     figures += rounds.told_changes(folder, pace)
-    alone = (
-        () if PINNED_APART else ("There is one processor only: server and load share it, and the figures are lower for it.",)
-    )
     return report.Run(
         at=at,
         quick=quick,
         machine=describe_machine(folder),
         entries=pace.entries,
         figures=tuple(figures),
-        notes=(*_NOTES, *alone),
+        notes=(*_NOTES, *ALONE),
         part="exchange",
         method=_METHOD,
     )
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -82,13 +82,16 @@ class _Load(NamedTuple):
 def durable_events(folder: Path, pace: Pace) -> list[Figure]:
     """Report events of two kinds, within this process and over the network, beside raw inserts of their rows.
 
-    Each way has a journal of its own: a commit takes longer in a large one.
+    Each way has a journal of its own, and over the network each kind: a commit takes longer in a large one, and what is
+    reported as settled is taken over by the registry for long after.
     """
     with _stage(folder / "own") as stage:
         figures = _kept(stage, folder / "own" / "home", pace)
     for transport in filter(available, get_args(Transport)):
-        with _stage(folder / transport) as stage:
-            figures += _reported(stage, folder / transport, pace, transport)
+        for kind in EventKind.SETTLED, EventKind.ENFORCED:
+            own = folder / f"{transport}-{kind.value}"
+            with _stage(own) as stage:
+                figures += _reported(stage, own, pace, transport, kind)
     return figures
 
 
@@ -115,22 +118,19 @@ def _kept(stage: Stage, folder: Path, pace: Pace) -> list[Figure]:
     return figures
 
 
-def _reported(stage: Stage, folder: Path, pace: Pace, transport: Transport) -> list[Figure]:
-    """Report events to the exchange."""
-    figures: list[Figure] = []
+def _reported(stage: Stage, folder: Path, pace: Pace, transport: Transport, wanted: EventKind) -> list[Figure]:
+    """Report events of one kind to the exchange."""
     with stage.journal() as journal:
-        decision_ids = record_refusals(journal, _DECISIONS)
+        kind = next(each for each in _kinds(record_refusals(journal, _DECISIONS)) if each.kind is wanted)
     with stage.exchange(transport) as address:
-        for kind in _kinds(decision_ids):
-            plan = reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=kind.decision_ids)
+        plan = reports.Plan(address=address, key=stage.key, batches=pace.batches, decision_ids=kind.decision_ids)
 
-            def report(batches: int, plan: reports.Plan = plan) -> events.Taken:
-                plan_of = msgspec.structs.replace(plan, batches=batches)
-                return msgspec.json.decode(driver("benchmarks.exchange.reports", plan_of), type=events.Taken)
+        def report(batches: int) -> events.Taken:
+            plan_of = msgspec.structs.replace(plan, batches=batches)
+            return msgspec.json.decode(driver("benchmarks.exchange.reports", plan_of), type=events.Taken)
 
-            load = _Load("ReportEvents", kind, report, stage.stand.home / "journal.db", folder, transport)
-            figures += _beside_raw(load, pace)
-    return figures
+        load = _Load("ReportEvents", kind, report, stage.stand.home / "journal.db", folder, transport)
+        return _beside_raw(load, pace)
 
 
 def _kinds(decision_ids: Sequence[str]) -> Sequence[_Kind]:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
+from benchmarks.processes import yield_to_others
 from tests.support import h2_attacks
 from tests.support.h2_attacks import STREAM_CHECK, Target
 
@@ -23,7 +24,7 @@ _HELD_S = 0.5
 
 
 class Attack(msgspec.Struct, frozen=True):
-    """Which attack, on which port; port 0: on a sink of its own. ``key`` is a good one, of another partner."""
+    """Which attack, on which port; port 0: on a sink of its own. ``key`` is a good one."""
 
     name: str
     port: int
@@ -80,4 +81,5 @@ async def _attack(given: Attack) -> None:
 
 
 if __name__ == "__main__":
+    yield_to_others()
     asyncio.run(_attack(msgspec.json.decode(sys.stdin.buffer.readline(), type=Attack)))

@@ -8,17 +8,16 @@ from __future__ import annotations
 import argparse
 import compileall
 import tempfile
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.command import RESULTS, say
 from benchmarks.machine import describe_machine
 from benchmarks.processes import REPOSITORY
 from benchmarks.snapshots import baselines, growth, measuring, outage, registries
 from benchmarks.snapshots.parts import stand_on
 
-RESULTS = REPOSITORY / "benchmarks" / "results"
 SIZES = (1_000_000, 10_000_000, 15_000_000)
 CHANGES = 400
 
@@ -47,11 +46,11 @@ def measure(folder: Path, sizes: tuple[int, ...], changes: int) -> growth.Growth
     base: growth.Baselines | None = None
     dead: outage.Outage | None = None
     for home, built in registries.build(folder, sizes):
-        _say(f"{built.entries:,} entries")
+        say(f"{built.entries:,} entries")
         base = base or _baselines(home)
         found.append(measuring.measure(home, built, changes))
         if dead is None:
-            _say("checks without Valkey and publisher")
+            say("checks without Valkey and publisher")
             dead = outage.measure(home)
     assert base is not None  # noqa: S101 - there is at least one size
     return growth.Growth(at=at, machine=describe_machine(folder), baselines=base, sizes=tuple(found), outage=dead)
@@ -69,10 +68,6 @@ def _baselines(home: Path) -> growth.Baselines:
 
 def _sizes(text: str) -> tuple[int, ...]:
     return tuple(int(each.replace("_", "")) for each in text.split(","))
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 from grpc import insecure_channel
 
+from benchmarks.command import say
 from benchmarks.snapshots.parts import Stand, stand_on
 from benchmarks.snapshots.population import LISTS
 from benchmarks.snapshots.registries import Built
@@ -59,18 +60,18 @@ def measure(registry: Path, built: Built, changes: int) -> Size:
         began = time.monotonic()
         publisher = held.enter_context(stand.part("publisher"))
         publish_s = stand.wait(publisher, "publisher", lambda: is_published(stand), _PATIENCE_S)
-        _say(f"published in {publish_s:.1f} s")
+        say(f"published in {publish_s:.1f} s")
         follower = held.enter_context(stand.part("follower"))
         replica = held.enter_context(closing(LmdbReplica(stand.home / "replica", SystemClock())))
         sync_s = stand.wait(follower, "follower", lambda: replica.refresh() or replica.begin() is not None, _PATIENCE_S)
-        _say(f"synced in {sync_s:.1f} s, {time.monotonic() - began:.1f} s after the start")
+        say(f"synced in {sync_s:.1f} s, {time.monotonic() - began:.1f} s after the start")
         transaction = replica.begin()
         tokens = transaction.edition.records if transaction else 0
         starts = tuple(_warm_start(stand) for _ in range(STARTS))
-        _say(f"warm starts in {', '.join(f'{each:.2f}' for each in starts)} s")
+        say(f"warm starts in {', '.join(f'{each:.2f}' for each in starts)} s")
         with serving_gateway(stand):
             visible = tuple(changes_seen(stand, registry, key, changes))
-        _say(f"{len(visible)} changes were seen")
+        say(f"{len(visible)} changes were seen")
         peaks = peak_bytes(publisher.pid), peak_bytes(follower.pid)
         restart_s = _restart(stand, held)
         return Size(
@@ -194,7 +195,3 @@ def _seen(outcome: Callable[[], int], wanted: int) -> float:
 
 def _length(folder: Path, name: str) -> int:
     return sum(file.stat().st_size for file in folder.rglob(name))
-
-
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')}   {what}", flush=True)

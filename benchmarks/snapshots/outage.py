@@ -22,6 +22,7 @@ from statistics import median
 import msgspec
 
 from benchmarks import openloop
+from benchmarks.http2 import Call
 from benchmarks.processes import LOAD_CPU, REPOSITORY, SERVER_CPU, pinned
 from benchmarks.snapshots.measuring import changes_seen, is_published, partner_key, question, serving_gateway
 from benchmarks.snapshots.parts import Stand, empty_stand_on
@@ -104,15 +105,14 @@ def _living(stand: Stand) -> Iterator[None]:
 
 
 def _load(stand: Stand, key: str) -> openloop.Times:
-    plan = openloop.Plan(
+    call = Call(
         host="127.0.0.1",
         port=stand.grpc_port,
         path=CHECK_PATH,
         headers={"authorization": f"Bearer {key}"},
         message=question(people.resident_id(_STRANGER)).SerializeToString(),
-        rate=RATE,
-        seconds=ROUND_S,
     )
+    plan = openloop.Plan(call=call, rate=RATE, seconds=ROUND_S)
     with pinned(LOAD_CPU):
         done = subprocess.run(
             [sys.executable, "-m", "benchmarks.openloop"],
