@@ -25,7 +25,7 @@ from tests.support.h2_attacks import STREAM_CHECK, Siege, Target, Toll
 from tests.support.h2_raw import until
 from tests.support.people import resident_id
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 KEY = "shop-key"
 CONNECTIONS_HELD = 8

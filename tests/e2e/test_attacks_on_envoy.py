@@ -27,7 +27,7 @@ from tests.support.h2_raw import until
 from tests.support.people import resident_id
 from tests.support.tls_gateways import BANK, LENDER, SHOP, Files, ask
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120), needs_envoy]
+pytestmark = [pytest.mark.e2e, needs_envoy]
 
 MOST_STREAMS_BEGUN = 64 + 16 * 15
 """At once, and in the longest time that the test may take."""

@@ -27,7 +27,7 @@ from tests.support.databases import NoPostgres
 from tests.support.stack import running_stack
 from tests.support.valkey import running_valkey
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ from tests.support.exchange_deployment import LIST, Deployment, assert_recorded
 from tests.support.processes import wait_for
 from tests.support.stack import fetch, listed_resident
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.e2e
 
 UNLISTED = Identifier("cn.resident-id", resident_id(900_001).value)
 CHECKS = 50

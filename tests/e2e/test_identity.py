@@ -20,7 +20,7 @@ from portcullis.demo.people import passport
 from portcullis.mains.demo import POLICY
 from tests.support.stack import RunningStack, fetch, portcullis, running_stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.e2e
 
 PARTNER = "ticketing"
 VISIBLE_S = 2.0

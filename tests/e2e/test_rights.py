@@ -29,7 +29,7 @@ from tests.support.clocks import HandClock
 from tests.support.processes import wait_for
 from tests.support.stack import RunningStack, portcullis, running_stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.e2e
 
 LIST = "carrier-misconduct"
 VISIBLE_S = 2.0

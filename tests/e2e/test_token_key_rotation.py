@@ -24,7 +24,7 @@ ROTATION_S = 120.0
 KILLS = 5
 NO_QUOTA = "[quota]\nchecks_per_s = 0\nsubjects_per_day = 0\n"
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240 if CHECKS <= 100_000 else 7_200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300 if CHECKS <= 100_000 else 7_200)]
 
 
 def command(stack: RunningStack, *arguments: str | Path) -> Any:

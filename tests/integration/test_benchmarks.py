@@ -13,19 +13,21 @@ import pytest
 
 from tests.support.command_lines import REPOSITORY
 
-pytestmark = pytest.mark.e2e
+# What hangs is to be found, and a slow machine is not to fail.
+_LONGEST_S = 300
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(_LONGEST_S + 20)]
 
 needs_h2load = pytest.mark.skipif(shutil.which("h2load") is None, reason="h2load (nghttp2-client) is not installed")
 
 
-def quick_run(module: str, folder: Path, within_s: float = 110) -> list[dict[str, Any]]:
+def quick_run(module: str, folder: Path) -> list[dict[str, Any]]:
     """Run a benchmark in its quick form; gives its figures."""
     done = subprocess.run(
         [sys.executable, "-m", module, "--quick", "--output", folder],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=within_s,
+        timeout=_LONGEST_S,
         check=False,
     )
     assert (0, "") == (done.returncode, done.stderr)
@@ -79,7 +81,7 @@ def test_a_quick_run_measures_floods_of_two_sizes_on_each_transport(tmp_path: Pa
 @needs_h2load
 def test_a_quick_run_measures_overload_and_attacks_before_and_behind_envoy(tmp_path: Path) -> None:
     pytest.importorskip("envoy", reason="there is no Envoy for this platform")
-    figures = measured(quick_run("benchmarks.overload", tmp_path, within_s=240))
+    figures = measured(quick_run("benchmarks.overload", tmp_path))
 
     assert {"grpcio", "native", "Envoy, grpcio", "Envoy, native"} == {transport for _, transport in figures}
     for transport in ("grpcio", "native", "Envoy, grpcio", "Envoy, native"):
