@@ -12,11 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
+import msgspec
+
 from benchmarks import h2load, quantiles, report, world
 from benchmarks.command import ALONE, parser, present, say
 from benchmarks.figures import Figure
 from benchmarks.machine import describe_machine
 from benchmarks.overload import edge, rounds
+from benchmarks.overload.attacking import ATTACKS
 from benchmarks.overload.rounds import DEADLINE_S, FULL, NEAR_PEAK, QUICK, TIMES, Pace
 from benchmarks.targets import Gateway, Target, batch_target, check_target, gateway, verify
 from benchmarks.world import World
@@ -66,12 +69,20 @@ def main() -> None:
     """Read the arguments, run, and report."""
     given = parser("benchmarks.overload", "Measure overload and attacks.")
     given.add_argument("--only", choices=_PARTS, help="measure this alone")
+    given.add_argument(
+        "--attack", choices=ATTACKS, action="append", help="measure this attack alone; may be given more than once"
+    )
+    given.add_argument("--rounds", type=int, help="how many rounds; more where the host is unquiet")
     arguments = given.parse_args()
     if not h2load.is_installed():
         given.exit(2, f"{h2load.MISSING}\n")
-    parts = (arguments.only,) if arguments.only else tuple(_PARTS)
+    parts = ("attacks",) if arguments.attack else (arguments.only,) if arguments.only else tuple(_PARTS)
+    pace = QUICK if arguments.quick else FULL
+    pace = msgspec.structs.replace(
+        pace, rounds=arguments.rounds or pace.rounds, attacks=tuple(arguments.attack or pace.attacks)
+    )
     with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
-        runs = measure(Path(folder), QUICK if arguments.quick else FULL, parts, quick=arguments.quick)
+        runs = measure(Path(folder), pace, parts, quick=arguments.quick)
     for run in runs:
         present(run, arguments.output)
 
@@ -97,7 +108,8 @@ def measure(folder: Path, pace: Pace, parts: Sequence[str], *, quick: bool) -> l
             entries=pace.entries,
             figures=tuple(figures[part]),
             notes=(*_PARTS[part], *_missing()),
-            part=part,
+            # A run of some of them leaves the page of all as it is.
+            part=part if pace.attacks == FULL.attacks else f"some-{part}",
             method=_METHOD,
         )
         for part in parts

@@ -38,12 +38,13 @@ _OTHERS_RATE = 400.0
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How long a run measures: rounds, seconds of each load, and entries in the replica."""
+    """How long a run measures: rounds, seconds of each load, entries in the replica, and the attacks by their names."""
 
     rounds: int
     load_s: float
     attack_s: float
     entries: int
+    attacks: tuple[str, ...] = tuple(ATTACKS)
 
 
 FULL = Pace(rounds=5, load_s=4.0, attack_s=3.0, entries=100_000)
@@ -156,7 +157,7 @@ def healthy(address: str) -> Iterator[list[float]]:
 def attacked(target: Target, pid: int, transport: str, folder: Path, pace: Pace) -> list[Figure]:
     """Ask quietly, with the attacker's own key, while each attack goes on, on the gateway and on a sink by turns."""
     figures = []
-    for name in ATTACKS:
+    for name in pace.attacks:
         sink, gateway, grown = [], [], []
         for _ in range(pace.rounds):
             with attacking(Attack(name, 0, ""), folder):
