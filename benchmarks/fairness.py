@@ -8,7 +8,6 @@ is met (the table says so), and not 0 when an answer was wrong.
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -20,12 +19,12 @@ import grpc
 import msgspec
 
 from benchmarks import quantiles, report, world
+from benchmarks.beside import beside
 from benchmarks.command import ALONE, parser, present, say
 from benchmarks.figures import Figure, Floor, p99s
 from benchmarks.flooding import Found
 from benchmarks.machine import describe_machine
 from benchmarks.openloop import Plan, Times
-from benchmarks.processes import LOAD_CPU, line_with, running
 from benchmarks.rounds import driver
 from benchmarks.targets import Target, check_target, gateway, verify
 from portcullis.config import Transport
@@ -197,15 +196,10 @@ def _timed(plan: Plan) -> Times:
 
 def _beside_flood(steady: Plan, flood: Plan, folder: Path) -> tuple[Times, Found]:
     """Measure one partner while another floods."""
-    log = folder / "flood.log"
-    with running(["-m", "benchmarks.flooding"], cpu=LOAD_CPU, log=log, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None  # noqa: S101 - piped just now
-        process.stdin.write(msgspec.json.encode(flood) + b"\n")
-        process.stdin.flush()
-        line_with(process, "flooding", log=log)
+    with beside("benchmarks.flooding", flood, "flooding", folder / "flood.log") as flooding:
         times = _timed(steady)
-        process.stdin.close()
-        return times, msgspec.json.decode(line_with(process, "sent", log=log), type=Found)
+        flooding.end()
+        return times, msgspec.json.decode(flooding.line_with("sent"), type=Found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from pathlib import Path
 from statistics import quantiles
 
 import grpc
-import msgspec
 
+from benchmarks.beside import beside
 from benchmarks.exchange import fanout, watchers
 from benchmarks.exchange.stage import Stage
-from benchmarks.processes import LOAD_CPU, SERVER_CPU, line_with, running
+from benchmarks.processes import SERVER_CPU, line_with, running
 from benchmarks.snapshots.measuring import opened_registry, stranger_entry
 from portcullis.demo import people
 from portcullis.v1 import sharing_service_pb2 as pb
@@ -85,24 +84,16 @@ def _bare(folder: Path) -> Iterator[str]:
 @contextmanager
 def _watching(folder: Path, name: str, plan: watchers.Plan) -> Iterator[Callable[[Callable[[], float]], float]]:
     """Have a process watch; gives what makes a change and waits for its last watcher, in milliseconds from the change."""
-    log = folder / f"watchers-{name}.log"
-    with running(["-m", "benchmarks.exchange.watchers"], cpu=LOAD_CPU, log=log, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None  # noqa: S101 - it is a pipe
-        process.stdin.write(msgspec.json.encode(plan) + b"\n")
-        process.stdin.flush()
-        line_with(process, "watching", log=log)
+    with beside("benchmarks.exchange.watchers", plan, "watching", folder / f"watchers-{name}.log") as watching:
 
         def told(change: Callable[[], float]) -> float:
             # Changes come at any time of the feeder's turn.
             time.sleep(random.uniform(_PAUSE_S, 2 * _PAUSE_S))  # noqa: S311 - it only spreads the changes
             changed_at = change()
-            received_at = float(line_with(process, "received", log=log).split()[-1])
+            received_at = float(watching.line_with("received").split()[-1])
             return (received_at - changed_at) * 1e3
 
-        try:
-            yield told
-        finally:
-            process.stdin.close()
+        yield told
 
 
 def _message() -> bytes:

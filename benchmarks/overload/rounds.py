@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -15,10 +14,10 @@ import msgspec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks import h2load
+from benchmarks.beside import Companion, beside
 from benchmarks.figures import Figure, Floor, Series, p99s
 from benchmarks.overload.attacking import ATTACKS, Attack
 from benchmarks.overload.offering import Offer, Outcome
-from benchmarks.processes import LOAD_CPU, line_with, running
 from benchmarks.rounds import driver
 from benchmarks.targets import Target, load
 
@@ -184,17 +183,9 @@ def attacked(target: Target, pid: int, transport: str, folder: Path, pace: Pace)
     return figures
 
 
-@contextmanager
-def attacking(attack: Attack, folder: Path) -> Iterator[None]:
+def attacking(attack: Attack, folder: Path) -> AbstractContextManager[Companion]:
     """Let an attack go on, again and again, while the context lasts."""
-    log = folder / "attacks.log"
-    with running(["-m", "benchmarks.overload.attacking"], cpu=LOAD_CPU, log=log, stdin=subprocess.PIPE) as process:
-        assert process.stdin is not None  # noqa: S101 - piped just now
-        process.stdin.write(msgspec.json.encode(attack) + b"\n")
-        process.stdin.flush()
-        line_with(process, "attacking", log=log)
-        yield
-        process.stdin.close()
+    return beside("benchmarks.overload.attacking", attack, "attacking", folder / "attacks.log")
 
 
 def _memory_mib(pid: int) -> float:
