@@ -173,6 +173,16 @@ async def test_another_event_of_the_same_id_is_a_conflict(journal: Journal) -> N
     assert journal.size() == 3
 
 
+async def test_what_was_answered_before_is_given_without_a_rule_and_nothing_is_recorded(journal: Journal) -> None:
+    (first,) = await report(journal, a_settlement("e1"))
+    asked = [a_settlement("e1"), a_settlement("e1", reference="x"), a_settlement("e2")]
+    again, other, none = journal.answers_before("lending", asked)
+    assert (first, EventConflict, None) == (again, type(other), none)
+    assert [None] * 3 == list(journal.answers_before("ticketing", asked))
+    assert [] == list(journal.answers_before("lending", []))
+    assert journal.size() == 1
+
+
 async def test_an_event_id_is_its_partners_own(journal: Journal) -> None:
     (first,) = await report(journal, a_settlement("e1"))
     (second,) = await report(journal, a_settlement("e1", reference="x"), partner="ticketing")

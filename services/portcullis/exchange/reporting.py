@@ -3,6 +3,9 @@
 An event may be about a decision whose record is still on its way from a gateway's spool, as a rule for some tens of
 milliseconds. So an event whose decision is not known is tried again for a moment, by itself: the other events of the batch
 are durable by then.
+
+What may not be reported is still looked up: a partner whose answer was lost asks again, maybe after its agreement has ended,
+and gets its first receipt for as long as the log is kept.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from portcullis.domain.errors import DecisionUnknown, InvalidRequest, JournalUnavailable, PortcullisError
-from portcullis.domain.event_rules import agreed_lists, check_event, permit_kind, permit_list
+from portcullis.domain.event_rules import agreed_lists, check_event, is_event_id, permit_kind, permit_list
 from portcullis.domain.policies import Policy
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.exchange.proving import Prover
@@ -63,6 +66,7 @@ class EventDesk:
         rules = _Rules(policy, partner, self._clock.now())
         answers: list[Outcome] = []
         taken: dict[int, SharedEvent] = {}
+        refused: dict[int, SharedEvent] = {}
         for place, event in enumerate(events):
             if isinstance(event, PortcullisError):
                 answers.append(event)
@@ -70,7 +74,10 @@ class EventDesk:
             fault = rules.forbid(event)
             if fault is None:
                 taken[place] = event
+            elif is_event_id(event.event_id):
+                refused[place] = event
             answers.append(fault or _TAKEN)
+        await self._recognise(partner, refused, answers)
         agreed = rules.agreed({each.kind for each in taken.values() if each.decision_id})
         await self._record(partner, taken, answers, agreed)
         await self._await_decisions(partner, taken, answers, agreed, deadline=deadline)
@@ -102,6 +109,14 @@ class EventDesk:
         receipt = self._journal.receipt(partner, event_id)
         checkpoint, hashes = self._prover.inclusion(receipt.sequence)
         return receipt, checkpoint, hashes
+
+    async def _recognise(self, partner: str, refused: dict[int, SharedEvent], answers: list[Outcome]) -> None:
+        """Answer as before what was taken before it was forbidden: an agreement may have ended since, or a year passed."""
+        if not refused:
+            return
+        earlier = await asyncio.to_thread(self._journal.answers_before, partner, list(refused.values()))
+        for place, answer in zip(refused, earlier, strict=True):
+            answers[place] = answer or answers[place]
 
     async def _record(
         self, partner: str, taken: dict[int, SharedEvent], answers: list[Outcome], agreed: AgreedLists

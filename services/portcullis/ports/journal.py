@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from portcullis.domain.errors import PortcullisError
+from portcullis.domain.errors import EventConflict, PortcullisError
 from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports.looks import Look
 
@@ -272,6 +272,13 @@ class Journal(LogReader, Protocol):
         An event that was taken before gives its first receipt again; one that may not be taken gives its error in its place:
         EventConflict, or for an event that names a decision what `portcullis.domain.event_rules.match_decision` says by the
         lists agreed (None when the agreements are not asked).
+        """
+        ...
+
+    def answers_before(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | EventConflict | None]:
+        """Give for each event its first receipt where it was taken before, EventConflict where another of its id was.
+
+        None stands for what was not. Nothing is asked of the event but that: rules change, and a receipt is for good.
         """
         ...
 

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from portcullis.adapters.clock import SystemClock
 from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.errors import (
     DecisionUnknown,
+    EventConflict,
     InvalidRequest,
     JournalUnavailable,
     NotFound,
@@ -23,6 +25,7 @@ from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.exchange.proving import Prover
 from portcullis.exchange.reporting import EventDesk
 from portcullis.ports import AgreedLists, Receipt
+from tests.support.clocks import HandClock
 from tests.support.decision_records import a_reason, a_record
 from tests.support.shared_events import DECISION_ID, an_event
 from tests.support.sharing_gateways import fresh_journal, the_policy
@@ -42,9 +45,14 @@ class Watchful:
         self._journal = journal
         self._good_calls = good_calls
         self.asked: list[list[str]] = []
+        self.looks = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
+
+    def answers_before(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | EventConflict | None]:
+        self.looks += 1
+        return self._journal.answers_before(partner, events)
 
     async def record_events(
         self, partner: str, events: Sequence[SharedEvent], agreed: AgreedLists | None = None
@@ -87,6 +95,27 @@ async def test_each_event_has_its_own_answer_in_its_place(journal: SqlJournal) -
     ]
     assert given is answers[1]
     assert ["a", "d"] == [each.event_id for each in answers if isinstance(each, Receipt)]
+
+
+async def test_what_was_recorded_has_its_first_receipt_whatever_is_forbidden_since(journal: SqlJournal) -> None:
+    one = event("a", EventKind.SETTLED)
+    (first,) = await desk(journal).report(the_policy(), "lender", [one])
+    other, new = msgspec.structs.replace(one, reference="x"), event("b", EventKind.SETTLED)
+    for forbidden in (the_policy(events=(EventKind.REVIEWED,)), msgspec.structs.replace(the_policy(), partners=())):
+        answers = await desk(journal).report(forbidden, "lender", [one, other, new])
+        assert (first, EventConflict, NotPermitted) == (answers[0], type(answers[1]), type(answers[2]))
+    late = EventDesk(journal, Prover(journal), HandClock(time.time() + 800 * 86_400), patience_s=0.0)
+    answers = await late.report(the_policy(), "lender", [one, new])
+    assert (first, InvalidRequest) == (answers[0], type(answers[1]))
+    assert 1 == journal.size()
+
+
+@pytest.mark.parametrize("event_id", ["", "\0", "x" * 200])
+async def test_an_id_that_can_be_nobodys_is_not_looked_up(journal: SqlJournal, event_id: str) -> None:
+    watchful = Watchful(journal)
+    (answer,) = await desk(watchful).report(the_policy(), "lender", [event(event_id, EventKind.SETTLED)])
+    assert isinstance(answer, InvalidRequest)
+    assert 0 == watchful.looks
 
 
 async def test_a_kind_that_is_not_agreed_is_refused_without_a_look_at_the_decision(journal: SqlJournal) -> None:

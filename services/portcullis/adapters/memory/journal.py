@@ -104,10 +104,10 @@ class MemoryJournal:
             ]
 
     def _take_event(self, partner: str, event: SharedEvent, agreed: Collection[str] | None) -> Receipt | PortcullisError:
-        digest = self._secrets.event_digest(event)
-        earlier = self._events.get((partner, event.event_id))
+        earlier = self._answer_before(partner, event)
         if earlier is not None:
-            return earlier.receipt if earlier.digest == digest else EventConflict()
+            return earlier
+        digest = self._secrets.event_digest(event)
         decision = self._decisions.get(event.decision_id)
         known = decision.known if decision else None
         refusal = match_decision(event, known, partner, agreed) if event.decision_id else None
@@ -126,6 +126,17 @@ class MemoryJournal:
         if not is_personal(event):
             return None
         return self._key_named(decision.key_id) if decision else self._key_of(self._secrets.event_handle(event))
+
+    def answers_before(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | EventConflict | None]:
+        """Give for each event its first receipt where it was taken before, EventConflict where another of its id was."""
+        with self._lock:
+            return [self._answer_before(partner, each) for each in events]
+
+    def _answer_before(self, partner: str, event: SharedEvent) -> Receipt | EventConflict | None:
+        earlier = self._events.get((partner, event.event_id))
+        if earlier is None:
+            return None
+        return earlier.receipt if earlier.digest == self._secrets.event_digest(event) else EventConflict()
 
     def receipt(self, partner: str, event_id: str) -> Receipt:
         """Give an event's receipt.

@@ -210,6 +210,16 @@ def _known_events(connection: Connection, names: Collection[_Name]) -> dict[_Nam
     }
 
 
+def answers_before(connection: Connection, reports: Sequence[EventReport]) -> Sequence[Receipt | EventConflict | None]:
+    """Give for each report what is answered to it if it was made before; None where it was not."""
+    known = _known_events(connection, {(each.partner, each.event.event_id) for each in reports})
+    answers: list[Receipt | EventConflict | None] = []
+    for each in reports:
+        earlier = known.get((each.partner, each.event.event_id))
+        answers.append(earlier and (earlier.receipt if earlier.digest == each.digest else EventConflict()))
+    return answers
+
+
 def find_receipt(connection: Connection, partner: str, event_id: str) -> Receipt | None:
     """Give the receipt of a partner's event; None when it has reported none of this id."""
     return next((each.receipt for each in _known_events(connection, [(partner, event_id)]).values()), None)

@@ -24,7 +24,7 @@ from portcullis.adapters.sql.journal.decisions import (
     read_decision,
 )
 from portcullis.adapters.sql.journal.erasure import erase_people
-from portcullis.adapters.sql.journal.events import EventReport, EventWriter, find_receipt, read_events
+from portcullis.adapters.sql.journal.events import EventReport, EventWriter, answers_before, find_receipt, read_events
 from portcullis.adapters.sql.journal.guard import guarded
 from portcullis.adapters.sql.journal.keys import SubjectKeys
 from portcullis.adapters.sql.journal.log import SqlLog, lock_tail
@@ -40,7 +40,7 @@ from portcullis.adapters.sql.journal.subjects import (
     read_decisions,
     read_entries,
 )
-from portcullis.domain.errors import JournalUnavailable, NotFound, PortcullisError
+from portcullis.domain.errors import EventConflict, JournalUnavailable, NotFound, PortcullisError
 from portcullis.domain.merkle import root_of
 from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports import (
@@ -163,6 +163,15 @@ class SqlJournal:
                 return self._events.take(connection, tail, reports, self._now_ms())
         except ROW_ERRORS:
             raise ItemRefused from None
+
+    def answers_before(self, partner: str, events: Sequence[SharedEvent]) -> Sequence[Receipt | EventConflict | None]:
+        """Give for each event its first receipt where it was taken before, EventConflict where another of its id was.
+
+        Raises:
+            JournalUnavailable: the database can't be used.
+        """
+        reports = [EventReport(partner, each, self._secrets.event_digest(each), None) for each in events]
+        return self._read(lambda connection: answers_before(connection, reports))
 
     def receipt(self, partner: str, event_id: str) -> Receipt:
         """Give an event's receipt.
