@@ -29,7 +29,7 @@ from portcullis.exchange.feeding import Feeder
 from portcullis.exchange.watching import FeedWatch
 from portcullis.ports import FeedEnds, FeedStore, Progress, Watched
 from tests.support.databases import clear_registry, migrated_database
-from tests.support.feeds import FeedTally
+from tests.support.feeds import FeedTally, next_told
 from tests.support.imports import StillClock
 from tests.support.policies import NOW, YEAR_S, agreement
 from tests.support.registries import import_rows
@@ -215,14 +215,14 @@ class FeedMachine(RuleBasedStateMachine):
         """Take some messages; or feed in the middle, and take all there are then."""
         watch = FeedWatch(self.store, self.announcer, SUBJECTS, lambda: SHARED, self.clock, heartbeat_s=0.0, ring=ring)
         async with watch, aclosing(watch.watch(reader.partner, cursor, ())) as stream, asyncio.timeout(20):
-            told = [_placed(reader.partner, await anext(stream)) for _ in range(count)]
+            told = [_placed(reader.partner, await next_told(stream)) for _ in range(count)]
             # A heartbeat comes once all that is there was looked at.
             newest = self.store.ends().newest
             assert {newest} >= {position for position, change in told if change is None}
             if feeding:
                 self._feed()
                 while told[-1][0] < self.store.ends().newest:
-                    told.append(_placed(reader.partner, await anext(stream)))
+                    told.append(_placed(reader.partner, await next_told(stream)))
             return told
 
     # --- what must be true ----------------------------------------------------------------------------------------------

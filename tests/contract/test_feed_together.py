@@ -20,7 +20,7 @@ from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange.feeding import Feeder
 from portcullis.exchange.watching import FeedWatch
 from tests.support.databases import PostgresServer, migrated_database
-from tests.support.feeds import FeedTally
+from tests.support.feeds import FeedTally, next_told
 from tests.support.imports import StillClock
 from tests.support.policies import agreement
 from tests.support.registries import import_rows
@@ -87,7 +87,7 @@ async def told(urls: Urls, count: int) -> list[FeedChange]:
     with closing(store):
         async with desk, aclosing(desk.watch("lender", "oldest", ())) as stream, asyncio.timeout(WITHIN_S):
             while len(found) < count:
-                change = (await anext(stream)).change
+                change = (await next_told(stream)).change
                 assert change is not None
                 found.append(change)
     await announcer.aclose()

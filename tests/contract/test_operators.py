@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,12 +17,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Transport
 from portcullis.domain.roles import Role, roles_of
+from portcullis.gateway.messages import entries
 from portcullis.gateway.operators import RegistryKnowledge
 from portcullis.v1 import admin_service_pb2 as admin
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2
 from tests.support.decision_records import a_reason, a_record
-from tests.support.gateways import Bench, refusal
+from tests.support.gateways import Bench, arrival, refusal
 from tests.support.people import resident_id
 from tests.support.policies import a_list, policy
 from tests.support.staff import UNTIL, StaffHome, an_entry, running_staff, staff_home
@@ -192,6 +194,35 @@ async def test_a_stream_of_rows_is_imported_and_its_bad_row_reported(bench: Benc
     assert (2, 1) == (answer.added, answer.rejected)
     assert [3] == [error.row for error in answer.errors]
     assert bad.identifiers[0].value not in str(answer)
+
+
+@pytest.mark.parametrize("more", [True, False])
+async def test_an_import_whose_key_is_revoked_meanwhile_has_no_effect(
+    bench: Bench, registry: SqlRegistry, monkeypatch: pytest.MonkeyPatch, more: bool
+) -> None:
+    read = 0
+
+    def read_draft(entry: pb.Entry) -> Any:
+        nonlocal read
+        read += 1
+        return entries.read_draft(entry)
+
+    monkeypatch.setattr("portcullis.gateway.servicers.registry.read_draft", read_draft)
+    metadata = [("authorization", "Bearer operator-key")]
+    stream = bench.channel.stream_unary("/portcullis.v1.RegistryService/ImportEntries")(metadata=metadata, timeout=20)
+    for part in (opening(), rows(an_entry(1))):
+        await stream.write(part.SerializeToString())
+    deadline = time.monotonic() + 10
+    while not read:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+    bench.credentials[:] = [each for each in bench.credentials if each.holder != "olga"]
+    await arrival(bench, bench.publish(registry.policy(), {}))
+    if more:
+        await stream.write(rows(an_entry(2)).SerializeToString())
+    await stream.done_writing()
+    assert grpc.StatusCode.UNAUTHENTICATED == (await refusal(stream))[0]
+    assert 0 == registry.count_in_force("court")
 
 
 async def test_a_full_import_withdraws_what_it_does_not_bring(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.config import Transport
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.merkle import leaf_hash, verify_inclusion
+from portcullis.domain.quotas import Quota
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.gateway.servicers.sharing import MAX_EVENT_BYTES
 from portcullis.ports import Watched
@@ -289,6 +290,20 @@ async def test_a_key_that_is_revoked_ends_its_stream_of_events(bench: SharingBen
     assert 2 == await entries(bench.journal)
 
 
+@pytest.mark.parametrize("transport", get_args(Transport))
+async def test_a_quiet_watch_ends_within_two_seconds_of_its_key_however_rare_heartbeats_are(
+    transport: Transport, tmp_path: Path
+) -> None:
+    async with running_sharing(transport, tmp_path, heartbeat_s=60.0) as bench:
+        call = bench.watch()
+        await call.read()
+        bench.credentials.clear()
+        began = time.monotonic()
+        assert grpc.StatusCode.UNAUTHENTICATED == (await refusal(call.read()))[0]
+        # A machine that is busy with other things may take longer; a heartbeat would take a minute.
+        assert time.monotonic() - began < 20
+
+
 # Receipts and proofs
 
 
@@ -323,6 +338,27 @@ async def test_a_receipt_of_no_event_is_not_found(bench: SharingBench, event_id:
     request = pb.GetReceiptRequest(event_id=event_id)
 
     assert code == (await refusal(bench.call("GetReceipt", request, pb.GetReceiptResponse)))[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "kind"),
+    [
+        ("GetReceipt", pb.GetReceiptRequest(event_id="event-1"), pb.GetReceiptResponse),
+        ("GetCheckpoint", pb.GetCheckpointRequest(), pb.GetCheckpointResponse),
+        ("GetConsistencyProof", pb.GetConsistencyProofRequest(first_size=1), pb.GetConsistencyProofResponse),
+    ],
+)
+async def test_reading_the_log_has_the_rate_of_events(bench: SharingBench, method: str, request_: Any, kind: Any) -> None:
+    await bench.report(event())
+    await asyncio.to_thread(bench.sign)
+    limited = msgspec.structs.replace(bench.policy.partners[0], quota=Quota(events_per_s=1))
+    bench.gates.follow(msgspec.structs.replace(bench.policy, partners=(limited, *bench.policy.partners[1:])))
+    answers = await asyncio.gather(*(bench.call(method, request_, kind) for _ in range(20)), return_exceptions=True)
+    refused = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
+    assert 0 < len(refused) < 20
+    assert {grpc.StatusCode.RESOURCE_EXHAUSTED} == {each.code() for each in refused}
+    # Another partner's rate is its own.
+    await bench.call("GetCheckpoint", pb.GetCheckpointRequest(), pb.GetCheckpointResponse, key="shop-key")
 
 
 async def test_receipts_are_for_whom_they_were_given(bench: SharingBench) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from portcullis.adapters.memory.feed import MemoryFeed
 from portcullis.adapters.sql.feed.feed import SqlFeed
 from portcullis.domain.changes import ChangeKind, FeedChange
-from portcullis.ports import FeedStore
+from portcullis.ports import FeedStore, Watched
 from tests.support.databases import PostgresServer, migrated_database
 from tests.support.policies import NOW, YEAR_S
 
@@ -65,3 +65,10 @@ class FeedTally:
 
     def failed(self, part: str) -> None:
         self.failures.append(part)
+
+
+async def next_told(stream: AsyncIterator[Watched | None]) -> Watched:
+    """Give what a watch tells next; seconds of quiet pass."""
+    while (told := await anext(stream)) is None:
+        pass
+    return told

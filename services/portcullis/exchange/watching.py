@@ -35,6 +35,9 @@ from portcullis.ports import Announcer, Clock, FeedEnds, FeedStore, Watched
 RING: Final = 10_000
 """How many changes are held in memory for all watchers."""
 
+LOOKED_AT_S: Final = 1.0
+"""How often who serves a quiet watch gets to look whether its caller may still be there."""
+
 _PAGE: Final = 500
 _READS_AT_ONCE: Final = 4
 _MOST_LISTS: Final = 64
@@ -86,8 +89,10 @@ class FeedWatch:
     ) -> None:
         await self._tail.close()
 
-    async def watch(self, partner: str, cursor: str, lists: Sequence[str]) -> AsyncIterator[Watched]:
+    async def watch(self, partner: str, cursor: str, lists: Sequence[str]) -> AsyncIterator[Watched | None]:
         """Give changes from a cursor on, without end, and heartbeats; from now on where the cursor is empty.
+
+        None comes after each second of quiet; see `portcullis.ports.sharing.FeedDesk`.
 
         Raises:
             InvalidRequest: the cursor is none, or more than 64 lists are named.
@@ -102,7 +107,7 @@ class FeedWatch:
         reader = await self._begin(partner, cursor)
         if not cursor:
             yield Watched(self._cursor(reader), None, lag_s=self._lag_of(reader, ()))
-        beat_at = self._next_beat()
+        beat_at, look_at = self._next_beat(), _next_look()
         while True:
             grown = self._tail.grown
             changes = await self._after(reader)
@@ -113,13 +118,18 @@ class FeedWatch:
                 if self._covering.tells(partner, wanted, change):
                     subject = self._subjects.name(partner, change.list_number, change.entry_id, reader.epoch)
                     yield Watched(self._cursor(reader), change, subject)
-                    beat_at = self._next_beat()
+                    beat_at, look_at = self._next_beat(), _next_look()
             if not changes:
-                await _set_or_time(grown, beat_at)
-            if asyncio.get_running_loop().time() >= beat_at:
+                await _set_or_time(grown, min(beat_at, look_at))
+            now = asyncio.get_running_loop().time()
+            if now >= beat_at:
                 self._covering.demand(partner, wanted)
                 yield Watched(self._cursor(reader), None, lag_s=self._lag_of(reader, changes))
-                beat_at = self._next_beat()
+                beat_at, look_at = self._next_beat(), _next_look()
+            elif now >= look_at:
+                self._covering.demand(partner, wanted)
+                yield None
+                look_at = _next_look()
 
     async def _begin(self, partner: str, text: str) -> _Reader:
         cursor = read_cursor(text)
@@ -198,6 +208,10 @@ class _Reader:
         self.feed = feed
         self.position = position
         self.turn = turn
+
+
+def _next_look() -> float:
+    return asyncio.get_running_loop().time() + LOOKED_AT_S
 
 
 async def _set_or_time(event: asyncio.Event, at: float) -> None:

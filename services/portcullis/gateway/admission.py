@@ -121,10 +121,10 @@ class Callers:
         for key, value in metadata:
             if key == "authorization":
                 caller = self._by_header.get(value) or self._recognise(value)
-                if caller.role not in roles:
-                    raise role_required("this method", roles)
                 if caller.until is not None and caller.until <= self._now():
                     raise Unauthenticated
+                if caller.role not in roles:
+                    raise role_required("this method", roles)
                 return caller
         raise Unauthenticated
 

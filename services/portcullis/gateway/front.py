@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from portcullis.config import Settings
-from portcullis.domain.errors import PortcullisError, Refused
+from portcullis.domain.errors import PortcullisError, Refused, Unauthenticated
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.admission import ANYBODY, Caller, Callers
 from portcullis.gateway.messages.refusals import KeptStatuses
@@ -88,14 +88,33 @@ class Front:
     def client_stream(
         self, name: str, kind: type[_M], method: Callable[[Caller, AsyncIterator[_M]], Awaitable[Message]]
     ) -> Handler:
-        """Make a client-streaming method out of one that takes the caller and the parsed requests."""
+        """Make a client-streaming method out of one that takes the caller and the parsed requests.
+
+        The caller is admitted anew for each request and when all have come: its credential may have ended meanwhile.
+        """
         admit = self._admission(name)
 
         async def call(bodies: AsyncIterator[bytes], context: Context) -> bytes:
             caller = admit(context)
-            return (await method(caller, (parse(kind, body) async for body in bodies))).SerializeToString()
+
+            async def requests() -> AsyncIterator[_M]:
+                async for body in bodies:
+                    _demand_same(caller, admit(context))
+                    yield parse(kind, body)
+                _demand_same(caller, admit(context))
+
+            return (await method(caller, requests())).SerializeToString()
 
         return self.raw_client_stream(name, call)
+
+    def demand_still(self, caller: Caller, context: Context, roles: Collection[Role]) -> None:
+        """Have the caller of a stream be let in still, as whom it began.
+
+        Raises:
+            Unauthenticated: its credential has ended, or is another's by now, as a certificate's name can be.
+            RoleRequired, NoSnapshot: as `admit` says.
+        """
+        _demand_same(caller, self.admit(context, roles))
 
     def _admission(self, name: str) -> Callable[[Context], Caller]:
         """Give what admits the callers of a method, its roles looked up once."""
@@ -191,6 +210,11 @@ class Front:
         frames = traceback.extract_tb(fault.__traceback__)[-6:]
         places = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
         _log.error("unexpected fault", type=type(fault).__name__, places=places)
+
+
+def _demand_same(caller: Caller, now: Caller) -> None:
+    if now.holder != caller.holder:
+        raise Unauthenticated
 
 
 async def end_with(status: grpc.Status, context: Context) -> bytes:

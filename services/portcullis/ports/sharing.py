@@ -63,8 +63,10 @@ class Watched(NamedTuple):
 class FeedDesk(Protocol):
     """Gives partners the changes on their lists."""
 
-    def watch(self, partner: str, cursor: str, lists: Sequence[str]) -> AsyncIterator[Watched]:
+    def watch(self, partner: str, cursor: str, lists: Sequence[str]) -> AsyncIterator[Watched | None]:
         """Give changes from a cursor on, without end; the agreements are looked at anew all the time.
+
+        After each second of quiet comes None, so that who serves the watch can look whether its caller may still be there.
 
         Raises:
             InvalidRequest: the cursor is none, or more than 64 lists are named.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -15,10 +16,10 @@ from portcullis.domain.changes import ChangeKind, Cursor, FeedChange
 from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable, NotPermitted
 from portcullis.domain.policies import Disclosure, Partner, Policy
 from portcullis.domain.subjects import SubjectNames
-from portcullis.exchange.watching import FeedWatch
+from portcullis.exchange.watching import LOOKED_AT_S, FeedWatch
 from portcullis.ports import BEGINNING, FeedEnds, Progress, Watched
 from tests.support.clocks import HandClock
-from tests.support.feeds import a_change
+from tests.support.feeds import a_change, next_told
 from tests.support.policies import NOW, YEAR_S, a_list, agreement
 
 SUBJECTS = SubjectNames(bytes(range(32)))
@@ -96,9 +97,9 @@ async def desk() -> AsyncIterator[Desk]:
         yield made
 
 
-async def take(stream: AsyncIterator[Watched], count: int) -> list[Watched]:
+async def take(stream: AsyncIterator[Watched | None], count: int) -> list[Watched]:
     async with asyncio.timeout(WITHIN_S):
-        return [await anext(stream) for _ in range(count)]
+        return [await next_told(stream) for _ in range(count)]
 
 
 def entries(told: Sequence[Watched]) -> list[int]:
@@ -289,13 +290,31 @@ async def test_a_feed_restored_from_a_backup_ends_streams_that_are_ahead_of_it()
             await take(stream, 1_000)
 
 
+async def test_who_serves_a_quiet_watch_can_look_each_second_whether_its_caller_may_still_be_there(desk: Desk) -> None:
+    async with aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        began = time.monotonic()
+        async with asyncio.timeout(WITHIN_S):
+            assert [None, None] == [await anext(stream), await anext(stream)]
+    assert time.monotonic() - began >= 1.9 * LOOKED_AT_S
+
+
+async def test_a_quiet_watch_ends_with_its_agreement_before_its_heartbeat(desk: Desk) -> None:
+    async with aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        desk.agree()
+        async with asyncio.timeout(WITHIN_S):
+            with pytest.raises(NotPermitted):
+                await anext(stream)
+
+
 async def test_heartbeats_carry_the_cursor_past_what_others_are_told() -> None:
     desk = Desk(heartbeat_s=0.05)
     async with desk.watch, aclosing(desk.watch.watch("lender", "", ())) as stream:
         await take(stream, 1)
         desk.feed_many(700, list="carrier")
         async with asyncio.timeout(WITHIN_S):
-            while (beat := await anext(stream)).cursor != desk.cursor(700):
+            while (beat := await next_told(stream)).cursor != desk.cursor(700):
                 assert beat.change is None
 
     assert Watched(desk.cursor(700), None) == beat

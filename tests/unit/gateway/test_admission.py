@@ -111,6 +111,12 @@ def test_a_key_ends_by_the_clock_without_a_new_edition() -> None:
         callers.admit(header("lender-key"), ASKING)
 
 
+def test_a_key_that_has_ended_does_not_tell_by_another_roles_method_that_it_was_one() -> None:
+    callers = Callers([credential("olgas-key", "olga", Role.OPERATOR, expires_at=100.0)], now=lambda: 100.0)
+    with pytest.raises(Unauthenticated):
+        callers.admit(header("olgas-key"), ASKING)
+
+
 def test_keys_whose_digests_begin_alike_are_told_apart() -> None:
     one, other = credential("one-key", "one"), credential("other-key", "other")
     alike = msgspec.structs.replace(other, digest=one.digest[:32] + other.digest[32:])

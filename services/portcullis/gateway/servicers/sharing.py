@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import NamedTuple
 
-from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow, Unauthenticated
+from portcullis.domain.errors import InvalidRequest, PortcullisError, ReaderTooSlow
 from portcullis.domain.event_rules import is_event_id
 from portcullis.domain.policies import Policy
-from portcullis.domain.roles import Role, roles_of
+from portcullis.domain.roles import roles_of
 from portcullis.domain.shared_events import SharedEvent
 from portcullis.gateway.admission import Caller
 from portcullis.gateway.front import Context, Front, Handlers
@@ -136,22 +136,32 @@ class SharingServicer:
                 await _held_up(gate, context)
                 gate.more_events(len(events) - 1)
                 # The key may have been revoked since the stream began.
-                self._still(first, context, STREAMING)
+                self._front.demand_still(first, context, STREAMING)
                 outcomes += await self._report(first, events, context, "event")
         return outcomes
+
+    def _reading(self, caller: Caller) -> AbstractContextManager[None]:
+        """Count a read of the log, which costs about what an event does.
+
+        Raises:
+            QuotaExceeded: the rate of events is used up, or too many calls are under way.
+        """
+        gate = self._gate_of(caller.holder)
+        gate.begin_events()
+        return gate.under_way()
 
     async def get_receipt(self, caller: Caller, request: pb.GetReceiptRequest) -> pb.GetReceiptResponse:
         """Give the receipt of one of the caller's events, with its proof once there is one."""
         if not is_event_id(request.event_id):
             raise InvalidRequest.at("event_id", "must be the id of an event that you have reported")
-        with self._gate_of(caller.holder).under_way():
+        with self._reading(caller):
             receipt, checkpoint, hashes = await self._desks.reports.receipt(caller.holder, request.event_id)
         proof = write_proof(checkpoint, hashes) if checkpoint else None
         return pb.GetReceiptResponse(receipt=write_receipt(receipt), inclusion=proof)
 
     async def get_checkpoint(self, caller: Caller, request: pb.GetCheckpointRequest) -> pb.GetCheckpointResponse:  # noqa: ARG002
         """Give the newest checkpoint."""
-        with self._gate_of(caller.holder).under_way():
+        with self._reading(caller):
             checkpoint = await self._desks.reports.checkpoint()
         return pb.GetCheckpointResponse(checkpoint=write_checkpoint(checkpoint) if checkpoint else None)
 
@@ -161,7 +171,7 @@ class SharingServicer:
         request: pb.GetConsistencyProofRequest,
     ) -> pb.GetConsistencyProofResponse:
         """Prove that the log has only been added to."""
-        with self._gate_of(caller.holder).under_way():
+        with self._reading(caller):
             checkpoint, hashes = await self._desks.reports.consistency(request.first_size, request.second_size)
         return pb.GetConsistencyProofResponse(checkpoint=write_checkpoint(checkpoint), hashes=hashes)
 
@@ -174,19 +184,10 @@ class SharingServicer:
         with self._gate_of(caller.holder).stream():
             async with _closing(watch) as watching:
                 async for watched in watching:
-                    # The key may have been revoked since; a heartbeat comes every few seconds, so this is noticed soon.
-                    self._still(caller, context, WATCHING)
-                    await self._write(write_watched(watched).SerializeToString(), context)
-
-    def _still(self, caller: Caller, context: Context, roles: Collection[Role]) -> None:
-        """Have the caller of a stream be let in still, as whom it began.
-
-        Raises:
-            Unauthenticated: its credential has ended, or is another's by now, as a certificate's name can be.
-            RoleRequired, NoSnapshot: as `Front.admit` says.
-        """
-        if self._front.admit(context, roles).holder != caller.holder:
-            raise Unauthenticated
+                    # The key may have been revoked since; where there is nothing to tell, this is looked at each second.
+                    self._front.demand_still(caller, context, WATCHING)
+                    if watched is not None:
+                        await self._write(write_watched(watched).SerializeToString(), context)
 
     async def _report(
         self, caller: Caller, events: Sequence[_Item], context: Context, place: str
@@ -259,7 +260,7 @@ def _read_streamed(body: bytes) -> _Item:
 
 
 @asynccontextmanager
-async def _closing(watching: AsyncIterator[Watched]) -> AsyncIterator[AsyncIterator[Watched]]:
+async def _closing(watching: AsyncIterator[Watched | None]) -> AsyncIterator[AsyncIterator[Watched | None]]:
     """Let go of a watch at once, rather than when the collector comes by."""
     try:
         yield watching
