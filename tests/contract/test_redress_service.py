@@ -15,7 +15,8 @@ from portcullis.domain.roles import Role
 from portcullis.v1 import redress_service_pb2 as pb
 from portcullis.v1 import registry_service_pb2 as registry
 from portcullis.v1 import types_pb2
-from tests.support.gateways import refusal
+from tests.support.decision_records import a_record
+from tests.support.gateways import TOKENISER, refusal
 from tests.support.people import resident_id
 from tests.support.policies import a_list, policy
 from tests.support.staff import Staff, an_entry, running_staff, staff_home
@@ -292,3 +293,12 @@ async def test_what_tells_who_somebody_is_is_destroyed_once_no_list_needs_it(sta
     await staff.call("RegistryService/WithdrawEntry", request, registry.WithdrawEntryResponse)
     erased = await ask(staff, "operator-key", "EraseSubject", identifier=identifier(), why="asked for")
     assert (1, 0) == (erased.entries, erased.kept)
+
+
+async def test_an_erasure_tells_of_records_under_another_document_of_the_person(staff: Staff) -> None:
+    first, second = (TOKENISER.index_tokens(resident_id(number))[0].hex() for number in (41, 42))
+    staff.home.journal.record_decisions([a_record("d1", tokens=(first, second))])
+    told = await ask(staff, "operator-key", "EraseSubject", identifier=identifier(42), why="asked for")
+    assert (0, 1) == (told.keys, told.left)
+    told = await ask(staff, "operator-key", "EraseSubject", identifier=identifier(41), why="asked for")
+    assert (1, 0) == (told.keys, told.left)

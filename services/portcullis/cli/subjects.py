@@ -13,7 +13,7 @@ from portcullis.cli import staff
 from portcullis.cli.cases import REVIEWER, Evidences, Ground, WithGround, ground_number, show_case
 from portcullis.cli.messages import stamp_text
 from portcullis.cli.options import text_or_file
-from portcullis.cli.output import print_error, print_fields
+from portcullis.cli.output import print_error, print_fields, print_line
 from portcullis.cli.staff import Asked, entry_of, show, staff_command, subject_command
 from portcullis.cli.wiring import wiring_of
 
@@ -185,8 +185,11 @@ def erase(ctx: typer.Context, whom: Asked, *, shown: Shown, why: staff.Why) -> N
                 ("ended entries erased", str(answer.entries)),
                 ("keys of records destroyed", str(answer.keys)),
                 ("entries that still stand", str(answer.kept)),
+                ("records still readable", str(answer.left)),
             )
         )
+        if answer.left:
+            print_line("those were asked about by another document of theirs first; erase by that one as well")
 
     show(answer, as_json=whom.as_json, text=text)
 

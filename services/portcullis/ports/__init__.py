@@ -102,6 +102,7 @@ from portcullis.ports.rights_desks import (
     Impact,
     LifeDesk,
     SubjectDesk,
+    SubjectErasure,
     SubjectRecord,
 )
 from portcullis.ports.sharing import FeedDesk, ReportDesk, Watched
@@ -206,6 +207,7 @@ __all__ = [
     "StoredDecision",
     "StoredEntry",
     "SubjectDesk",
+    "SubjectErasure",
     "SubjectRecord",
     "SubjectSession",
     "SubjectStore",

@@ -7,7 +7,7 @@ JournalUnavailable: then nothing has changed. Who may ask is settled before (`po
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -186,6 +186,22 @@ class SubjectRecord(msgspec.Struct, frozen=True, kw_only=True):
     locale: str
 
 
+class SubjectErasure(NamedTuple):
+    """What an erasure did.
+
+    Attributes:
+        entries: ended entries that name nobody any more.
+        keys: keys of records that are gone.
+        kept: entries that still stand; while there are any, the keys of records stay.
+        left: records that mention the identifier and are sealed under another of the person's, so that they can be read.
+    """
+
+    entries: int
+    keys: int
+    kept: int
+    left: int
+
+
 class SubjectDesk(Protocol):
     """Who a subject is, and what they may see."""
 
@@ -244,8 +260,8 @@ class SubjectDesk(Protocol):
         """
         ...
 
-    def erase(self, identifier: GivenIdentifier, *, why: str, actor: str) -> tuple[int, int, int]:
-        """Destroy what tells who somebody is; gives (ended entries erased, keys of records, listed entries kept)."""
+    def erase(self, identifier: GivenIdentifier, *, why: str, actor: str) -> SubjectErasure:
+        """Destroy what tells who somebody is."""
         ...
 
 

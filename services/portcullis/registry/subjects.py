@@ -35,6 +35,7 @@ from portcullis.ports import (
     RegistryStore,
     RightsStore,
     StoredEntry,
+    SubjectErasure,
     SubjectRecord,
     SubjectSession,
     SubjectVerifier,
@@ -216,8 +217,8 @@ class Subjects:
         """
         return self._rights.number(number_id).list
 
-    def erase(self, identifier: GivenIdentifier, *, why: str, actor: str) -> tuple[int, int, int]:
-        """Destroy what tells who somebody is; gives (ended entries erased, keys of records, listed entries kept).
+    def erase(self, identifier: GivenIdentifier, *, why: str, actor: str) -> SubjectErasure:
+        """Destroy what tells who somebody is.
 
         The keys of records stay while an entry is kept. Again is no fault, and goes on where a fault has broken it off.
 
@@ -228,8 +229,10 @@ class Subjects:
         told = read_why(why)
         tokens = certain_tokens(self._tokeniser, read_identifier(identifier, "identifier"), "identifier")
         erased, kept = self._rights.erase_of(tokens, note=StepNote(actor=actor, why=told))
-        keys = 0 if kept else self._journal.erase(tokens, actor=actor, purpose=told).keys
-        return erased, keys, kept
+        if kept:
+            return SubjectErasure(erased, 0, kept, 0)
+        records = self._journal.erase(tokens, actor=actor, purpose=told)
+        return SubjectErasure(erased, records.keys, kept, records.left)
 
     def _finding(self, entry: StoredEntry, mistaken: Identifier) -> set[int]:
         """Give the places in `_asked` by which a check may find the entry, under whichever key it stands."""

@@ -1184,22 +1184,28 @@ class EraseSubjectResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
     """entries counts the ended entries that name nobody any more."""
     keys: _builtins.int
     """keys counts the keys of records that were destroyed."""
     kept: _builtins.int
     """kept counts entries that still stand, which are not erased."""
+    left: _builtins.int
+    """left counts the records that mention the identifier and are sealed under another of the person's: they can still be read
+    until the person is erased by that one too.
+    """
     def __init__(
         self,
         *,
         entries: _builtins.int = ...,
         keys: _builtins.int = ...,
         kept: _builtins.int = ...,
+        left: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "kept", b"kept", "keys", b"keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "kept", b"kept", "keys", b"keys", "left", b"left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

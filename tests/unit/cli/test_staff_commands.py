@@ -183,7 +183,7 @@ ASKED: list[tuple[list[str], str, Message, Message]] = [
         ["subject", "erase", "--id", "passport:XA:P00000040", "--why", "asked for"],
         "EraseSubject",
         redress.EraseSubjectRequest(identifier=PASSPORT, why="asked for"),
-        redress.EraseSubjectResponse(entries=1, keys=2),
+        redress.EraseSubjectResponse(entries=1, keys=2, left=3),
     ),
     (
         ["settlement", "object", "carriers/FM/17", "--why", "not paid"],

@@ -100,7 +100,5 @@ class SubjectServicer:
     async def erase_subject(self, caller: Caller, request: pb.EraseSubjectRequest) -> pb.EraseSubjectResponse:
         """Destroy what tells who somebody is, on whichever list: it takes a key that covers every one."""
         identifier = read_identifier(request, "identifier")
-        entries, keys, kept = await self._scopes.on(
-            caller, "", self._desk.erase, identifier, why=request.why, actor=caller.holder
-        )
-        return pb.EraseSubjectResponse(entries=entries, keys=keys, kept=kept)
+        erased = await self._scopes.on(caller, "", self._desk.erase, identifier, why=request.why, actor=caller.holder)
+        return pb.EraseSubjectResponse(entries=erased.entries, keys=erased.keys, kept=erased.kept, left=erased.left)
