@@ -94,6 +94,19 @@ def answered_within(clients: list[Client], *, wanted: bool, within_s: float) -> 
     return time.monotonic() - began
 
 
+def test_a_key_that_is_revoked_is_refused_at_every_worker_within_two_seconds(
+    stack: RunningStack, certificates: Path
+) -> None:
+    """The certificate beside it is good still, and makes up for no key that is none."""
+    made = json.loads(done("partner", "key", "new", PARTNER, "--json", "--home", stack.home))
+    with ExitStack() as opened:
+        clients = [opened.enter_context(client(stack, certificates, made["key"])) for _ in range(CONNECTIONS)]
+        answered_within(clients, wanted=True, within_s=10)
+        done("partner", "key", "revoke", made["key_id"], "--home", stack.home)
+        took = answered_within(clients, wanted=False, within_s=VISIBLE_S)
+    print(f"a key revoked at {CONNECTIONS} standing connections after {took:.3f} s")
+
+
 def test_a_partner_is_known_by_its_certificate_until_that_is_revoked_at_every_worker(
     stack: RunningStack, certificates: Path
 ) -> None:
