@@ -27,6 +27,7 @@ from portcullis.config import FORWARDED_BY_LOOPBACK, Settings
 from portcullis.mains.keys import ENTRY_KEY, FEED_KEY, JOURNAL_KEY, RECORD_KEY, SEAL_KEY, TOKEN_KEY, read_key
 from portcullis.metrics.catalogue import CATALOGUE
 from portcullis.ports.quotas import Standing
+from portcullis.v1 import caller_service_pb2, check_service_pb2, sharing_service_pb2
 from tests.support.command_lines import REPOSITORY, make_targets, parse, shell_lines
 from tests.support.trust_folders import sign_as
 from tests.support.valkey import ValkeyAt
@@ -455,6 +456,28 @@ def test_envoy_routes_only_to_its_clusters() -> None:
     text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
 
     assert {"gateway", "batches", "streams", "health", "exchange"} == set(re.findall(r"\bcluster: (\w+)", text))
+
+
+def envoy_route(method: str) -> dict[str, Any]:
+    """The first route that takes a method."""
+    (host,) = envoy_listener()[1]["route_config"]["virtual_hosts"]
+    return next(
+        each
+        for each in host["routes"]
+        if method == each["match"].get("path") or method.startswith(each["match"].get("prefix", "\0"))
+    )
+
+
+@pytest.mark.parametrize("service", [check_service_pb2, caller_service_pb2, sharing_service_pb2])
+def test_a_single_call_goes_on_from_envoy_when_it_is_whole_and_a_stream_as_it_comes(service: Any) -> None:
+    ((_, service_of),) = service.DESCRIPTOR.services_by_name.items()
+    for method in service_of.methods:
+        found = envoy_route(f"/{service_of.full_name}/{method.name}")
+        buffer = found.get("typed_per_filter_config", {}).get("envoy.filters.http.buffer", {})
+        if method.client_streaming or method.server_streaming:
+            assert (method.name, True) == (method.name, buffer.get("disabled"))
+        else:
+            assert (method.name, None, "10s") == (method.name, buffer.get("disabled"), found["route"]["idle_timeout"])
 
 
 def test_the_commands_of_the_guide_parse() -> None:
