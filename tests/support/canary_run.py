@@ -289,6 +289,8 @@ class Run:
         self.command(
             "subject", "erase", "--id", f"cn.resident-id:{self.canaries.spoilt(self.person)}", "--why", "x", fails=True
         )
+        # Erasures empty the write-ahead logs; a look is noted, so there is one to search.
+        auditor("RegistryService/ListEntries", registry.ListEntriesRequest(list=COURT, page_size=500))
 
 
 class Remains:
