@@ -15,7 +15,7 @@ from portcullis.domain.identifiers import Identifier
 from portcullis.domain.redress_numbers import read_number
 from portcullis.domain.roles import SESSION_PREFIX
 from portcullis.domain.tokens import Tokeniser
-from portcullis.ports import SubjectRecord
+from portcullis.ports import SubjectErasure, SubjectRecord
 from portcullis.registry.subject_codes import CODE_LENGTH, CODE_S, TRIES, SubjectCodes
 from portcullis.registry.subjects import SESSION_S, Subjects
 from tests.support.decision_records import a_record
@@ -242,7 +242,7 @@ def test_erasing_leaves_what_is_listed_and_the_records_of_it(place: Place) -> No
     place.home.registry.withdraw_entry("court", "k2", reason="an error", actor="ann")
     place.home.journal.record_decisions([a_record("d1", tokens=(strong(OTHER).hex(),))])
 
-    assert (1, 0, 1) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
+    assert SubjectErasure(1, 0, 1, 0) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
 
     with pytest.raises(NotFound):
         place.home.registry.identity("court", "k2")
@@ -253,8 +253,8 @@ def test_erasing_who_is_not_listed_destroys_the_keys_of_the_records_too(place: P
     place.home.registry.withdraw_entry("court", "k1", reason="an error", actor="ann")
     place.home.journal.record_decisions([a_record("d1", tokens=(strong(OTHER).hex(),))])
 
-    assert (1, 1, 0) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
-    assert (0, 0, 0) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
+    assert SubjectErasure(1, 1, 0, 0) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
+    assert SubjectErasure(0, 0, 0, 0) == place.desk.erase(given(OTHER), why="asked for", actor="otto")
 
     assert EntryStatus.WITHDRAWN == place.home.registry.entry("court", "k1").status
     assert place.home.journal.decision("d1", actor="otto", purpose="test").record is None
