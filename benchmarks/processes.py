@@ -45,6 +45,11 @@ def yield_to_others() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
+def tethered(*command: str) -> list[str]:
+    """Give a command that does not outlive the thread that starts it, the main one, however that ends."""
+    return [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command]
+
+
 @contextmanager
 def running(
     arguments: Sequence[str],
@@ -62,7 +67,7 @@ def running(
     """
     with log.open("ab") as errors, pinned(cpu):
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), sys.executable, *arguments],
+            tethered(sys.executable, *arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,

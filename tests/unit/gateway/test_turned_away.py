@@ -115,7 +115,9 @@ def test_other_headers_are_not_turned_away() -> None:
     ]
     for metadata in others:
         assert door.turned_away.status(metadata) is None
-    assert door.turned_away.status((("x-request-id", "1"), *LENDER)) is not None
+    refused = door.turned_away.status((("x-request-id", "1"), *LENDER))
+    assert refused is not None
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == refused.code
 
 
 def test_who_has_shown_no_key_is_not_remembered() -> None:
