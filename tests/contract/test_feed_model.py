@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -27,6 +28,7 @@ from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange import feeding
 from portcullis.exchange.feeding import Feeder
 from portcullis.exchange.watching import FeedWatch
+from portcullis.gateway.registry_knowledge import RegistryKnowledge
 from portcullis.ports import FeedEnds, FeedStore, Progress, Watched
 from tests.support.databases import clear_registry, migrated_database
 from tests.support.feeds import FeedTally, next_told
@@ -37,17 +39,22 @@ from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry
 
 SUBJECTS = SubjectNames(bytes(range(32)))
 PARTNERS = {"court-only": ("court",), "carrier-only": ("carrier",), "both": ("court", "carrier", "secret")}
-SHARED = Policy(
-    lists=POLICY.lists,
-    partners=tuple(
-        Partner(name=name, title=name, agreements=(agreement(lists, valid_from=0, valid_until=NOW + 100 * YEAR_S),))
-        for name, lists in PARTNERS.items()
-    ),
-)
+AGREED = st.tuples(st.sampled_from(sorted(PARTNERS)), st.sampled_from([("court",), ("carrier",), ("carrier", "court")]))
 LISTS = st.sampled_from(["court", "court", "carrier", "secret"])
 KEYS = st.sampled_from(["k1", "k2", "k3", "k4", "k5"])
 TERMS = st.sampled_from([-5, 2, 4, 9, YEAR_S])
 OPENING = {ChangeKind.ENTRY_ADDED, ChangeKind.AMENDED}
+
+
+def shared(agreed: Mapping[str, tuple[str, ...]]) -> Policy:
+    """The policy with these lists in the partners' agreements."""
+    return msgspec.structs.replace(
+        POLICY,
+        partners=tuple(
+            Partner(name=name, title=name, agreements=(agreement(lists, valid_from=0, valid_until=NOW + 100 * YEAR_S),))
+            for name, lists in agreed.items()
+        ),
+    )
 
 
 class Killed(BaseException):
@@ -89,15 +96,29 @@ class Fragile(MemoryAnnouncer):
 
 
 class Reader(NamedTuple):
-    """A watcher: from which position it began, and what it was given since, each with the position of its cursor."""
+    """A watcher: from which position it began, and what it was given since, each with the position of its cursor.
+
+    ``lists`` are those of its agreement at each position that it was past.
+    """
 
     partner: str
     began: int
     given: tuple[tuple[int, FeedChange | None], ...] = ()
+    lists: tuple[tuple[str, ...], ...] = ()
 
     @property
     def position(self) -> int:
         return self.given[-1][0] if self.given else self.began
+
+    def past(self, told: Sequence[tuple[int, FeedChange | None]], lists: tuple[str, ...]) -> Reader:
+        """The watcher once it was told this, under an agreement on these lists."""
+        moved = self._replace(given=(*self.given, *told))
+        return moved._replace(lists=(*self.lists, *[lists] * (moved.position - self.position)))
+
+    def resumed(self, places: int) -> Reader:
+        """The watcher that forgot the last things that it was given."""
+        back = self._replace(given=self.given[: max(0, len(self.given) - places)])
+        return back._replace(lists=self.lists[: back.position - self.began])
 
 
 def _placed(partner: str, told: Watched) -> tuple[int, FeedChange | None]:
@@ -121,7 +142,11 @@ class FeedMachine(RuleBasedStateMachine):
         super().__init__()
         self.clock = StillClock()
         self.registry, self.store = self.make(self.clock)
-        self.registry.apply_policy(POLICY, actor="ann")
+        self.agreed = dict(PARTNERS)
+        self.registry.apply_policy(shared(self.agreed), actor="ann")
+        # As new as its last look, which may be long ago.
+        self.known = RegistryKnowledge(self.registry, self.clock.now)
+        self.known.look()
         self.interrupted = Interrupted(self.store)
         self.announcer = Fragile()
         self.log: list[FeedChange] = []
@@ -147,6 +172,12 @@ class FeedMachine(RuleBasedStateMachine):
         self.clock.time += 1
         entries = [self._entry(name, key, term) for key, term in rows.items()]
         import_rows(self.registry, entries, list_name=name, full=full)
+
+    @rule(agreed=AGREED)
+    def agree(self, agreed: tuple[str, tuple[str, ...]]) -> None:
+        self.clock.time += 1
+        self.agreed |= dict((agreed,))
+        self.registry.apply_policy(shared(self.agreed), actor="ann")
 
     @rule(seconds=st.integers(1, 6))
     def time_passes(self, seconds: int) -> None:
@@ -202,19 +233,36 @@ class FeedMachine(RuleBasedStateMachine):
         told = asyncio.run(self._take(reader, cursor, count, ring, feeding=feeding))
         self._note()
         assert sorted(position for position, _ in told) == [position for position, _ in told]
-        self.readers[which] = reader._replace(given=(*reader.given, *told))
+        self.readers[which] = reader.past(told, self.agreed[reader.partner])
+
+    @rule(which=st.integers(0, 2), ring=st.sampled_from([2, 100]), lists=AGREED, key=KEYS)
+    def watch_while_an_agreement_changes_and_then_its_list(
+        self, which: int, ring: int, lists: tuple[str, tuple[str, ...]], key: str
+    ) -> None:
+        reader, before = self.readers[which], self.agreed[self.readers[which].partner]
+        if reader.position < self.oldest:
+            return
+        agreed = (reader.partner, lists[1])
+
+        def change() -> None:
+            self.agree(agreed)
+            for name in agreed[1]:
+                self.put(name, key, YEAR_S)
+                self.withdraw(name, key)
+
+        earlier, later = asyncio.run(self._take_all(reader, ring, change))
+        self._note()
+        self.readers[which] = reader.past(earlier, before).past(later, self.agreed[reader.partner])
 
     @rule(which=st.integers(0, 2), places=st.integers(0, 30))
     def resume_from_an_earlier_cursor(self, which: int, places: int) -> None:
-        reader = self.readers[which]
-        self.readers[which] = reader._replace(given=reader.given[: max(0, len(reader.given) - places)])
+        self.readers[which] = self.readers[which].resumed(places)
 
     async def _take(
         self, reader: Reader, cursor: str, count: int, ring: int, *, feeding: bool
     ) -> list[tuple[int, FeedChange | None]]:
         """Take some messages; or feed in the middle, and take all there are then."""
-        watch = FeedWatch(self.store, self.announcer, SUBJECTS, lambda: SHARED, self.clock, heartbeat_s=0.0, ring=ring)
-        async with watch, aclosing(watch.watch(reader.partner, cursor, ())) as stream, asyncio.timeout(20):
+        async with self._watching(reader, cursor, ring) as stream:
             told = [_placed(reader.partner, await next_told(stream)) for _ in range(count)]
             # A heartbeat comes once all that is there was looked at.
             newest = self.store.ends().newest
@@ -224,6 +272,31 @@ class FeedMachine(RuleBasedStateMachine):
                 while told[-1][0] < self.store.ends().newest:
                     told.append(_placed(reader.partner, await next_told(stream)))
             return told
+
+    async def _take_all(
+        self, reader: Reader, ring: int, change: Callable[[], None]
+    ) -> tuple[list[tuple[int, FeedChange | None]], list[tuple[int, FeedChange | None]]]:
+        """Take all there is; then change something, feed it, and take all there is then."""
+        cursor = _cursor(reader.partner, self.store.ends().feed, reader.position)
+        async with self._watching(reader, cursor, ring) as stream:
+            earlier = await self._until_newest(reader, stream)
+            change()
+            self._feed()
+            return earlier, await self._until_newest(reader, stream)
+
+    async def _until_newest(
+        self, reader: Reader, stream: AsyncIterator[Watched | None]
+    ) -> list[tuple[int, FeedChange | None]]:
+        told = [_placed(reader.partner, await next_told(stream))]
+        while told[-1][0] < self.store.ends().newest:
+            told.append(_placed(reader.partner, await next_told(stream)))
+        return told
+
+    @asynccontextmanager
+    async def _watching(self, reader: Reader, cursor: str, ring: int) -> AsyncIterator[AsyncIterator[Watched | None]]:
+        watch = FeedWatch(self.store, self.announcer, SUBJECTS, self.known, self.clock, heartbeat_s=0.0, ring=ring)
+        async with watch, aclosing(watch.watch(reader.partner, cursor, ())) as stream, asyncio.timeout(20):
+            yield stream
 
     # --- what must be true ----------------------------------------------------------------------------------------------
 
@@ -236,8 +309,8 @@ class FeedMachine(RuleBasedStateMachine):
     @invariant()
     def every_reader_was_given_its_own_changes_each_once_and_in_order(self) -> None:
         for reader in self.readers:
-            lists = PARTNERS[reader.partner]
-            expected = [change for change in self.log[reader.began : reader.position] if change.list in lists]
+            passed = zip(self.log[reader.began : reader.position], reader.lists, strict=True)
+            expected = [change for change, lists in passed if change.list in lists]
             assert expected == [change for _, change in reader.given if change is not None]
 
     @invariant()

@@ -22,7 +22,7 @@ from portcullis.exchange.watching import FeedWatch
 from tests.support.databases import PostgresServer, migrated_database
 from tests.support.feeds import FeedTally, next_told
 from tests.support.imports import StillClock
-from tests.support.policies import agreement
+from tests.support.policies import KnownBy, agreement
 from tests.support.registries import import_rows
 from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry
 from tests.support.valkey import running_valkey
@@ -82,7 +82,7 @@ def feeding(urls: Urls) -> Iterator[None]:
 async def told(urls: Urls, count: int) -> list[FeedChange]:
     """Watch from the oldest change on, until ``count`` were given."""
     store, announcer = SqlFeed(urls.journal), RedisAnnouncer(urls.redis, count_fault=lambda: None)
-    desk = FeedWatch(store, announcer, SubjectNames(bytes(32)), lambda: SHARED, StillClock(), heartbeat_s=60.0)
+    desk = FeedWatch(store, announcer, SubjectNames(bytes(32)), KnownBy(lambda: SHARED), StillClock(), heartbeat_s=60.0)
     found: list[FeedChange] = []
     with closing(store):
         async with desk, aclosing(desk.watch("lender", "oldest", ())) as stream, asyncio.timeout(WITHIN_S):

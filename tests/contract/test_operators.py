@@ -18,7 +18,7 @@ from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Transport
 from portcullis.domain.roles import Role, roles_of
 from portcullis.gateway.messages import entries
-from portcullis.gateway.operators import RegistryKnowledge
+from portcullis.gateway.registry_knowledge import RegistryKnowledge
 from portcullis.v1 import admin_service_pb2 as admin
 from portcullis.v1 import registry_service_pb2 as pb
 from portcullis.v1 import types_pb2

@@ -21,7 +21,7 @@ from portcullis.ports.relay import DeliveryMethod, Place, ReportedCase, Side, St
 from tests.support.databases import migrated_database
 from tests.support.decision_records import a_record
 from tests.support.imports import StillClock
-from tests.support.policies import NOW
+from tests.support.policies import NOW, KnownBy, KnownLate
 from tests.support.relays import two_partners
 from tests.support.shared_events import SUBJECT, an_event
 
@@ -108,7 +108,7 @@ async def test_each_authority_is_told_of_its_own_lists_alone(journal: SqlJournal
         an_event(EventKind.TERMINATED, event_id="e4"),
     )
     policy = two_partners()
-    source = AuthoritySource(reported, policy=lambda: policy)
+    source = AuthoritySource(reported, known=KnownBy(lambda: policy))
 
     court = source.read(stream_of("Demonstration Court"), 0, 100)
     rentals = source.read(stream_of("Rentals Committee"), 0, 100)
@@ -140,9 +140,22 @@ async def test_what_is_about_an_erased_person_names_the_list_and_no_case(
 
     assert (ReportedCase("court", ""), ReportedCase("rentals", "")) == event.cases
     policy = two_partners()
-    told = AuthoritySource(reported, policy=lambda: policy).read(stream_of("Demonstration Court"), 0, 100).items[0].fact
+    source = AuthoritySource(reported, known=KnownBy(lambda: policy))
+    told = source.read(stream_of("Demonstration Court"), 0, 100).items[0].fact
     assert [{"list": "court"}] == told.payload["cases"]
     assert {"format": "opaque", "id": DECISION} == told.subject_id
+
+
+async def test_a_list_given_to_an_authority_before_the_last_look_is_told_of_what_was_read_then(
+    journal: SqlJournal, reported: SqlReportedEvents
+) -> None:
+    journal.record_decisions([a_record(DECISION, reasons=of_two_authorities())])
+    await report(journal, an_event(event_id="e1", decision_id=DECISION))
+    known = KnownLate(two_partners())
+
+    batch = AuthoritySource(reported, known=known).read(stream_of("Demonstration Court"), 0, 100)
+
+    assert [2] == [item.position for item in batch.items]
 
 
 async def test_a_journal_without_an_event_is_looked_through_to_its_end(
@@ -151,7 +164,7 @@ async def test_a_journal_without_an_event_is_looked_through_to_its_end(
     journal.record_decisions([a_record(f"{number:032x}") for number in range(5)])
     policy = two_partners()
 
-    batch = AuthoritySource(reported, policy=lambda: policy).read(stream_of("Demonstration Court"), 0, 100)
+    batch = AuthoritySource(reported, known=KnownBy(lambda: policy)).read(stream_of("Demonstration Court"), 0, 100)
 
     assert ([], 5) == (list(batch.items), batch.reached)
 

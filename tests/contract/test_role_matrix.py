@@ -25,6 +25,7 @@ from portcullis.gateway.server import Gateway
 from portcullis.gateway.servicers.sharing import SERVICE, SharingDesks, SharingServicer
 from tests.support.gateways import SUBJECTS
 from tests.support.people import resident_id
+from tests.support.policies import KnownBy
 from tests.support.reflection import methods_of
 from tests.support.staff import KEYS, Staff, StaffHome, running_staff, staff_home
 
@@ -38,7 +39,7 @@ async def staff(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """All that the embedded stack's workers serve, on one port."""
     with staff_home(tmp_path) as home:
         feed, announcer = MemoryFeed(), MemoryAnnouncer()
-        watch = FeedWatch(feed, announcer, SUBJECTS, home.registry.policy, home.clock, heartbeat_s=0.05)
+        watch = FeedWatch(feed, announcer, SUBJECTS, KnownBy(home.registry.policy), home.clock, heartbeat_s=0.05)
         desks = SharingDesks(EventDesk(home.journal, Prover(home.journal), home.clock), watch)
 
         def sharing(gateway: Gateway) -> Mapping[str, Handlers]:

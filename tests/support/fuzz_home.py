@@ -30,7 +30,7 @@ from portcullis.v1 import redress_service_pb2 as redress_pb
 from portcullis.v1 import registry_service_pb2 as pb
 from tests.support.gateways import SUBJECTS, TOKENISER, Bench, arrival, running_gateway
 from tests.support.people import passport, phone, resident_id
-from tests.support.policies import CALL, LOAN, a_list, agreement, measure, policy
+from tests.support.policies import CALL, LOAN, KnownBy, a_list, agreement, measure, policy
 from tests.support.staff import KEYS, StaffHome, an_entry, staff_home
 
 UNTIL: Final = 4_000_000_000
@@ -170,7 +170,7 @@ async def fuzzed_worker(
         closing(SqlJournal(journal_url, seal_key=bytes(32), clock=clock)) as journal,
         staff_home(folder, the_policy(), url=registry_url, journal=journal) as home,
     ):
-        watch = FeedWatch(MemoryFeed(), MemoryAnnouncer(), SUBJECTS, home.registry.policy, clock, heartbeat_s=0.05)
+        watch = FeedWatch(MemoryFeed(), MemoryAnnouncer(), SUBJECTS, KnownBy(home.registry.policy), clock, heartbeat_s=0.05)
         desks = SharingDesks(EventDesk(journal, Prover(journal), clock), watch)
 
         def sharing(gateway: Gateway) -> Mapping[str, Handlers]:

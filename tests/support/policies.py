@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from portcullis.domain.editions import Legal, ListEdition
@@ -29,6 +30,31 @@ NOW = 1_800_000_000
 """The wall time of these tests, Unix seconds."""
 
 YEAR_S = 365 * 86400
+
+
+class KnownBy:
+    """A policy that is known by a function at any time. Implements `portcullis.ports.KnownPolicy`; counts the looks."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self.policy = policy
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+
+class KnownLate:
+    """A policy that was put in force after the last look: nothing is known before the next one."""
+
+    def __init__(self, present: Policy, known: Policy | None = None) -> None:
+        self.present = present
+        self._known = known or Policy()
+
+    def policy(self) -> Policy:
+        return self._known
+
+    def look(self) -> None:
+        self._known = self.present
 
 
 def measure(name: str = "loans", **changes: Any) -> Measure:

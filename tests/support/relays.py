@@ -31,7 +31,7 @@ from portcullis.ports import Clock
 from portcullis.ports.relay import DeliveryMethod, LineFiles, RelayStore, ReportedEvent, Side, Stream, StreamSettings
 from tests.support.clocks import HandClock
 from tests.support.feeds import a_change
-from tests.support.policies import a_list, agreement, policy
+from tests.support.policies import KnownBy, a_list, agreement, policy
 
 ISSUER = "https://portcullis.example/relay"
 NAMES = SubjectNames(bytes(range(32)))
@@ -69,8 +69,8 @@ class World:
         self.policy: Policy = two_partners()
         self.signer = FileSigner(folder)
         self.sources = {
-            Side.PARTNER: PartnerSource(self.feed, policy=lambda: self.policy, names=NAMES, clock=self.clock),
-            Side.AUTHORITY: AuthoritySource(self.reported, policy=lambda: self.policy),
+            Side.PARTNER: PartnerSource(self.feed, known=KnownBy(lambda: self.policy), names=NAMES, clock=self.clock),
+            Side.AUTHORITY: AuthoritySource(self.reported, known=KnownBy(lambda: self.policy)),
         }
         self.registry = CollectorRegistry()
         self.metrics = RelayMetrics(self.registry)

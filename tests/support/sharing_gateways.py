@@ -41,7 +41,7 @@ from portcullis.metrics import CheckTally
 from portcullis.ports import FeedDesk, Progress, StoredCheckpoint
 from portcullis.v1 import sharing_service_pb2 as pb
 from tests.support.gateways import credential
-from tests.support.policies import a_list, agreement, policy
+from tests.support.policies import KnownBy, a_list, agreement, policy
 
 SUBJECTS = SubjectNames(b"a key of tests, and of tests alone")
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -195,7 +195,7 @@ async def running_sharing(
     """Serve with the keys lender-key, shop-key and operator-key; ``feed`` and ``journal`` replace its own."""
     clock = SystemClock()
     bench = SharingBench(journal or fresh_journal(directory))
-    watch = FeedWatch(bench.feed, bench.announcer, SUBJECTS, lambda: bench.policy, clock, heartbeat_s=heartbeat_s)
+    watch = FeedWatch(bench.feed, bench.announcer, SUBJECTS, KnownBy(lambda: bench.policy), clock, heartbeat_s=heartbeat_s)
     desk = EventDesk(bench.journal, Prover(bench.journal), clock, patience_s=patience_s)
     servicer = SharingServicer(
         SharingDesks(desk, feed or watch),

@@ -39,7 +39,7 @@ from portcullis.v1 import sharing_service_pb2 as sharing
 from portcullis.v1 import types_pb2
 from tests.support.gateways import SUBJECTS, TOKENISER, arrival, running_gateway
 from tests.support.people import passport, phone, resident_id
-from tests.support.policies import CALL, LOAN, a_list, agreement, measure, policy
+from tests.support.policies import CALL, LOAN, KnownBy, a_list, agreement, measure, policy
 from tests.support.sharing_gateways import FAR, a_change, fresh_journal
 from tests.support.staff import Staff, StaffHome, an_entry, staff_home
 
@@ -242,7 +242,7 @@ async def _serving(transport: Transport, home: StaffHome, clock: Clock, **option
     def in_force() -> Policy:
         return served[0].policy()
 
-    watch = FeedWatch(feed, announcer, SUBJECTS, in_force, clock, heartbeat_s=0.05)
+    watch = FeedWatch(feed, announcer, SUBJECTS, KnownBy(in_force), clock, heartbeat_s=0.05)
     reports = EventDesk(home.journal, Prover(home.journal), clock, patience_s=0.01)
 
     def sharing_service(gateway: Gateway) -> Mapping[str, Handlers]:

@@ -6,7 +6,7 @@ One task follows the feed: it waits for an announcement, or a second, reads what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -28,17 +28,27 @@ _log = structlog.get_logger("portcullis.exchange")
 class FeedTail:
     """The last ``ring`` changes of the feed. For one event loop; blocking reads go to threads.
 
+    Args:
+        store: the feed.
+        announcer: tells when there is more.
+        clock: dates each look.
+        judge_by: looks at the policy, so that what is held can be judged by it; blocks.
+        ring: how many changes are held.
+
     Attributes:
         ends: where the feed begins and ends, as of the last look; of no name before the first.
-        newest: the position up to which changes are known.
+        newest: the position up to which changes are known, and the policy is as new as they are.
         turn: counts the times that the feed was found to be another, or shorter than it was.
         grown: set when there is more, and then replaced.
     """
 
-    def __init__(self, store: FeedStore, announcer: Announcer, clock: Clock, *, ring: int) -> None:
+    def __init__(
+        self, store: FeedStore, announcer: Announcer, clock: Clock, judge_by: Callable[[], object], *, ring: int
+    ) -> None:
         self._store = store
         self._announcer = announcer
         self._clock = clock
+        self._judge_by = judge_by
         self._size = ring
         self._ring: list[FeedChange] = []
         self._looking = asyncio.Lock()
@@ -76,6 +86,7 @@ class FeedTail:
 
         Raises:
             JournalUnavailable: the feed can't be read.
+            RegistryUnavailable: what was added can't be judged yet.
         """
         async with self._looking:
             before = (self.turn, self.newest)
@@ -102,7 +113,11 @@ class FeedTail:
     def _read(self, after: int) -> tuple[Sequence[FeedChange], FeedEnds]:
         changes = self._store.read(after, _PAGE)
         # Asked afterwards: what was read is of the feed that is named now, since no name comes back.
-        return changes, self._store.ends()
+        ends = self._store.ends()
+        if changes or ends.newest > after:
+            # Begun after the reading: what is there was committed under no later policy.
+            self._judge_by()
+        return changes, ends
 
     def _skip_to(self, position: int) -> None:
         self._ring.clear()

@@ -4,7 +4,8 @@ The rules:
 
 1. A watcher is a position in the feed and nothing else: no queue is kept for it. It takes what follows from the tail that
    all watchers of the process share, or from the store when it is further behind. So a slow one costs nobody anything.
-2. What a partner is told is judged by its agreements at the moment in which each change is given to it, not when it began.
+2. What a partner is told is judged by its agreements at the moment in which each change is given to it, not when it began;
+   and by a policy that is no older than the change, or a list agreed on just before would be passed over for good.
 3. A cursor is made for one partner alone (`portcullis.domain.subjects`). It says up to where was looked, not what was told
    last: past changes of other lists it moves on with the heartbeats.
 4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
@@ -19,18 +20,17 @@ then a heartbeat with that of 45.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
 from portcullis.domain.changes import OLDEST, Cursor, FeedChange, read_cursor
 from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable
-from portcullis.domain.policies import Policy
 from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange.covering import Covering
 from portcullis.exchange.feed_tail import FeedTail, read_after
-from portcullis.ports import Announcer, Clock, FeedEnds, FeedStore, Watched
+from portcullis.ports import Announcer, Clock, FeedEnds, FeedStore, KnownPolicy, Watched
 
 RING: Final = 10_000
 """How many changes are held in memory for all watchers."""
@@ -55,7 +55,7 @@ class FeedWatch:
         store: the feed.
         announcer: tells when there is more.
         subjects: names entries for partners.
-        policy: gives the policy in force; asked for every change, so it must be cheap.
+        known: what is known of the policy; asked for every change, and looked at anew for whatever the feed grew by.
         clock: wall time judges agreements and lags, monotonic time the age of a look.
         heartbeat_s: seconds between two heartbeats of a quiet stream.
         ring: how many changes are held for all watchers.
@@ -66,7 +66,7 @@ class FeedWatch:
         store: FeedStore,
         announcer: Announcer,
         subjects: SubjectNames,
-        policy: Callable[[], Policy],
+        known: KnownPolicy,
         clock: Clock,
         *,
         heartbeat_s: float,
@@ -76,8 +76,8 @@ class FeedWatch:
         self._subjects = subjects
         self._clock = clock
         self._heartbeat_s = heartbeat_s
-        self._covering = Covering(policy, clock)
-        self._tail = FeedTail(store, announcer, clock, ring=ring)
+        self._covering = Covering(known.policy, clock)
+        self._tail = FeedTail(store, announcer, clock, known.look, ring=ring)
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def __aenter__(self) -> Self:
@@ -99,6 +99,7 @@ class FeedWatch:
             NotPermitted: a list is in none of the partner's agreements in force, or is not any more.
             CursorExpired: what followed the cursor is not kept any more, or it is of another feed.
             JournalUnavailable: the feed can't be read.
+            RegistryUnavailable: the feed was not read yet, and what it holds can't be judged.
         """
         if len(lists) > _MOST_LISTS:
             raise InvalidRequest.at("lists", f"are more than {_MOST_LISTS}; name fewer, or none for all of your agreements")
@@ -176,7 +177,8 @@ class FeedWatch:
             kept, ends = await read_after(self._store, reader.position, reader.feed, _PAGE)
         if kept is None:
             raise self._expired(reader.partner, ends)
-        return kept
+        # What the tail hasn't come to is newer than the policy may be.
+        return [change for change in kept if change.position <= self._tail.newest]
 
     def _lag_of(self, reader: _Reader, looked_at: Collection[FeedChange]) -> float:
         """Say how far behind a watcher is, in seconds.

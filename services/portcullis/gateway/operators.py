@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -13,10 +12,9 @@ import structlog
 
 from portcullis.config import Settings, Transport
 from portcullis.domain.errors import RegistryUnavailable
-from portcullis.domain.policies import Policy
 from portcullis.domain.token_keys import TokenKeys
-from portcullis.gateway.admission import Callers
 from portcullis.gateway.front import Front, Handlers, peers_of
+from portcullis.gateway.registry_knowledge import LOOK_EVERY_S, RegistryKnowledge
 from portcullis.gateway.scopes import Scopes
 from portcullis.gateway.servicers import admin as admin_servicer
 from portcullis.gateway.servicers import redress as redress_servicer
@@ -45,7 +43,6 @@ from portcullis.ports import (
     SubjectDesk,
 )
 
-_LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -91,43 +88,6 @@ def operator_services(
     }
 
 
-class RegistryKnowledge:
-    """The callers and the policy as the registry's database knows them, for a process that has no replica.
-
-    Args:
-        reader: reads the database.
-        now: gives wall time in Unix seconds.
-    """
-
-    def __init__(self, reader: RegistryReader, now: Callable[[], float] = time.time) -> None:
-        self._reader = reader
-        self._now = now
-        self._head = -1
-        self._callers = Callers(())
-        self._policy = Policy()
-
-    def callers(self) -> Callers:
-        """Give the callers of the last look."""
-        return self._callers
-
-    def policy(self) -> Policy:
-        """Give the policy of the last look."""
-        return self._policy
-
-    def look(self) -> None:
-        """Read both if anything has changed; blocks on the database.
-
-        Raises:
-            RegistryUnavailable: the database can't be reached; what is known stays.
-        """
-        head = self._reader.head()
-        if head != self._head:
-            with self._reader.view() as view:
-                callers = Callers(view.credentials, view.policy.partners, view.revoked, now=self._now)
-                self._callers, self._policy = callers, view.policy
-            self._head = head
-
-
 async def _nothing() -> None:
     """Do nothing more at a look."""
 
@@ -170,7 +130,7 @@ async def serving_beside_the_registry(
                     except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
                         _log.error("a look failed; trying again", type=type(fault).__name__)
                     tally.flush()
-                    await asyncio.sleep(_LOOK_EVERY_S)
+                    await asyncio.sleep(LOOK_EVERY_S)
 
             looking = asyncio.create_task(keep_looking(), name="registry-look")
             try:

@@ -20,7 +20,6 @@ from portcullis.adapters.sql.relay.relay import SqlRelay
 from portcullis.adapters.sql.relay.source import SqlReportedEvents
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
-from portcullis.domain.policies import Policy
 from portcullis.exchange.relay.delivering import Deliveries
 from portcullis.exchange.relay.desk import Streams
 from portcullis.exchange.relay.envelopes import Envelopes
@@ -33,7 +32,7 @@ from portcullis.mains.held_connections import HeldConnection
 from portcullis.mains.keys import RECORD_KEY, read_key
 from portcullis.mains.parts import open_feed, open_subjects
 from portcullis.metrics.relay import RelayMetrics
-from portcullis.ports import Clock
+from portcullis.ports import Clock, KnownPolicy
 from portcullis.ports.relay import Side
 
 _DRAIN_S = 3
@@ -48,12 +47,12 @@ class OpenStreams(NamedTuple):
 
 
 @contextmanager
-def open_streams(settings: Settings, *, policy: Callable[[], Policy], clock: Clock) -> Iterator[OpenStreams]:
+def open_streams(settings: Settings, *, known: KnownPolicy, clock: Clock) -> Iterator[OpenStreams]:
     """Open the streams, in the journal's database, which must be migrated.
 
     Args:
         settings: name the database and the keys.
-        policy: gives the policy in force; cheap, for it is asked for every change.
+        known: what is known of the policy; looked at anew for whatever is read.
         clock: wall and monotonic time.
 
     Raises:
@@ -66,8 +65,8 @@ def open_streams(settings: Settings, *, policy: Callable[[], Policy], clock: Clo
         open_feed(settings) as feed,
     ):
         sources: dict[Side, Source] = {
-            Side.PARTNER: PartnerSource(feed, policy=policy, names=open_subjects(settings), clock=clock),
-            Side.AUTHORITY: AuthoritySource(reported, policy=policy),
+            Side.PARTNER: PartnerSource(feed, known=known, names=open_subjects(settings), clock=clock),
+            Side.AUTHORITY: AuthoritySource(reported, known=known),
         }
         yield OpenStreams(store, sources, Streams(store, sources=sources, clock=clock))
 

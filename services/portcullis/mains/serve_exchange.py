@@ -22,13 +22,14 @@ from portcullis.adapters.redis.announcer import RedisAnnouncer
 from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.config import Settings
-from portcullis.domain.errors import NotPermitted, RegistryUnavailable, Unauthenticated
+from portcullis.domain.errors import NotPermitted, Unauthenticated
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.feeding import Feeder
 from portcullis.gateway.collecting import settle
 from portcullis.gateway.front import Front, peers_of
-from portcullis.gateway.operators import RegistryKnowledge, serving_beside_the_registry
+from portcullis.gateway.operators import serving_beside_the_registry
 from portcullis.gateway.quotas.gates import Gates
+from portcullis.gateway.registry_knowledge import RegistryKnowledge
 from portcullis.gateway.servicers import sharing as sharing_servicer
 from portcullis.gateway.servicers.sharing import SharingServicer
 from portcullis.gateway.transport.transports import run_in_batches
@@ -56,7 +57,6 @@ Work = Callable[[threading.Event], object]
 
 _FEED_EVERY_S = 0.1
 _KEEP_EVERY_S = 0.5
-_LOOK_EVERY_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
@@ -93,7 +93,7 @@ async def _serve(settings: Settings) -> None:
         listening = Listening()
         held.enter_context(status(settings, metrics, [registry_check(registry), keys, listening.check(), draining]))
         if lifeline.supervised():
-            background.run("registry-look", partial(_keep_looking, known))
+            background.run("registry-look", known.keep_looking)
             await stop.wait()
         else:
             await _answer(
@@ -131,7 +131,7 @@ def _relaying(
     settings: Settings, known: RegistryKnowledge, *, clock: Clock, metrics: CollectorRegistry, held: ExitStack
 ) -> Iterator[tuple[str, Work]]:
     """Give the work on the streams to other systems."""
-    streams = held.enter_context(open_streams(settings, policy=known.policy, clock=clock))
+    streams = held.enter_context(open_streams(settings, known=known, clock=clock))
     opened = open_relay(settings, streams, partner_of=partial(_partner_of, known), clock=clock, metrics=metrics)
     yield "relay", opened.relay.run
     if settings.relay_issuer:
@@ -144,15 +144,6 @@ def _partner_of(known: RegistryKnowledge, api_key: str) -> str | None:
         return known.callers().admit([("authorization", f"Bearer {api_key}")], sharing_servicer.WATCHING).holder
     except (Unauthenticated, NotPermitted):
         return None
-
-
-def _keep_looking(known: RegistryKnowledge, stop: threading.Event) -> None:
-    """Follow the registry's policy and keys, where no service does so."""
-    while not stop.wait(_LOOK_EVERY_S):
-        try:
-            known.look()
-        except RegistryUnavailable:
-            _log.warning("the registry's database can't be reached; trying again")
 
 
 async def _answer(
@@ -169,7 +160,7 @@ async def _answer(
     """Serve SharingService until told to stop."""
     async with AsyncExitStack() as stack:
         desks = await stack.enter_async_context(
-            open_sharing(settings, journal, policy=known.policy, clock=clock, count_fault=faults.fault)
+            open_sharing(settings, journal, known=known, clock=clock, count_fault=faults.fault)
         )
         gates = Gates(clock.monotonic, clock.now)
         gates.follow(known.policy())

@@ -32,6 +32,7 @@ from portcullis.metrics import CheckTally
 if TYPE_CHECKING:
     from portcullis.adapters.sql.journal.journal import SqlJournal
     from portcullis.gateway.operators import OperatorDesks
+    from portcullis.gateway.registry_knowledge import RegistryKnowledge
 
 _LOOP_ANSWERS_WITHIN_S = 1.0
 _log = structlog.get_logger(__name__)
@@ -113,17 +114,23 @@ class _Embedded(NamedTuple):
 
     operators: OperatorDesks
     journal: SqlJournal
+    known: RegistryKnowledge
 
 
 def _open_embedded(settings: Settings, tokeniser: TokenKeys, clock: SystemClock, held: ExitStack) -> _Embedded:
     # A gateway alone has no use for a database, and starts the sooner without.
+    from portcullis.gateway.registry_knowledge import RegistryKnowledge  # noqa: PLC0415
+    from portcullis.mains.background import Background  # noqa: PLC0415
     from portcullis.mains.desks import open_operator_desks  # noqa: PLC0415
     from portcullis.mains.parts import open_journal, open_registry  # noqa: PLC0415
 
     journal = held.enter_context(open_journal(settings, clock))
     registry = held.enter_context(open_registry(settings, tokeniser, clock))
     desks = open_operator_desks(settings, registry, journal, tokeniser, clock=clock, held=held)
-    return _Embedded(desks, journal)
+    known = RegistryKnowledge(registry, clock.now)
+    known.look()
+    held.enter_context(Background()).run("registry-look", known.keep_looking)
+    return _Embedded(desks, journal, known)
 
 
 @asynccontextmanager
@@ -145,7 +152,7 @@ async def _serving_all(
         transport=settings.transport,
         clock=clock,
     )
-    async with open_sharing(settings, journal, policy=gateway.policy, clock=clock, count_fault=faults.fault) as desks:
+    async with open_sharing(settings, journal, known=embedded.known, clock=clock, count_fault=faults.fault) as desks:
         servicer = sharing_servicer.SharingServicer(desks, gateway.policy, gateway.front, gateway.gates)
         gateway.services[sharing_servicer.SERVICE] = servicer.handlers()
         yield

@@ -207,11 +207,13 @@ class ProcessWiring:
     @contextmanager
     def streams(self, settings: Settings) -> Iterator[StreamDesk]:
         """Open the streams to other systems."""
+        from portcullis.gateway.registry_knowledge import RegistryKnowledge
         from portcullis.mains.relaying import open_streams
 
         with self.journal(settings), self.registry(settings) as registry:
-            policy = registry.policy()
-            with open_streams(settings, policy=lambda: policy, clock=self.clock) as streams:
+            known = RegistryKnowledge(registry, self.clock.now)
+            known.look()
+            with open_streams(settings, known=known, clock=self.clock) as streams:
                 yield streams.desk
 
     def rotate_stream_key(self, settings: Settings) -> str:

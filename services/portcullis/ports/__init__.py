@@ -60,6 +60,7 @@ from portcullis.ports.life import (
     PutOutcome,
 )
 from portcullis.ports.looks import Look
+from portcullis.ports.policies import KnownPolicy
 from portcullis.ports.quotas import QuotaExchange, Standing, Use, Used
 from portcullis.ports.registry import (
     ENDED_KEPT_S,
@@ -154,6 +155,7 @@ __all__ = [
     "KeyState",
     "KeyWrapper",
     "KnownIdentity",
+    "KnownPolicy",
     "LifeDesk",
     "LifeStore",
     "ListSummary",

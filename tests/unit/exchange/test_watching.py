@@ -13,14 +13,15 @@ import pytest
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
 from portcullis.domain.changes import ChangeKind, Cursor, FeedChange
-from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable, NotPermitted
+from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable, NotPermitted, RegistryUnavailable
 from portcullis.domain.policies import Disclosure, Partner, Policy
 from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange.watching import LOOKED_AT_S, FeedWatch
 from portcullis.ports import BEGINNING, FeedEnds, Progress, Watched
 from tests.support.clocks import HandClock
 from tests.support.feeds import a_change, next_told
-from tests.support.policies import NOW, YEAR_S, a_list, agreement
+from tests.support.policies import NOW, YEAR_S, KnownBy, KnownLate, a_list, agreement
+from tests.support.relays import until
 
 SUBJECTS = SubjectNames(bytes(range(32)))
 LISTS = (a_list("court"), a_list("carrier"), a_list("secret", disclosure=Disclosure.AUTHORITY_ONLY))
@@ -45,7 +46,7 @@ class Desk:
             self.store,
             self.announcer,
             SUBJECTS,
-            lambda: self.policy,
+            KnownBy(lambda: self.policy),
             self.clock,
             heartbeat_s=heartbeat_s,
             ring=ring,
@@ -90,6 +91,21 @@ class FailingFeed(MemoryFeed):
         return super().read(after, limit)
 
 
+class UnknownAtTimes(KnownBy):
+    """A policy of a registry that can't be reached while ``fails`` is set."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(lambda: policy)
+        self.fails = False
+        self.looks_in_vain = 0
+
+    def look(self) -> None:
+        if self.fails:
+            self.looks_in_vain += 1
+            raise RegistryUnavailable
+        super().look()
+
+
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
     made = Desk()
@@ -116,6 +132,34 @@ async def test_nothing_asked_for_begins_with_a_heartbeat_and_goes_on_from_now(de
     assert Watched(desk.cursor(3), None) == first
     expected = msgspec.structs.replace(a_change(9), position=4)
     assert Watched(desk.cursor(4), expected, SUBJECTS.name("lender", 1, 9)) == second
+
+
+async def test_a_list_agreed_on_since_the_last_look_is_told_of_the_change_that_followed(desk: Desk) -> None:
+    desk.feed_many(1)
+    known = KnownLate(desk.policy, desk.policy)
+    watch = FeedWatch(desk.store, desk.announcer, SUBJECTS, known, desk.clock, heartbeat_s=60.0)
+    async with watch, aclosing(watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        desk.agree(agreement(("carrier",)))
+        known.present = desk.policy
+        desk.feed(a_change(2, list="carrier"))
+        (told,) = await take(stream, 1)
+
+    assert [2] == entries([told])
+
+
+async def test_what_the_policy_is_not_known_for_is_held_back_and_then_told(desk: Desk) -> None:
+    known = UnknownAtTimes(desk.policy)
+    watch = FeedWatch(desk.store, desk.announcer, SUBJECTS, known, desk.clock, heartbeat_s=60.0)
+    async with watch, aclosing(watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        known.fails = True
+        desk.feed_many(3)
+        await until(lambda: known.looks_in_vain > 0)
+        known.fails = False
+        told = await take(stream, 3)
+
+    assert [1, 2, 3] == entries(told)
 
 
 async def test_oldest_gives_everything_that_is_kept(desk: Desk) -> None:

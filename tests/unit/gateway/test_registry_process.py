@@ -21,7 +21,8 @@ from portcullis.domain.caller_certificates import CallerCertificate
 from portcullis.domain.errors import Unauthenticated
 from portcullis.domain.policies import Credentials, Partner
 from portcullis.domain.roles import roles_of
-from portcullis.gateway.operators import OperatorDesks, RegistryKnowledge, running_registry, serving_beside_the_registry
+from portcullis.gateway.operators import OperatorDesks, running_registry, serving_beside_the_registry
+from portcullis.gateway.registry_knowledge import RegistryKnowledge
 from portcullis.metrics import CheckTally
 from portcullis.v1 import admin_service_pb2 as pb
 from tests.support.distribution import DictRegistry, edition, records

@@ -1,26 +1,23 @@
 """Where a stream's events come from: the feed for a partner, the journal for an authority.
 
 What a stream may carry is decided as it is read, by the policy in force then: a partner is told what an agreement in force
-covers, save of lists that never leave the registry; an authority is told what was reported about its own lists.
+covers, save of lists that never leave the registry; an authority is told what was reported about its own lists. The
+policy is looked at after each reading: a list agreed on, or given to an authority, just before would be passed over else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from portcullis.domain.changes import FeedChange
 from portcullis.domain.errors import NotPermitted
-from portcullis.domain.policies import Policy
 from portcullis.domain.security_events import CHANGE_TYPES, REPORT_TYPES
 from portcullis.domain.subjects import SubjectNames
 from portcullis.exchange.covering import Covering
 from portcullis.exchange.relay.rendering import Fact, tell_change, tell_report
-from portcullis.ports import Clock, FeedStore
+from portcullis.ports import Clock, FeedStore, KnownPolicy
 from portcullis.ports.relay import ReportedEvents, Stream
-
-PolicyReader = Callable[[], Policy]
-"""Gives the policy in force, cheaply: it is asked for every change. It may raise Unavailable."""
 
 
 class Item(NamedTuple):
@@ -70,16 +67,16 @@ class PartnerSource:
 
     Args:
         feed: the feed.
-        policy: gives the policy in force.
+        known: what is known of the policy.
         names: names entries for partners.
         clock: judges agreements.
     """
 
-    def __init__(self, feed: FeedStore, *, policy: PolicyReader, names: SubjectNames, clock: Clock) -> None:
+    def __init__(self, feed: FeedStore, *, known: KnownPolicy, names: SubjectNames, clock: Clock) -> None:
         self._feed = feed
-        self._policy = policy
+        self._known = known
         self._names = names
-        self._covering = Covering(policy, clock)
+        self._covering = Covering(known.policy, clock)
 
     def ends(self) -> Ends:
         """Say where the feed begins and ends."""
@@ -91,6 +88,7 @@ class PartnerSource:
         changes = self._feed.read(after, limit)
         if not changes:
             return Batch((), after)
+        self._known.look()
         items = [
             Item(change.position, tell_change(change, self._named(stream.holder, change)))
             for change in changes
@@ -114,7 +112,7 @@ class PartnerSource:
 
     def knows(self, holder: str) -> bool:
         """Say whether there is such a partner."""
-        return self._policy().partner_named(holder) is not None
+        return self._known.policy().partner_named(holder) is not None
 
 
 class AuthoritySource:
@@ -122,12 +120,12 @@ class AuthoritySource:
 
     Args:
         reported: the events in the journal.
-        policy: gives the policy in force, which says whose a list is.
+        known: what is known of the policy, which says whose a list is.
     """
 
-    def __init__(self, reported: ReportedEvents, *, policy: PolicyReader) -> None:
+    def __init__(self, reported: ReportedEvents, *, known: KnownPolicy) -> None:
         self._reported = reported
-        self._policy = policy
+        self._known = known
 
     def ends(self) -> Ends:
         """Say where the journal begins and ends; it keeps everything."""
@@ -140,7 +138,8 @@ class AuthoritySource:
         reached = events[-1].sequence + 1 if len(events) == limit else max(size, after)
         if not events:
             return Batch((), reached)
-        own = {each.name for each in self._policy().lists if each.authority == stream.holder}
+        self._known.look()
+        own = {each.name for each in self._known.policy().lists if each.authority == stream.holder}
         items = []
         for event in events:
             cases = [case for case in event.cases if case.list in own]
@@ -154,7 +153,7 @@ class AuthoritySource:
 
     def knows(self, holder: str) -> bool:
         """Say whether a list of the policy is this authority's."""
-        return any(each.authority == holder for each in self._policy().lists)
+        return any(each.authority == holder for each in self._known.policy().lists)
 
 
 def _wants(stream: Stream, event_type: str) -> bool:

@@ -10,10 +10,11 @@ import pytest
 
 from portcullis.domain.changes import ChangeKind
 from portcullis.domain.policies import Disclosure, Partner
+from portcullis.exchange.relay.sources import PartnerSource
 from portcullis.ports.relay import DeliveryMethod, Side, Stream
 from tests.support.clocks import HandClock
-from tests.support.policies import YEAR_S, a_list, agreement, policy
-from tests.support.relays import World
+from tests.support.policies import YEAR_S, KnownLate, a_list, agreement, policy
+from tests.support.relays import NAMES, World
 
 
 @pytest.fixture
@@ -41,6 +42,17 @@ def test_a_list_that_never_leaves_the_registry_is_not_told_of(world: World) -> N
     world.grow(3, list="gone")
 
     assert [2] == carried(world, stream)
+
+
+def test_a_list_agreed_on_since_the_last_look_is_told_of_the_change_that_followed(world: World) -> None:
+    stream = world.stream(DeliveryMethod.POLL)
+    earlier = world.policy
+    with_agreement(world)
+    world.grow(1)
+    nothing_agreed = msgspec.structs.replace(earlier, partners=())
+    source = PartnerSource(world.feed, known=KnownLate(world.policy, nothing_agreed), names=NAMES, clock=world.clock)
+
+    assert [1] == [item.position for item in source.read(stream, 0, 100).items]
 
 
 def test_only_the_kinds_of_the_agreement_are_told(world: World) -> None:
