@@ -41,6 +41,10 @@ def _honest(windows: int) -> Iterator[str]:
             seen = honest_windows(make(seed), windows)
             alarms, total = alarms + seen.slowed + seen.stopped, total + seen.studied
             yield _row(name, seen)
+        for workers in (4, 16):
+            seen = honest_windows(make(_SEEDS[0]), windows, workers=workers)
+            alarms, total = alarms + seen.slowed + seen.stopped, total + seen.studied
+            yield _row(f"{name}, {workers} workers", seen)
     seen = honest_windows(HONEST["small shop"](12), 2_000, window_s=14_400.0)
     yield _row("small shop, 16 questions an hour", seen)
     yield f"| all | {total:,} | | | {alarms / total:.4%} (at most 0.1 %) |"
@@ -62,25 +66,28 @@ def _scrapers() -> Iterator[str]:
     yield (
         "Scrapers: the different numbers that one has asked about when it is stopped, the worst of three seeds. "
         "*New*: the credential has no history. *Known*: a shop asked 6,400 honest questions before, or 30,000. "
-        "*4 workers*: likewise, "
-        "spread over four that tell one another only what they have found out. *1 in 11*: with ten honest ones beside each, "
+        "*4, 16 workers*: likewise, "
+        "spread over so many, each with as much history. *1 in 11*: with ten honest ones beside each, "
         "at a shop known for 6,400 and for 30,000 questions, and at a desk for new customers known for 6,400. All are asked "
         "640 times a second, where windows are passed over."
     )
     yield ""
     hidden = "1 in 11, shop | 1 in 11, shop, 30,000 | 1 in 11, desk"
-    yield f"| scraper | new | known | known, 30,000 | known, 4 workers | {hidden} |"
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield f"| scraper | new | known | known, 30,000 | known, 4 workers | known, 16 workers | new, 16 workers | {hidden} |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     for name, make in SCRAPERS.items():
         new = [until_stopped(make(seed)) for seed in _SEEDS]
         known = [until_stopped(make(seed), before=_shop(seed)) for seed in _SEEDS]
         long = [until_stopped(make(seed), before=_shop(seed), history=30_000) for seed in _SEEDS]
-        four = [until_stopped(make(seed), before=_shop(seed), workers=4) for seed in _SEEDS]
+        four, sixteen = (
+            [until_stopped(make(seed), before=_shop(seed), workers=workers) for seed in _SEEDS] for workers in (4, 16)
+        )
+        new_sixteen = [until_stopped(make(seed), workers=16) for seed in _SEEDS]
         among = [
             [_hidden(honest(seed), make(seed), history) for seed in _SEEDS]
             for honest, history in ((_shop, 6_400), (_shop, 30_000), (HONEST["new customers' desk"], 6_400))
         ]
-        yield f"| {name} | {' | '.join(map(_worst, (new, known, long, four, *among)))} |"
+        yield f"| {name} | {' | '.join(map(_worst, (new, known, long, four, sixteen, new_sixteen, *among)))} |"
 
 
 def _shop(seed: int) -> Stream:

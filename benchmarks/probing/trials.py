@@ -1,13 +1,25 @@
-"""Trials: what the detector makes of a stream of questions."""
+"""Trials: what the detector makes of a stream of questions, at one worker or at several."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from hashlib import blake2b
 from typing import NamedTuple
 
-from benchmarks.probing.traffic import Stream
-from portcullis.domain.probing import Detector, Level
+from benchmarks.probing.traffic import Question, Stream
+from portcullis.adapters.memory.quotas import MemoryQuotaExchange
+from portcullis.domain.crowding import cells_of
+from portcullis.domain.evidence import NOTHING, Counts
+from portcullis.domain.probing import Detector, Fresh, Level, Suspicion
+from portcullis.ports.quotas import NewSubject, Use
 
 WINDOW = 64
+TURN_S = 0.1
+"""How often workers tell one another what they have counted, as `portcullis.gateway.quotas.sharing` does."""
+ASKED_PER_TURN = 64
+"""So many questions all workers together are asked between two turns: 640 a second."""
+
+_PARTNER = "lender"
 
 
 class Windows(NamedTuple):
@@ -29,52 +41,99 @@ class Found(NamedTuple):
 class Worker:
     """One worker's watch for one partner, fed question by question."""
 
-    def __init__(self, window_s: float) -> None:
+    def __init__(self) -> None:
         self.detector = Detector()
-        self._window_s = window_s
         self._notes: list[tuple[str, str, bytes]] = []
         self._found: set[bytes] = set()
         self._invalid = 0
-        self._now = 0.0
-        self.signs: tuple[str, ...] = ()
-        self.windows = 0
+        self._told = NOTHING
+        self._others: Counts | None = None
 
-    def ask(self, stream: Stream) -> tuple[Level, str]:
-        """Ask the next question; gives the level after it, and its number where it was a scraper's."""
-        question = next(stream)
+    def ask(self, question: Question, now: float) -> Suspicion | None:
+        """Ask about somebody; gives what a study finds, where one was due."""
         if question.value:
             self._notes.append((question.kind, question.value, question.token))
             if question.listed:
                 self._found.add(question.token)
         else:
             self._invalid += 1
-        level = Level.NORMAL
-        if len(self._notes) >= WINDOW or self._invalid >= WINDOW:
-            level = self._study()
-        return level, question.value if question.scraped else ""
+        return self.study(now) if len(self._notes) >= WINDOW or self._invalid >= WINDOW else None
 
-    def _study(self) -> Level:
-        self._now += self._window_s
-        self.windows += 1
-        told = self.detector.study(self._notes, self._now, found=self._found, invalid=self._invalid)
+    def study(self, now: float) -> Suspicion:
+        """Study what was asked since the last time."""
+        told = self.detector.study(self._notes, now, found=self._found, invalid=self._invalid)
         self._notes.clear()
         self._found.clear()
         self._invalid = 0
-        if told.level:
-            self.signs = tuple(str(sign) for sign in told.signs)
-        if told.level is Level.STOPPED:
-            self.detector.begin_anew()
-        return told.level
+        return told
+
+    def turn(self, name: str, exchange: MemoryQuotaExchange, now: float) -> Suspicion:
+        """Tell the others what was counted, and judge what all have."""
+        counted = self.detector.counted()
+        fresh = list(_named(self.detector.take_fresh()))
+        use = Use(_PARTNER, 1.0, 0.0, 0, 0, (), counted.minus(self._told), fresh)
+        of_all = exchange.turn(name, 0, [use]).used[_PARTNER].counted
+        self._told = counted
+        others, before = of_all.minus(counted), self._others
+        self._others = others
+        return self.detector.hear(others.minus(before).grown() if before is not None else NOTHING, now)
 
 
-def honest_windows(stream: Stream, windows: int, *, window_s: float = 0.1) -> Windows:
+def _named(fresh: Fresh) -> Iterator[NewSubject]:
+    for note, cells in zip(fresh.notes, cells_of(fresh.notes), strict=True):
+        near, block, region = (blake2b(cell.encode(), digest_size=8).digest() for cell in cells)
+        yield NewSubject(note[2][:8], (near, block, region), note[2] in fresh.found)
+
+
+class Workers:
+    """Workers that are asked in turn, and tell one another what they have counted."""
+
+    def __init__(self, count: int, window_s: float) -> None:
+        self._workers = [Worker() for _ in range(count)]
+        self._window_s = window_s
+        self._now = 0.0
+        self._asked = 0
+        self._exchange = MemoryQuotaExchange(monotonic=lambda: 0.0)
+        self.windows = 0
+        self.signs: tuple[str, ...] = ()
+
+    def ask(self, question: Question) -> Level:
+        """Ask the next one; gives what is to be done after it."""
+        worker = self._workers[self._asked % len(self._workers)]
+        self._asked += 1
+        found = [worker.ask(question, self._now)]
+        if self._asked % ASKED_PER_TURN == 0:
+            self.windows += 1
+            self._now += self._window_s
+            if len(self._workers) > 1:
+                found += self._turn()
+        worst = max((each for each in found if each is not None), key=lambda each: each.level, default=None)
+        if worst is None or not worst.level:
+            return Level.NORMAL
+        self.signs = tuple(str(sign) for sign in worst.signs)
+        if worst.level is Level.STOPPED:
+            for each in self._workers:
+                each.detector.begin_anew()
+        return worst.level
+
+    def _turn(self) -> list[Suspicion]:
+        studied = [each.study(self._now) for each in self._workers]
+        heard = [each.turn(f"{place:02d}", self._exchange, self._now) for place, each in enumerate(self._workers)]
+        return studied + heard
+
+
+def honest_windows(stream: Stream, windows: int, *, window_s: float = TURN_S, workers: int = 1) -> Windows:
     """Study so many windows of an honest partner from its first question on."""
-    worker = Worker(window_s)
+    asked = Workers(workers, window_s)
     slowed = stopped = 0
-    while worker.windows < windows:
-        level, _ = worker.ask(stream)
-        slowed += level is Level.SLOWED
-        stopped += level is Level.STOPPED
+    while asked.windows < windows:
+        before = asked.windows
+        levels = []
+        while asked.windows == before:
+            levels.append(asked.ask(next(stream)))
+        worst = max(levels)
+        slowed += worst is Level.SLOWED
+        stopped += worst is Level.STOPPED
     return Windows(windows, slowed, stopped)
 
 
@@ -85,28 +144,27 @@ def until_stopped(
     history: int = 6_400,
     workers: int = 1,
     most: int = 3_000,
-    window_s: float = 0.1,
+    window_s: float = TURN_S,
 ) -> Found:
-    """Let a scraper ask until one worker stops it, with the credential of a partner that has asked honestly before.
+    """Let a scraper ask until it is stopped, with the credential of a partner that has asked honestly before.
 
-    At ``window_s`` of 0.1 a worker is asked 640 times a second, where windows are passed over.
+    Each worker has seen so much of its history. All are asked 640 times a second, where windows are passed over.
     """
-    all_workers = [Worker(window_s) for _ in range(workers)]
+    asked = Workers(workers, window_s)
     if before is not None:
-        for worker in all_workers:
-            for _ in range(history):
-                worker.ask(before)
+        for _ in range(history * workers):
+            asked.ask(next(before))
     probes: set[str] = set()
     slowed: int | None = None
-    asked = 0
-    while len(probes) < most and asked < most * 12:
-        worker = all_workers[asked % workers]
-        asked += 1
-        level, value = worker.ask(scraper)
-        if value:
-            probes.add(value)
+    questions = 0
+    while len(probes) < most and questions < most * 12:
+        question = next(scraper)
+        questions += 1
+        level = asked.ask(question)
+        if question.scraped and question.value:
+            probes.add(question.value)
         if level is Level.SLOWED and slowed is None:
             slowed = len(probes)
         if level is Level.STOPPED:
-            return Found(slowed if slowed is not None else len(probes), len(probes), worker.signs)
-    return Found(slowed, None, max((worker.signs for worker in all_workers), key=len))
+            return Found(slowed if slowed is not None else len(probes), len(probes), asked.signs)
+    return Found(slowed, None, asked.signs)

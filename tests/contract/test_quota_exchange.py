@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from portcullis.adapters.lmdb.quotas import LmdbQuotaExchange
 from portcullis.adapters.memory.quotas import MemoryQuotaExchange
 from portcullis.adapters.redis.quotas import RedisQuotaExchange
 from portcullis.domain.errors import StoreUnavailable
+from portcullis.domain.evidence import NOTHING, Counts
 from portcullis.ports import QuotaExchange, Use, Used
+from portcullis.ports.quotas import POOLED, SEEN_AT_LEAST, NewSubject
 from tests.support.valkey import ValkeyAt, running_valkey
 
 DAY = 20_000
@@ -65,7 +69,7 @@ def test_what_workers_are_asked_for_is_told_to_all(meet: Callable[[], QuotaExcha
     one, two = meet(), meet()
     assert (1, {"lender": Used(100.0, 50.0, 0, 0)}) == one.turn("one", DAY, [use(checks=100.0)])
     standing = two.turn("two", DAY, [use(checks=20.0), use("shop", checks=7.0)])
-    assert (2, {"lender": Used(120.0, 60.0, 0, 0), "shop": Used(7.0, 3.5, 0, 0)}) == standing
+    assert (2, {"lender": Used(120.0, 60.0, 0, 0, first=False), "shop": Used(7.0, 3.5, 0, 0)}) == standing
     assert (2, {"lender": Used(21.0, 10.5, 0, 0)}) == one.turn("one", DAY, [use(checks=1.0)])
 
 
@@ -83,6 +87,91 @@ def test_a_worker_that_keeps_silent_is_forgotten_and_what_it_showed_is_not(meet:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     assert {"lender": Used(0.0, 0.0, 4, 5)} == standing.used
+
+
+def test_one_worker_speaks_for_all_that_tell_of_a_partner(meet: Callable[[], QuotaExchange]) -> None:
+    exchange = meet()
+    exchange.turn("one", DAY, [use("shop")])
+    assert exchange.turn("two", DAY, [use()]).used["lender"].first
+    assert not exchange.turn("two", DAY, [use("shop")]).used["shop"].first
+    assert exchange.turn("one", DAY, [use("shop")]).used["shop"].first
+    # Whoever keeps silent speaks no more.
+    deadline = time.monotonic() + 10
+    while not exchange.turn("two", DAY, [use("shop")]).used["shop"].first:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_what_watches_count_is_summed_up_and_outlives_who_told_it(meet: Callable[[], QuotaExchange]) -> None:
+    one, two = meet(), meet()
+    counted = Counts(novel=3, found=1, asked=9, invalid=2)
+    one.turn("one", DAY, [use()._replace(counted=counted)])
+    assert Counts(novel=3, found=1, asked=10, invalid=2) == (
+        two.turn("two", DAY, [use()._replace(counted=Counts(asked=1))]).used["lender"].counted
+    )
+    assert Counts(asked=5) == two.turn("two", DAY, [use("shop")._replace(counted=Counts(asked=5))]).used["shop"].counted
+    assert Counts(novel=3, found=1, asked=10, invalid=2) == one.turn("one", DAY + 1, [use()]).used["lender"].counted
+
+
+def new_subjects(numbers: Sequence[int]) -> list[NewSubject]:
+    """Subjects of these numbers; ten stand in a small cell, a hundred in a larger, a thousand in the largest."""
+
+    def name(size: bytes, number: int) -> bytes:
+        return blake2b(size + number.to_bytes(4), digest_size=8).digest()
+
+    return [
+        NewSubject(
+            name=name(b"n", number),
+            cells=(name(b"a", number // 10), name(b"b", number // 100), name(b"c", number // 1_000)),
+            found=number % 4 == 0,
+        )
+        for number in numbers
+    ]
+
+
+def crowded(numbers: Sequence[int]) -> Counts:
+    """What the pools say of numbers that come in this order, by a plain model."""
+    counted, seen, pool = NOTHING, set[int](), list[int]()
+    for number in numbers:
+        if number not in seen:
+            pool.append(number)
+        seen.add(number)
+        if len(pool) == POOLED:
+            cells = (POOLED - len({each // size for each in pool}) for size in (10, 100, 1_000))
+            counted = counted.plus(Counts(*cells, sum(each % 4 == 0 for each in pool), POOLED))
+            pool.clear()
+    return counted
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_subjects_that_are_new_to_all_are_pooled_whoever_tells_of_them(meet: Callable[[], QuotaExchange], seed: int) -> None:
+    chance = random.Random(seed)
+    workers = {"one": meet(), "two": meet()}
+    told: list[int] = []
+    for _ in range(30):
+        name = chance.choice(("one", "two"))
+        numbers = [chance.randrange(400 if chance.random() < 0.5 else 90_000) for _ in range(chance.randrange(60))]
+        told += numbers
+        used = workers[name].turn(name, DAY, [use()._replace(fresh=new_subjects(numbers))]).used["lender"]
+        assert crowded(told) == used.counted
+    assert 5 * POOLED < crowded(told).pooled
+
+
+def test_a_pool_is_of_one_partner_and_one_day(meet: Callable[[], QuotaExchange]) -> None:
+    exchange = meet()
+    for partner, day in (("lender", DAY), ("shop", DAY), ("lender", DAY + 1)):
+        used = exchange.turn("one", day, [use(partner)._replace(fresh=new_subjects(range(POOLED - 1)))]).used
+        assert NOTHING == used[partner].counted
+    used = exchange.turn("one", DAY + 1, [use()._replace(fresh=new_subjects([POOLED]))]).used
+    assert POOLED == used["lender"].counted.pooled
+
+
+def test_a_subject_is_new_again_once_some_thousands_have_come_between(meet: Callable[[], QuotaExchange]) -> None:
+    exchange = meet()
+    numbers = [*range(POOLED), *range(10_000, 10_000 + 2 * SEEN_AT_LEAST), *range(POOLED)]
+    for begin in range(0, len(numbers), 512):
+        used = exchange.turn("one", DAY, [use()._replace(fresh=new_subjects(numbers[begin : begin + 512]))]).used["lender"]
+    assert len(numbers) // POOLED * POOLED == used.counted.pooled
 
 
 def test_labels_are_told_as_a_whole_so_telling_twice_changes_nothing(meet: Callable[[], QuotaExchange]) -> None:
@@ -151,7 +240,7 @@ def test_processes_of_a_host_meet_in_its_file(tmp_path: Path) -> None:
             os._exit(0)
     assert (child, 0) == os.waitpid(child, 0)
     with closing(LmdbQuotaExchange(tmp_path)) as exchange:
-        assert (2, {"lender": Used(11.0, 5.5, 2, 0)}) == exchange.turn("parent", DAY, [use(checks=1.0)])
+        assert (2, {"lender": Used(11.0, 5.5, 2, 0, first=False)}) == exchange.turn("parent", DAY, [use(checks=1.0)])
 
 
 def test_days_that_are_over_are_forgotten_in_the_file(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ KEPT_S = 30 * 86_400
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One alarm. It holds nothing that was asked about.
+    """One alarm. It holds nothing that was asked about, but of canaries, which are nobody's numbers.
 
     Attributes:
         partner: whose credential was used.
@@ -40,6 +40,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         times: which stop within a day it is, from 1.
         told_only: nothing was held back, since the partner may go through numbers.
         releases: the number of the last release of this partner that was known of; 0 where none was.
+        canaries: the tokens (hexadecimal) of the canaries that it rests on, so that another one elsewhere is a second one.
     """
 
     partner: str
@@ -52,6 +53,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     times: int = 1
     told_only: bool = False
     releases: int = 0
+    canaries: tuple[str, ...] = ()
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

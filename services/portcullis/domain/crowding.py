@@ -89,6 +89,18 @@ class Crowd:
             cells.clear()
 
 
+def cells_of(notes: Sequence[Note]) -> list[tuple[str, str, str]]:
+    """Give the cells of each number, smallest first: what other workers are told, once it is hashed, in place of it."""
+    found: list[tuple[str, str, str]] = [("", "", "")] * len(notes)
+    for kind in set(map(_kind_of, notes)):
+        near, block, region = _CUTS.get(kind, _OTHERS)
+        places = [place for place, note in enumerate(notes) if note[0] == kind]
+        for place, value in zip(places, _canonical(kind, (notes[place][1] for place in places)), strict=True):
+            number = f"{kind} {value}"
+            found[place] = near(number), block(number), region(number)
+    return found
+
+
 def looks_crowded(notes: Sequence[Note]) -> bool:
     """Say from every fourth of some notes, roughly and soon, whether it is worth while to study them."""
     some = notes[::4]

@@ -25,6 +25,9 @@ know a customer who comes again. The rules:
 7. Suspicion halves within a day, and begins anew after a stop.
 8. Of a partner that asks much, has a history and is not suspected, one window in eight is studied, and every one that looks
    crowded or found much.
+9. What all workers have counted is judged by the same rules beside a worker's own, with a history of its own: of all that
+   was asked, the sums; of what was new to every worker, the pools that are kept where they meet (`portcullis.ports.quotas`).
+   So whoever goes round many workers is as crowded as at one, and a number that is new at each of them counts once.
 
 The thresholds were chosen with ``make bench-probing``, which measures false alarms and how soon scrapers are stopped.
 
@@ -35,45 +38,53 @@ allowed to a new partner: S is 100 of 96 for the sign ``near``, so the partner i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from enum import IntEnum, StrEnum
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import IntEnum
 from operator import itemgetter
-from types import MappingProxyType
 from typing import NamedTuple
 
 from portcullis.domain.crowding import Crowd, Note, looks_crowded
+from portcullis.domain.evidence import NOTHING, RULES, SHOWN, WINDOW, Counts, Evidence, Sign, Tally
+
+__all__ = ["RULES", "Detector", "Level", "Sign", "Suspicion"]
 
 SLOWED_AT = 0.6
 """The suspicion from which a partner is slowed; it is stopped from 1 on."""
 CANARIES_TO_STOP = 2
 """So many different entries of canary lists within a day stop a partner."""
 
-WINDOW = 64
-"""So many are counted at a time."""
-
-_LEARNED = 640
-"""So many counted make a history."""
-_MEMORY = 1.0 - 1.0 / 1_024
-"""What the history keeps of itself at each window learned from: some thousand of them count."""
 _SOON_S = 2.0
 _STUDIED_OF = 8
 """Of so many full windows one is studied while nothing is suspicious, and one at least in that time."""
 _FEW_FOUND = 8
 """A window in which as many were found is studied in any case."""
-_DEVIATIONS = 3.0
-_UNSUSPICIOUS = 0.3
-"""Above this suspicion nothing is learned."""
 _HALF_LIFE_S = 86_400.0
 _CANARY_KEPT = 0.5
 """A canary whose weight has fallen to this is forgotten: after a day."""
 _REMEMBERED = 4_096
 """Subjects in each of two generations."""
-_NO_HITS_NATS = 2.5
-_NO_HITS_WEIGHT = 0.4
-_NO_HITS_SHARE = 1 / 5
-_SHOWN = 0.1
-"""A sign whose part is less is not named."""
+_FRESH_KEPT = 512
+"""So many new subjects are kept for the other workers; they hear several times a second."""
 _token_of = itemgetter(2)
+
+
+class Fresh:
+    """Subjects that were new to a worker, each once: their notes, and the tokens of those that were found.
+
+    It shows nothing of them.
+    """
+
+    __slots__ = ("found", "notes")
+
+    def __init__(self) -> None:
+        self.notes: list[Note] = []
+        self.found: set[bytes] = set()
+
+    def add(self, notes: Iterable[Note], found: Iterable[bytes]) -> None:
+        """Add some, unless there are many already."""
+        if len(self.notes) < _FRESH_KEPT:
+            self.notes += notes
+            self.found.update(found)
 
 
 class Level(IntEnum):
@@ -82,56 +93,6 @@ class Level(IntEnum):
     NORMAL = 0
     SLOWED = 1
     STOPPED = 2
-
-
-class Sign(StrEnum):
-    """What suspicion rests on.
-
-    NEAR, BLOCK and REGION are crowded numbers (`portcullis.domain.crowding`); INVALID, that can't be what they say; NOVEL,
-    of subjects never seen; HITS and NO_HITS, too many found and too few; CANARY, that nobody has.
-    """
-
-    NEAR = "near"
-    BLOCK = "block"
-    REGION = "region"
-    INVALID = "invalid"
-    NOVEL = "novel"
-    HITS = "hits"
-    NO_HITS = "no-hits"
-    CANARY = "canary"
-
-
-class Rule(NamedTuple):
-    """How one sign is summed.
-
-    Attributes:
-        cold: the allowance of a partner without a history; 1 where the sign then counts for nothing.
-        least: the least that is allowed above the usual share.
-        most: the most that is ever allowed.
-        limit: the sum that the whole weight stands for.
-        weight: the most that the sign adds to the suspicion.
-    """
-
-    cold: float
-    least: float
-    most: float
-    limit: float
-    weight: float = 1.0
-
-
-RULES: Mapping[Sign, Rule] = MappingProxyType(
-    {
-        Sign.NEAR: Rule(cold=0.2, least=0.02, most=0.06, limit=96),
-        Sign.BLOCK: Rule(cold=0.3, least=0.05, most=0.12, limit=112),
-        Sign.REGION: Rule(cold=1.0, least=0.1, most=0.85, limit=80, weight=0.55),
-        Sign.INVALID: Rule(cold=0.35, least=0.04, most=0.5, limit=160),
-        Sign.NOVEL: Rule(cold=1.0, least=0.1, most=1.0, limit=48, weight=0.35),
-        Sign.HITS: Rule(cold=0.5, least=0.1, most=0.8, limit=64),
-    }
-)
-
-
-_CROWDED = (Sign.NEAR, Sign.BLOCK, Sign.REGION)
 
 
 class Suspicion(NamedTuple):
@@ -150,68 +111,26 @@ class Suspicion(NamedTuple):
     amount: float
 
 
-class _Sum:
-    """One sign's sum, and the usual share behind its allowance."""
-
-    __slots__ = ("allowance", "amount", "count", "rule", "shares", "squares", "total", "windows")
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.amount = 0.0
-        self.allowance = rule.cold
-        self.count = self.total = self.windows = self.shares = self.squares = 0.0
-
-    def add(self, count: int, total: int) -> None:
-        amount = self.amount + count - self.allowance * total
-        self.amount = amount if amount > 0 else 0.0
-
-    def learn(self, count: int, total: int) -> None:
-        share = count / total
-        self.count = self.count * _MEMORY + count
-        self.total = self.total * _MEMORY + total
-        self.windows = self.windows * _MEMORY + 1
-        self.shares = self.shares * _MEMORY + share
-        self.squares = self.squares * _MEMORY + share * share
-        if self.total >= _LEARNED:
-            mean = self.shares / self.windows
-            deviation = math.sqrt(max(self.squares / self.windows - mean * mean, 0.0))
-            wanted = self.usual + max(_DEVIATIONS * deviation, self.rule.least)
-            self.allowance = min(wanted, self.rule.most)
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether there is a history."""
-        return self.total >= _LEARNED
-
-    @property
-    def usual(self) -> float:
-        """The usual share; 0 before there is a history."""
-        return self.count / self.total if self.total >= _LEARNED else 0.0
-
-    @property
-    def part(self) -> float:
-        return self.rule.weight * min(self.amount / self.rule.limit, 1.0)
-
-
 class Detector:
-    """Watches what one partner asks at one worker. Not for several threads.
+    """Watches what one partner asks at one worker, and what the other workers have counted. Not for several threads.
+
+    Args:
+        counted: what was counted here before, where this one takes the place of another.
 
     A study costs about half a microsecond a question where many come; nothing blocks.
     """
 
-    def __init__(self) -> None:
-        self._sums = {sign: _Sum(rule) for sign, rule in RULES.items()}
-        self._finds = _Sum(RULES[Sign.HITS])
-        self._no_hits = 0.0
+    def __init__(self, counted: Counts = NOTHING) -> None:
+        self._own = Evidence()
+        self._common = _Common(counted)
         self._young: set[bytes] = set()
         self._old: set[bytes] = set()
         self._canaries: dict[bytes, float] = {}
-        self._canary_part = 0.0
         self._asked = self._novel = self._invalid = self._found = self._hits = 0
         self._crowd = Crowd()
-        self._probes = 0
-        self._amount = 0.0
-        self._studied_at = -math.inf
+        self._fresh = Fresh()
+        self._closed = counted
+        self._studied_at = self._faded_at = -math.inf
         self._studies = 0
 
     def study(self, notes: Sequence[Note], now: float, *, found: Collection[bytes] = (), invalid: int = 0) -> Suspicion:
@@ -228,59 +147,79 @@ class Detector:
         hits = len(tokens.intersection(found)) if found else 0
         if len(notes) >= WINDOW and self._is_at_ease(now) and hits < _FEW_FOUND and not looks_crowded(notes):
             self._remember(tokens)
-            self._finds.learn(hits, len(tokens))
+            self._own.learn_finds(hits, len(tokens))
             return _NONE
+        self._studied_at = now
         self._fade(now)
         self._invalid += invalid
         self._found += hits
         novel = self._gather(notes, tokens, found) if notes else 0
-        windows = [*self._window(), *self._pool()]
-        for sign, count, total in windows:
-            if sign is Sign.NO_HITS:
-                self._miss(count, total)
-            else:
-                self._sums[sign].add(count, total)
-        self._weigh(novel)
-        if self._amount < _UNSUSPICIOUS:
-            for sign, count, total in windows:
-                (self._finds if sign is Sign.NO_HITS else self._sums[sign]).learn(count, total)
-        return self._conclude()
+        self._own.add([*self._window(), *self._pool()], novel)
+        return _conclude(self._own)
 
     def canary(self, tokens: Iterable[bytes], now: float) -> Suspicion:
         """Note a question that found entries of canary lists, by their tokens; ``now`` as for `study`."""
         self._fade(now)
         self._canaries |= dict.fromkeys(tokens, 1.0)
-        self._canary_part = max(SLOWED_AT, len(self._canaries) / CANARIES_TO_STOP)
-        self._weigh(1)
-        return self._conclude()
+        self._own.other_parts[Sign.CANARY] = max(SLOWED_AT, len(self._canaries) / CANARIES_TO_STOP)
+        self._own.weigh(1)
+        return _conclude(self._own)
+
+    def canaries(self) -> Sequence[bytes]:
+        """Give the tokens of the canaries that count."""
+        return tuple(self._canaries)
+
+    def canaries_elsewhere(self, tokens: Iterable[bytes], now: float) -> None:
+        """Have canaries count that were asked about at another worker, which has raised the alarm for them."""
+        self._fade(now)
+        self._canaries = dict.fromkeys(tokens, 1.0) | self._canaries
+        self._own.other_parts[Sign.CANARY] = sum(self._canaries.values()) / CANARIES_TO_STOP
+
+    def counted(self) -> Counts:
+        """Give what was counted here of all that was asked, ever: it never grows less."""
+        return self._closed.plus(self._open_window())
+
+    def take_fresh(self) -> Fresh:
+        """Give the subjects that were new here since the last time, and forget them."""
+        taken, self._fresh = self._fresh, Fresh()
+        return taken
+
+    def hear(self, others: Counts, now: float) -> Suspicion:
+        """Judge what all workers have counted; ``now`` as for `study`.
+
+        Args:
+            others: what the others have counted of all that was asked since the last time, and what all together have of the
+                subjects that were new to every one of them.
+            now: as for `study`.
+        """
+        self._fade(now)
+        return self._common.hear(self.counted(), others)
 
     def begin_anew(self) -> None:
         """Forget every suspicion; the partner's usual shares stay."""
-        for each in self._sums.values():
-            each.amount = 0.0
-        self._no_hits = self._canary_part = self._amount = 0.0
+        self._own.begin_anew()
+        self._common.evidence.begin_anew()
         self._canaries.clear()
-        self._probes = 0
 
     def _is_at_ease(self, now: float) -> bool:
         """Say whether a window may be passed over: it comes soon after another, and nothing is suspicious."""
         return (
             self._studies % _STUDIED_OF > 0
-            and self._amount < _SHOWN
+            and self._own.amount < SHOWN
+            and self._common.evidence.amount < SHOWN
             and now - self._studied_at < _SOON_S
-            and self._sums[Sign.NEAR].is_learned
+            and self._own.is_learned
         )
 
     def _fade(self, now: float) -> None:
-        kept = 0.5 ** ((now - self._studied_at) / _HALF_LIFE_S)
-        self._studied_at = now
-        for each in self._sums.values():
-            each.amount *= kept
-        self._no_hits *= kept
+        kept = 0.5 ** ((now - self._faded_at) / _HALF_LIFE_S)
+        self._faded_at = now
+        self._own.fade(kept)
+        self._common.evidence.fade(kept)
         if self._canaries:
             faded = ((token, weight * kept) for token, weight in self._canaries.items())
             self._canaries = {token: weight for token, weight in faded if weight > _CANARY_KEPT}
-            self._canary_part = sum(self._canaries.values()) / CANARIES_TO_STOP
+            self._own.other_parts[Sign.CANARY] = sum(self._canaries.values()) / CANARIES_TO_STOP
 
     def _gather(self, notes: Sequence[Note], tokens: set[bytes], found: Collection[bytes]) -> int:
         """Add to the window what was asked, and to the pool what is new; gives how much is."""
@@ -289,8 +228,11 @@ class Detector:
         self._asked += len(tokens)
         if novel:
             self._novel += len(novel)
-            self._hits += len(novel.intersection(found)) if found else 0
-            self._crowd.add(list({note[2]: note for note in notes if note[2] in novel}.values()))
+            hits = novel.intersection(found) if found else ()
+            self._hits += len(hits)
+            fresh = list({note[2]: note for note in notes if note[2] in novel}.values())
+            self._crowd.add(fresh)
+            self._fresh.add(fresh, hits)
         return len(novel)
 
     def _remember(self, tokens: set[bytes]) -> None:
@@ -299,57 +241,69 @@ class Detector:
         if len(self._young) > _REMEMBERED:
             self._old, self._young = self._young, set()
 
-    def _window(self) -> Iterator[tuple[Sign, int, int]]:
-        """Give the counts of a window that is full, and begin the next."""
-        written = self._asked + self._invalid
-        if written >= WINDOW:
-            if self._asked:
-                yield Sign.NOVEL, self._novel, self._asked
-                yield Sign.NO_HITS, self._found, self._asked
-            yield Sign.INVALID, self._invalid, written
-            self._asked = self._novel = self._invalid = self._found = 0
+    def _open_window(self) -> Counts:
+        return Counts(novel=self._novel, found=self._found, asked=self._asked, invalid=self._invalid)
 
-    def _pool(self) -> Iterator[tuple[Sign, int, int]]:
-        """Give the counts of a pool that is full, and begin the next."""
-        total = self._crowd.count
-        if total >= WINDOW:
-            yield from ((sign, count, total) for sign, count in zip(_CROWDED, self._crowd.crowded(), strict=True))
-            yield Sign.HITS, self._hits, total
+    def _open_pool(self) -> Counts:
+        near, block, region = self._crowd.crowded()
+        return Counts(near, block, region, self._hits, self._crowd.count)
+
+    def _window(self) -> Iterator[Tally]:
+        """Give what a window says that is full, and begin the next."""
+        if self._asked + self._invalid >= WINDOW:
+            full = self._open_window()
+            self._closed = self._closed.plus(full)
+            self._asked = self._novel = self._invalid = self._found = 0
+            yield from full.window()
+
+    def _pool(self) -> Iterator[Tally]:
+        """Give what a pool says that is full, and begin the next."""
+        if self._crowd.count >= WINDOW:
+            full = self._open_pool()
             self._crowd.clear()
             self._hits = 0
+            yield from full.pool()
 
-    def _miss(self, hits: int, total: int) -> None:
-        usual = min(self._finds.usual, 0.99)
-        if usual:
-            rare = usual * _NO_HITS_SHARE
-            said = hits * math.log(_NO_HITS_SHARE) + (total - hits) * math.log((1 - rare) / (1 - usual))
-            self._no_hits = max(0.0, self._no_hits + said)
 
-    def _parts(self) -> dict[Sign, float]:
-        parts = {sign: each.part for sign, each in self._sums.items() if each.amount}
-        # These three see the same numbers, so they don't confirm one another.
-        worst = max(_CROWDED, key=lambda sign: parts.get(sign, 0.0))
-        for sign in _CROWDED:
-            if sign is not worst:
-                parts.pop(sign, None)
-        if self._no_hits:
-            parts[Sign.NO_HITS] = _NO_HITS_WEIGHT * min(self._no_hits / _NO_HITS_NATS, 1.0)
-        if self._canary_part:
-            parts[Sign.CANARY] = self._canary_part
-        return parts
+class _Common:
+    """What all workers have counted, as one of them hears it."""
 
-    def _weigh(self, different: int) -> None:
-        self._amount = sum(self._parts().values())
-        self._probes = self._probes + different if self._amount >= _SHOWN else 0
+    def __init__(self, own: Counts) -> None:
+        self.evidence = Evidence()
+        self._own = own
+        self._of_all = NOTHING
+        self._of_others = NOTHING
 
-    def _conclude(self) -> Suspicion:
-        level = Level.NORMAL
-        if self._amount >= SLOWED_AT:
-            level = Level.STOPPED if self._amount >= 1 else Level.SLOWED
-        elif not self._amount:
-            return _NONE
-        signs = tuple(sign for sign, part in self._parts().items() if part >= _SHOWN) if level else ()
-        return Suspicion(level, signs, self._probes, self._amount)
+    def hear(self, own: Counts, others: Counts) -> Suspicion:
+        fresh, self._own = own.minus(self._own).grown(), own
+        self._of_all = self._of_all.plus(fresh).plus(others)
+        self._of_others = self._of_others.plus(others)
+        pooled = self._of_all.pooled if self._of_all.pooled >= WINDOW else 0
+        self.evidence.add([*self._window(), *self._pool()], pooled)
+        return _conclude(self.evidence)
+
+    def _window(self) -> Iterator[Tally]:
+        if self._of_all.written >= WINDOW:
+            # What nobody else has a part in is this worker's own evidence already.
+            if self._of_others.written:
+                yield from self._of_all.window()
+            self._of_all = self._of_all._replace(novel=0, found=0, asked=0, invalid=0)
+            self._of_others = NOTHING
+
+    def _pool(self) -> Iterator[Tally]:
+        if self._of_all.pooled >= WINDOW:
+            yield from self._of_all.pool()
+            self._of_all = self._of_all._replace(near=0, block=0, region=0, hits=0, pooled=0)
+
+
+def _conclude(evidence: Evidence) -> Suspicion:
+    level = Level.NORMAL
+    if evidence.amount >= SLOWED_AT:
+        level = Level.STOPPED if evidence.amount >= 1 else Level.SLOWED
+    elif not evidence.amount:
+        return _NONE
+    signs = tuple(sign for sign, part in evidence.parts().items() if part >= SHOWN) if level else ()
+    return Suspicion(level, signs, evidence.probes, evidence.amount)
 
 
 _NONE = Suspicion(Level.NORMAL, (), 0, 0.0)

@@ -170,7 +170,8 @@ async def _answer(
 
         tally = CheckTally(metrics)
         servicer = SharingServicer(desks, known.policy, Front(known.callers, tally, peers_of(settings)), gates)
-        await stack.enter_async_context(open_quota_sharing(settings, gates, clock=clock, metrics=metrics).running())
+        quotas = open_quota_sharing(settings, gates, clock=clock, metrics=metrics, answers_checks=False)
+        await stack.enter_async_context(quotas.running())
         services = {sharing_servicer.SERVICE: servicer.handlers()}
         port = await stack.enter_async_context(
             serving_beside_the_registry(settings=settings, known=known, services=services, tally=tally, also=follow)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from portcullis.domain.evidence import NOTHING, Counts
+
 SUBJECT_NAME_BYTES = 8
 
 DAYS_KEPT = 2
@@ -12,6 +14,24 @@ DAYS_KEPT = 2
 
 SILENT_MS = 1_500
 """A worker that has not told for so long is forgotten."""
+
+
+SEEN_AT_LEAST = 4_096
+"""So many subjects of a partner and a day, at least, are remembered as not new to all."""
+
+POOLED = 64
+"""So many subjects that were new to all make a pool, whose crowding is counted (`portcullis.domain.crowding`)."""
+
+
+class NewSubject(NamedTuple):
+    """A subject that was new to one worker: its name, the names of its cells, smallest first, and whether it was found.
+
+    Names have 8 bytes each, and are others each day and for each partner.
+    """
+
+    name: bytes
+    cells: tuple[bytes, bytes, bytes]
+    found: bool
 
 
 class Use(NamedTuple):
@@ -24,6 +44,8 @@ class Use(NamedTuple):
         labels: labels that this worker has shown today, all of them.
         depth: which sample of the day's subjects is counted (`portcullis.gateway.quotas.day_counts`).
         subjects: names of subjects that the others may not know of, of 8 bytes each; told again they change nothing.
+        counted: what this worker's watch for probing has counted of all that was asked since it told last.
+        fresh: subjects that were new to this worker since then.
     """
 
     partner: str
@@ -32,15 +54,29 @@ class Use(NamedTuple):
     labels: int
     depth: int
     subjects: Sequence[bytes]
+    counted: Counts = NOTHING
+    fresh: Sequence[NewSubject] = ()
 
 
 class Used(NamedTuple):
-    """What all workers have told of one partner: rates and labels in sum, and how many different subjects of the sample."""
+    """What all workers have told of one partner.
+
+    Attributes:
+        checks_per_s: what the workers that tell are asked for, in sum.
+        events_per_s: likewise.
+        labels: shown today, by all.
+        subjects: how many different ones of the sample.
+        counted: what all watches have counted since anybody told, and what the full pools of the subjects say that were new
+            to every worker; it begins anew where it was lost.
+        first: whether no other worker that tells of this partner has a name before this one's: whoever speaks for all.
+    """
 
     checks_per_s: float
     events_per_s: float
     labels: int
     subjects: int
+    counted: Counts = NOTHING
+    first: bool = True
 
 
 class Standing(NamedTuple):

@@ -52,19 +52,19 @@ def studied(detector: Detector, windows: int, **given: int) -> Suspicion:
 @pytest.mark.parametrize("name", sorted(HONEST.keys() - {"shop, Zipf 1.0", "shop, Zipf 1.2"}))
 def test_honest_partners_raise_no_alarm(name: str) -> None:
     """The others are measured with more windows by ``make bench-probing``."""
-    told = honest_windows(HONEST[name](5), 600)
-    assert (0, 0) == (told.slowed, told.stopped)
+    for workers in (1, 16):
+        told = honest_windows(HONEST[name](5), 600, workers=workers)
+        assert (0, 0) == (told.slowed, told.stopped)
 
 
 @pytest.mark.parametrize("name", TOLD_APART)
 def test_a_scraper_is_stopped_within_a_thousand_numbers(name: str) -> None:
-    for workers in (1, 4):
-        found = until_stopped(SCRAPERS[name](3), before=shop(3, customers=2_000), history=2_500, workers=workers)
-        assert found.stopped is not None
-        assert found.stopped <= 1_000
-    new = until_stopped(SCRAPERS[name](3))
-    assert new.stopped is not None
-    assert new.stopped <= 1_000
+    for workers in (1, 4, 16):
+        known = until_stopped(SCRAPERS[name](3), before=shop(3, customers=2_000), history=2_500, workers=workers)
+        new = until_stopped(SCRAPERS[name](3), workers=workers)
+        for found in (known, new):
+            assert found.stopped is not None
+            assert found.stopped <= 1_000
 
 
 @pytest.mark.parametrize("seed", [4, 5])

@@ -11,9 +11,12 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 
+from benchmarks.probing.traffic import SCRAPERS, Question, shop
 from portcullis.adapters.memory.quotas import MemoryQuotaExchange
 from portcullis.domain.day_names import DayNames
-from portcullis.domain.errors import QuotaExceeded
+from portcullis.domain.errors import ProbingSuspected, QuotaExceeded
+from portcullis.domain.policies import Probing
+from portcullis.domain.probing import Level
 from portcullis.domain.quotas import UNLIMITED
 from portcullis.gateway.quotas.gates import Gate, Gates
 from portcullis.gateway.quotas.sharing import TURN_S, QuotaSharing
@@ -30,14 +33,23 @@ class Worker:
     """One worker's gates, and what keeps them in agreement."""
 
     def __init__(
-        self, clock: HandClock, host: MemoryQuotaExchange, store: MemoryQuotaExchange | None, **quotas: int
+        self,
+        clock: HandClock,
+        host: MemoryQuotaExchange,
+        store: MemoryQuotaExchange | None,
+        probing: Probing = Probing.WATCH,
+        speaks: bool = True,
+        **quotas: int,
     ) -> None:
         self.clock = clock
         self.gates = Gates(clock.monotonic, clock.now)
-        self.gates.follow(policy(partners=(lender(quota=msgspec.structs.replace(UNLIMITED, **quotas)),)))
+        quota = msgspec.structs.replace(UNLIMITED, **quotas)
+        self.gates.follow(policy(partners=(lender(quota=quota, probing=probing),)))
         self.registry = CollectorRegistry()
         self.metrics = QuotaMetrics(self.registry)
-        self.sharing = QuotaSharing(self.gates, host=host, store=store, names=NAMES, clock=clock, metrics=self.metrics)
+        self.sharing = QuotaSharing(
+            self.gates, host=host, store=store, names=NAMES, clock=clock, metrics=self.metrics, speaks=speaks
+        )
 
     @property
     def gate(self) -> Gate:
@@ -68,10 +80,10 @@ class Deployment:
         self.hosts = [MemoryQuotaExchange(monotonic=self.clock.monotonic) for _ in range(2)]
         self.workers: list[Worker] = []
 
-    def start(self, count: int = 4, *, stored: bool = True, **quotas: int) -> Sequence[Worker]:
+    def start(self, count: int = 4, *, stored: bool = True, **options: Any) -> Sequence[Worker]:
         for number in range(count):
             host = self.hosts[number * len(self.hosts) // count]
-            self.workers.append(Worker(self.clock, host, self.store if stored else None, **quotas))
+            self.workers.append(Worker(self.clock, host, self.store if stored else None, **options))
         return self.workers
 
     async def turn(self) -> None:
@@ -206,6 +218,113 @@ async def test_a_place_that_has_lost_the_subjects_is_told_again(deployment: Depl
         await deployment.turn()
     (kept,) = deployment.store._subjects.values()
     assert len(one.gate.day.seen) == len(kept)
+
+
+async def go_through(deployment: Deployment, questions: Iterator[Question], per_turn: int, most: int) -> int:
+    """Ask every worker in turn until one stops it; gives how many different numbers that was."""
+    probes: set[str] = set()
+    asked = 0
+    while len(probes) < most:
+        worker = deployment.workers[asked % len(deployment.workers)]
+        try:
+            worker.gate.take()
+        except ProbingSuspected:
+            if worker.gate.watch.level is Level.STOPPED:
+                return len(probes)
+        else:
+            question = next(questions)
+            probes.add(question.value)
+            worker.gate.noted.append((question.kind, question.value, question.token))
+        asked += 1
+        if asked % per_turn == 0:
+            deployment.clock.advance(TURN_S)
+            await deployment.turn()
+    return most
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["over the store", "over the host alone"])
+@pytest.mark.parametrize("count", [2, 8, 16])
+@pytest.mark.parametrize("name", ["phones in order", "phones, every 97th", "resident IDs, one of each birth date"])
+async def test_who_goes_through_numbers_over_many_workers_is_stopped_as_at_one(
+    deployment: Deployment, name: str, count: int, stored: bool
+) -> None:
+    if not stored:
+        deployment.hosts = deployment.hosts[:1]
+    workers = deployment.start(count, stored=stored, probing=Probing.STRICT)
+    await deployment.turn()
+    assert await go_through(deployment, SCRAPERS[name](1), 64, 2_000) <= 400
+    # All hold it back within a turn, and one tells the operator.
+    await deployment.turn()
+    assert {Level.STOPPED} == {worker.gate.watch.level for worker in workers}
+    told = [alarm.level for worker in workers for alarm in worker.gates.watches.raised]
+    assert 1 == told.count("stopped")
+
+
+async def test_who_answers_no_checks_leaves_it_to_the_others_to_tell_what_all_have_found(deployment: Deployment) -> None:
+    answering = deployment.start(2, probing=Probing.STRICT)
+    besides = [Worker(deployment.clock, deployment.hosts[0], deployment.store, speaks=False) for _ in range(8)]
+    for each in besides:
+        each.gates.of("lender")
+    deployment.workers += besides
+    for _ in range(2):
+        deployment.clock.advance(1.0)
+        await deployment.turn()
+    deployment.workers[:] = answering
+    assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
+    deployment.workers += besides
+    await deployment.turn()
+    assert not any(each.gates.watches.raised for each in besides)
+    assert any(each.gates.watches.raised for each in answering)
+
+
+async def test_an_honest_shop_over_many_workers_raises_no_alarm(deployment: Deployment) -> None:
+    workers = deployment.start(16, probing=Probing.STRICT)
+    await deployment.turn()
+    assert 10_000 == await go_through(deployment, shop(1, customers=20_000), 64, 10_000)
+    assert not any(worker.gates.watches.raised for worker in workers)
+
+
+async def test_nothing_that_was_asked_about_is_told(deployment: Deployment) -> None:
+    one, *_ = deployment.start(2, probing=Probing.STRICT)
+    for _ in range(2):
+        deployment.clock.advance(1.0)
+        await deployment.turn()
+    told: list[Use] = []
+
+    class Listening(MemoryQuotaExchange):
+        def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
+            told.extend(uses)
+            return super().turn(worker, day, uses)
+
+    sharing = QuotaSharing(
+        one.gates,
+        host=Listening(monotonic=deployment.clock.monotonic),
+        store=None,
+        names=NAMES,
+        clock=deployment.clock,
+        metrics=one.metrics,
+    )
+    question = next(SCRAPERS["phones in order"](1))
+    one.gate.take()
+    one.gate.noted.append((question.kind, question.value, question.token))
+    deployment.clock.advance(TURN_S)
+    await sharing.turn(deployment.thread)
+    ((subject,),) = [each.fresh for each in told]
+    said = b"".join((subject.name, *subject.cells))
+    assert 32 == len(said)
+    assert all(part not in said for part in (question.value[-6:].encode(), question.token[:8]))
+    # Nor is it kept, once it was told.
+    assert not one.gate.watch.take_fresh().notes
+
+
+async def test_a_place_that_lost_what_watches_have_counted_raises_no_alarm_and_counts_on(deployment: Deployment) -> None:
+    one, two = deployment.start(2, probing=Probing.STRICT)
+    await deployment.turn()
+    assert 3_000 == await go_through(deployment, shop(1, customers=20_000), 64, 3_000)
+    deployment.store._counted.clear()
+    assert 1_000 == await go_through(deployment, shop(2, customers=20_000), 64, 1_000)
+    assert not one.gates.watches.raised + two.gates.watches.raised
+    assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
 
 
 async def test_labels_are_counted_together(deployment: Deployment) -> None:

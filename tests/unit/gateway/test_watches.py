@@ -51,6 +51,31 @@ def test_a_stop_ends_by_itself_and_lasts_twice_as_long_when_repeated() -> None:
     assert 86_400.0 == pytest.approx(max(lengths))
 
 
+def test_two_canaries_at_two_workers_stop_as_two_at_one_do() -> None:
+    clock, board = HandClock(), MemoryAlarmBoard()
+    one, two = watches(clock), watches(clock)
+    one.of("shop").canary([b"one"])
+    board.put(one.raised)
+    two.of("shop")
+    two.hear(board.look())
+    two.of("shop").canary([b"one"])
+    assert Level.SLOWED is two.of("shop").level
+    two.of("shop").canary([b"other"])
+    assert Level.STOPPED is two.of("shop").level
+
+
+def test_a_stop_that_another_worker_raised_begins_suspicion_anew_here_too() -> None:
+    clock, board = HandClock(), MemoryAlarmBoard()
+    one, two = watches(clock), watches(clock)
+    two.of("shop").canary([b"one"])
+    one.of("shop").canary([b"other", b"third"])
+    board.put(one.raised)
+    two.hear(board.look())
+    clock.advance(held_for(two))
+    two.of("shop").canary([b"fourth"])
+    assert Level.SLOWED is two.of("shop").level
+
+
 def test_a_slowed_partner_is_answered_ten_a_second() -> None:
     clock = HandClock()
     made = watches(clock)

@@ -7,6 +7,11 @@ Keys:
 * ``l``, the day, the partner and the worker — how many labels that worker has shown on the day.
 * ``s``, the day, the sample's depth, the partner and a subject's name — empty; one for each different subject.
 * ``n``, the day, the depth and the partner — how many of those there are.
+* ``c`` and the partner — MessagePack, what the watches for probing have counted, in sum.
+* ``p``, the day and the partner — MessagePack, the pool of subjects that were new to every worker: how many, how many of
+  them were found, how many cells of each size, the generation of names that are remembered, and how many that has.
+* ``k``, the day, the partner, the size and a cell's name — empty; the pool's cells.
+* ``y``, the day, the partner, the generation and a subject's name — empty; names of the last two are remembered.
 
 Nothing is forced to the disk: what a crash of the host takes is counted anew, and a crash of a worker takes nothing.
 """
@@ -14,14 +19,15 @@ Nothing is forced to the disk: what a crash of the host takes is counted anew, a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import lmdb
 import msgspec
 
 from portcullis.domain.errors import StoreUnavailable
-from portcullis.ports.quotas import DAYS_KEPT, SILENT_MS, Standing, Use, Used
+from portcullis.domain.evidence import NOTHING, Counts
+from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, NewSubject, Standing, Use, Used
 
 _MAP_BYTES = 512 * 1024 * 1024
 _ROOM = 0.2
@@ -32,6 +38,8 @@ A turn may write every page anew, and LMDB gives those of the turn before free o
 
 _Row = tuple[float, dict[str, tuple[float, float]]]
 _rows = msgspec.msgpack.Decoder(_Row)
+_counts = msgspec.msgpack.Decoder(Counts)
+_pools = msgspec.msgpack.Decoder(tuple[int, int, int, int, int, int, int])
 
 
 class LmdbQuotaExchange:
@@ -66,7 +74,7 @@ class LmdbQuotaExchange:
                 return self._take_turn(worker, day, uses)
             except lmdb.MapFullError:
                 # Rates and labels fit in any case.
-                return self._take_turn(worker, day, [use._replace(subjects=()) for use in uses])
+                return self._take_turn(worker, day, [use._replace(subjects=(), fresh=()) for use in uses])
         except (lmdb.Error, OSError, msgspec.MsgspecError, ValueError) as fault:
             self.close()
             raise StoreUnavailable(f"the host's exchange of quotas can't be used ({type(fault).__name__})") from None
@@ -76,7 +84,7 @@ class LmdbQuotaExchange:
             if day != self._day:
                 _forget(kept, day)
             self._tell(kept, worker, uses)
-            rows = list(self._living(kept))
+            rows = dict(self._living(kept))
             used = {use.partner: self._use(kept, worker, day, use, rows) for use in uses}
         self._day = day
         return Standing(len(rows), used)
@@ -93,27 +101,33 @@ class LmdbQuotaExchange:
         asked = {use.partner: (use.checks_per_s, use.events_per_s) for use in uses}
         kept.put(b"w" + worker.encode(), msgspec.msgpack.encode((self._monotonic(), asked)))
 
-    def _living(self, kept: lmdb.Transaction) -> Iterator[dict[str, tuple[float, float]]]:
-        """Give what the workers that live have told; the others are forgotten."""
+    def _living(self, kept: lmdb.Transaction) -> Iterator[tuple[str, dict[str, tuple[float, float]]]]:
+        """Give the names of the workers that live and what they have told; the others are forgotten."""
         now = self._monotonic()
         for key, value in list(_under(kept, b"w")):
             told_at, asked = _rows.decode(value)
             # A time to come is one of before the host's last start.
             if 0.0 <= now - told_at < self._silent_s:
-                yield asked
+                yield key[1:].decode(), asked
             else:
                 kept.delete(key)
 
     def _use(
-        self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Sequence[dict[str, tuple[float, float]]]
+        self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Mapping[str, Mapping[str, tuple[float, float]]]
     ) -> Used:
-        asked = [row.get(use.partner, (0.0, 0.0)) for row in rows]
+        asked = {name: row[use.partner] for name, row in rows.items() if use.partner in row}
         shown = _key(b"l", day, use.partner) + b" "
         if use.labels:
             kept.put(shown + worker.encode(), str(use.labels).encode())
         labels = sum(int(value) for _, value in _under(kept, shown))
-        subjects = self._count(kept, day, use)
-        return Used(sum(each[0] for each in asked), sum(each[1] for each in asked), labels, subjects)
+        return Used(
+            checks_per_s=sum(each[0] for each in asked.values()),
+            events_per_s=sum(each[1] for each in asked.values()),
+            labels=labels,
+            subjects=self._count(kept, day, use),
+            counted=_sum_up(kept, day, use),
+            first=worker == min(asked),
+        )
 
     def _count(self, kept: lmdb.Transaction, day: int, use: Use) -> int:
         counted = _key(b"n", day, f"{use.depth} {use.partner}")
@@ -138,8 +152,75 @@ class LmdbQuotaExchange:
             environment.close()
 
 
+class _Pool:
+    """A partner's subjects of a day that were new to every worker, counted some dozens at a time."""
+
+    def __init__(self, kept: lmdb.Transaction, day: int, partner: str) -> None:
+        self._kept = kept
+        self._key = _key(b"p", day, partner)
+        self._cells = _key(b"k", day, partner) + b" "
+        self._names = _key(b"y", day, partner) + b" "
+        held = kept.get(self._key)
+        self._pooled, self._found, self._near, self._block, self._region, self._generation, self._young = (
+            _pools.decode(held) if held else (0, 0, 0, 0, 0, 0, 0)
+        )
+
+    def take(self, fresh: Sequence[NewSubject]) -> Counts:
+        """Add subjects; gives what the pools say that became full."""
+        counted = NOTHING
+        for each in fresh:
+            if not self._is_new(each.name):
+                continue
+            self._pooled += 1
+            self._found += each.found
+            near, block, region = (self._add_cell(size, cell) for size, cell in enumerate(each.cells))
+            self._near, self._block, self._region = self._near + near, self._block + block, self._region + region
+            if self._pooled == POOLED:
+                counted = counted.plus(self._close())
+        self._hold()
+        return counted
+
+    def _add_cell(self, size: int, cell: bytes) -> bool:
+        return self._kept.put(self._cells + b"%d" % size + cell, b"", overwrite=False)
+
+    def _hold(self) -> None:
+        pool = (self._pooled, self._found, self._near, self._block, self._region)
+        self._kept.put(self._key, msgspec.msgpack.encode((*pool, self._generation, self._young)))
+
+    def _is_new(self, name: bytes) -> bool:
+        if self._young >= SEEN_AT_LEAST:
+            self._generation, self._young = self._generation + 1, 0
+            self._drop(self._names + b"%08d" % (self._generation - 2))
+        fresh = self._kept.put(self._of_generation(self._generation) + name, b"", overwrite=False)
+        self._young += fresh
+        return fresh and self._kept.get(self._of_generation(self._generation - 1) + name) is None
+
+    def _of_generation(self, number: int) -> bytes:
+        return self._names + b"%08d" % number
+
+    def _close(self) -> Counts:
+        full = Counts(POOLED - self._near, POOLED - self._block, POOLED - self._region, self._found, POOLED)
+        self._pooled = self._found = self._near = self._block = self._region = 0
+        self._drop(self._cells)
+        return full
+
+    def _drop(self, prefix: bytes) -> None:
+        for key, _ in list(_under(self._kept, prefix)):
+            self._kept.delete(key)
+
+
 def _key(kind: bytes, day: int, rest: str) -> bytes:
     return kind + f"{day:08d} {rest}".encode()
+
+
+def _sum_up(kept: lmdb.Transaction, day: int, use: Use) -> Counts:
+    key = b"c" + use.partner.encode()
+    before = kept.get(key)
+    fresh = use.counted.plus(_Pool(kept, day, use.partner).take(use.fresh)) if use.fresh else use.counted
+    now = (_counts.decode(before) if before else NOTHING).plus(fresh)
+    if any(fresh):
+        kept.put(key, msgspec.msgpack.encode(now))
+    return now
 
 
 def _under(kept: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -155,7 +236,7 @@ def _under(kept: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes
 def _forget(kept: lmdb.Transaction, day: int) -> None:
     """Forget the days that have ended for everybody."""
     oldest = f"{day - DAYS_KEPT + 1:08d}".encode()
-    for kind in (b"l", b"n", b"s"):
+    for kind in (b"l", b"n", b"s", b"p", b"k", b"y"):
         for key, _ in list(_under(kept, kind)):
             if key[1:9] < oldest:
                 kept.delete(key)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from portcullis.domain.errors import StoreUnavailable
-from portcullis.ports.quotas import DAYS_KEPT, SILENT_MS, Standing, Use, Used
+from portcullis.domain.evidence import NOTHING, Counts
+from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, NewSubject, Standing, Use, Used
 
 
 class MemoryQuotaExchange:
@@ -28,6 +29,8 @@ class MemoryQuotaExchange:
         self._asked: dict[str, tuple[float, dict[str, tuple[float, float]]]] = {}
         self._labels: dict[tuple[int, str], dict[str, int]] = {}
         self._subjects: dict[tuple[int, int, str], set[bytes]] = {}
+        self._counted: dict[str, Counts] = {}
+        self._pools: dict[tuple[int, str], _Pool] = {}
         self.failing = False
 
     def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
@@ -40,6 +43,7 @@ class MemoryQuotaExchange:
             self._asked = {name: row for name, row in self._asked.items() if now - row[0] < self._silent_s}
             self._labels = {key: kept for key, kept in self._labels.items() if day - key[0] < DAYS_KEPT}
             self._subjects = {key: kept for key, kept in self._subjects.items() if day - key[0] < DAYS_KEPT}
+            self._pools = {key: kept for key, kept in self._pools.items() if day - key[0] < DAYS_KEPT}
             return Standing(len(self._asked), {use.partner: self._take(worker, day, use) for use in uses})
 
     def _take(self, worker: str, day: int, use: Use) -> Used:
@@ -48,7 +52,55 @@ class MemoryQuotaExchange:
         subjects = self._subjects.setdefault((day, use.depth, use.partner), set())
         subjects.update(use.subjects)
         asked = [row.get(use.partner, (0.0, 0.0)) for _, row in self._asked.values()]
-        return Used(sum(each[0] for each in asked), sum(each[1] for each in asked), sum(labels.values()), len(subjects))
+        pooled = self._pools.setdefault((day, use.partner), _Pool()).take(use.fresh)
+        counted = self._counted[use.partner] = self._counted.get(use.partner, NOTHING).plus(use.counted).plus(pooled)
+        return Used(
+            checks_per_s=sum(each[0] for each in asked),
+            events_per_s=sum(each[1] for each in asked),
+            labels=sum(labels.values()),
+            subjects=len(subjects),
+            counted=counted,
+            first=worker == min(name for name, (_, row) in self._asked.items() if use.partner in row),
+        )
 
     def close(self) -> None:
         """Do nothing: what was told stays."""
+
+
+class _Pool:
+    """Subjects that were new to every worker, counted some dozens at a time."""
+
+    def __init__(self) -> None:
+        self._young: set[bytes] = set()
+        self._old: set[bytes] = set()
+        self._pooled = self._found = 0
+        self._cells: tuple[set[bytes], ...] = (set(), set(), set())
+
+    def take(self, fresh: Sequence[NewSubject]) -> Counts:
+        """Add subjects; gives what the pools say that became full."""
+        counted = NOTHING
+        for each in fresh:
+            if not self._is_new(each.name):
+                continue
+            self._pooled += 1
+            self._found += each.found
+            for cells, cell in zip(self._cells, each.cells, strict=True):
+                cells.add(cell)
+            if self._pooled == POOLED:
+                counted = counted.plus(self._close())
+        return counted
+
+    def _is_new(self, name: bytes) -> bool:
+        new = name not in self._young and name not in self._old
+        if len(self._young) >= SEEN_AT_LEAST:
+            self._old, self._young = self._young, set()
+        self._young.add(name)
+        return new
+
+    def _close(self) -> Counts:
+        near, block, region = (POOLED - len(cells) for cells in self._cells)
+        full = Counts(near, block, region, self._found, POOLED)
+        self._pooled = self._found = 0
+        for cells in self._cells:
+            cells.clear()
+        return full

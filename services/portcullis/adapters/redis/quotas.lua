@@ -5,20 +5,31 @@
 --            server's clock, milliseconds) and an object: the partner's name to an array of checks and events a second
 -- KEYS[2]    portcullis:quotas:labels:DAY: a hash; the field is a partner's name, a space and a worker's name, the value how
 --            many labels that worker has shown on the day
--- KEYS[3..]  portcullis:quotas:subjects:DAY:DEPTH:PARTNER, one for each partner told of, in order: a HyperLogLog of the names
---            of the subjects asked about on the day
+-- KEYS[3]    portcullis:quotas:counted: a hash; the field is a partner's name, the value a JSON array: what the watches for
+--            probing of all workers have counted
+-- KEYS[4..]  for each partner told of, in order, five keys:
+--            portcullis:quotas:subjects:DAY:DEPTH:PARTNER: a HyperLogLog of the names of the subjects asked about on the day
+--            portcullis:quotas:young:DAY:PARTNER and :old:DAY:PARTNER: sets of the names that are not new to all
+--            portcullis:quotas:cells:DAY:PARTNER: a set of the cells of the pool of subjects that were new to all
+--            portcullis:quotas:pool:DAY:PARTNER: a JSON array: how many the pool has, how many were found, cells of each size
 -- ARGV[1]    the worker
--- ARGV[2]    a JSON array, for each partner: its name, checks a second, events a second, labels
+-- ARGV[2]    a JSON array, for each partner: its name, checks a second, events a second, labels, and an array of
+--            what its watch has counted since the last turn
 -- ARGV[3]    how long a silent worker is remembered, milliseconds
 -- ARGV[4]    how long a day's counts are kept, seconds
--- ARGV[5..]  for each partner the names to add, of 8 bytes each, in one string
+-- ARGV[5]    how many names make a generation of those that are remembered
+-- ARGV[6]    how many subjects make a pool
+-- ARGV[7..]  for each partner two strings: the names to add, of 8 bytes each; and subjects that were new to the worker, of 33
+--            bytes each: the name, the names of three cells, and whether it was found ("1" or "0")
 --
 -- A store that is full must still take it: it is little, and ends by itself.
 --
--- Gives a JSON array: the number of workers, then for each partner checks and events a second, labels, subjects.
+-- Gives a JSON array: the number of workers, then for each partner checks and events a second, labels, subjects, what was
+-- counted, and whether no other worker that tells of it has a name before this one's.
 
 local NAME = 8
 local AT_ONCE = 4000
+local FRESH = 4 * NAME + 1
 local MOST = 1e12
 
 -- What others have written may be anything: a number that is none, or beyond all sense, must not end the turn for everybody.
@@ -40,6 +51,75 @@ local function read_row(text)
   return row
 end
 
+local function read_pool(key)
+  local read, pool = pcall(cjson.decode, redis.call('GET', key) or '')
+  for place = 1, 5 do
+    if not (read and type(pool) == 'table' and sane(pool[place])) then
+      return {0, 0, 0, 0, 0}
+    end
+  end
+  return pool
+end
+
+local function is_new(young, old, name)
+  if redis.call('SCARD', young) >= tonumber(ARGV[5]) then
+    redis.call('RENAME', young, old)
+  end
+  return redis.call('SADD', young, name) == 1 and redis.call('SISMEMBER', old, name) == 0
+end
+
+-- Adds subjects to a pool; gives what the pools say that became full: crowded in cells of each size, found, of how many.
+local function take_fresh(young, old, cells, pooled, fresh)
+  local full, most = {0, 0, 0, 0, 0}, tonumber(ARGV[6])
+  if #fresh == 0 then
+    return full
+  end
+  local pool = read_pool(pooled)
+  for place = 1, #fresh, FRESH do
+    local name = string.sub(fresh, place, place + NAME - 1)
+    if is_new(young, old, name) then
+      pool[1] = pool[1] + 1
+      pool[2] = pool[2] + tonumber(string.sub(fresh, place + FRESH - 1, place + FRESH - 1))
+      for size = 1, 3 do
+        local begin = place + size * NAME
+        pool[2 + size] = pool[2 + size] + redis.call('SADD', cells, size .. string.sub(fresh, begin, begin + NAME - 1))
+      end
+      if pool[1] >= most then
+        for size = 1, 3 do
+          full[size] = full[size] + math.max(pool[1] - pool[2 + size], 0)
+        end
+        full[4], full[5] = full[4] + pool[2], full[5] + pool[1]
+        pool = {0, 0, 0, 0, 0}
+        redis.call('DEL', cells)
+      end
+    end
+  end
+  redis.call('SET', pooled, cjson.encode(pool))
+  for _, key in ipairs({young, old, cells, pooled}) do
+    redis.call('EXPIRE', key, ARGV[4])
+  end
+  return full
+end
+
+local function sum_up(partner, fresh)
+  local read, sums = pcall(cjson.decode, redis.call('HGET', KEYS[3], partner) or '')
+  if not (read and type(sums) == 'table') then
+    sums = {}
+  end
+  local any = false
+  for place, count in ipairs(fresh) do
+    sums[place] = math.floor((sane(sums[place]) or 0) + count)
+    any = any or count > 0
+  end
+  for place = #fresh + 1, #sums do
+    sums[place] = nil
+  end
+  if any then
+    redis.call('HSET', KEYS[3], partner, cjson.encode(sums))
+  end
+  return sums
+end
+
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local told = cjson.decode(ARGV[2])
@@ -55,8 +135,9 @@ local asked = next(own) and cjson.encode(own) or '{}'
 redis.call('HSET', KEYS[1], ARGV[1], '[' .. now .. ',' .. asked .. ']')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[4])
 
-local workers, checks, events, labels = 0, {}, {}, {}
+local workers, checks, events, labels, first = 0, {}, {}, {}, {}
 local rows = redis.call('HGETALL', KEYS[1])
 for place = 1, #rows, 2 do
   local row = read_row(rows[place + 1])
@@ -65,6 +146,7 @@ for place = 1, #rows, 2 do
     for partner, wanted in pairs(row[2]) do
       checks[partner] = (checks[partner] or 0) + wanted[1]
       events[partner] = (events[partner] or 0) + wanted[2]
+      first[partner] = first[partner] and first[partner] < rows[place] and first[partner] or rows[place]
     end
   else
     redis.call('HDEL', KEYS[1], rows[place])
@@ -81,7 +163,7 @@ end
 
 local answer = {workers}
 for number, use in ipairs(told) do
-  local key, names = KEYS[2 + number], ARGV[4 + number]
+  local key, names = KEYS[5 * number - 1], ARGV[2 * number + 5]
   local fresh = {}
   for place = 1, #names, NAME do
     fresh[#fresh + 1] = string.sub(names, place, place + NAME - 1)
@@ -94,6 +176,18 @@ for number, use in ipairs(told) do
     redis.call('PFADD', key, unpack(fresh))
     redis.call('EXPIRE', key, ARGV[4])
   end
-  answer[#answer + 1] = {checks[use[1]], events[use[1]], labels[use[1]] or 0, redis.call('PFCOUNT', key)}
+  local counted = use[5]
+  local young, old, cells, pooled = KEYS[5 * number], KEYS[5 * number + 1], KEYS[5 * number + 2], KEYS[5 * number + 3]
+  for place, count in ipairs(take_fresh(young, old, cells, pooled, ARGV[2 * number + 6])) do
+    counted[place] = counted[place] + count
+  end
+  answer[#answer + 1] = {
+    checks[use[1]],
+    events[use[1]],
+    labels[use[1]] or 0,
+    redis.call('PFCOUNT', key),
+    sum_up(use[1], counted),
+    first[use[1]] == ARGV[1],
+  }
 end
 return cjson.encode(answer)

@@ -15,8 +15,9 @@ import structlog
 from portcullis.domain.alarms import FIRST_HOLD_S, REPEATED_WITHIN_S, Alarm, Board, hold_s, level_name
 from portcullis.domain.crowding import Note
 from portcullis.domain.errors import ProbingSuspected
+from portcullis.domain.evidence import Counts, Sign
 from portcullis.domain.policies import Policy, Probing
-from portcullis.domain.probing import Detector, Level, Suspicion
+from portcullis.domain.probing import Detector, Fresh, Level, Suspicion
 from portcullis.domain.quotas import Quota
 
 SLOWED_SHARE = 0.1
@@ -91,6 +92,21 @@ class Watch:
         """Note that entries of canary lists were asked about."""
         self._act(self._detector.canary(tokens, self._monotonic()))
 
+    def counted(self) -> Counts:
+        """Give what was counted here, ever, for the other workers."""
+        return self._detector.counted()
+
+    def take_fresh(self) -> Fresh:
+        """Give the subjects that were new here since the last time, for the other workers."""
+        return self._detector.take_fresh()
+
+    def hear_counted(self, others: Counts, *, speaks: bool) -> None:
+        """Judge what all workers have counted, by what the others have since the last time.
+
+        All see the same, and each holds the partner back at once; the one that ``speaks`` tells the operator.
+        """
+        self._act(self._detector.hear(others, self._monotonic()), speaks=speaks)
+
     def take(self, checks: int = 1) -> None:
         """Let checks through, as far as the partner is held back. A batch passes whole, and the next wait for it.
 
@@ -123,14 +139,22 @@ class Watch:
             self._releases = releases
             self._alarms.clear()
             self._stops = (0, 0.0)
-            self._detector = Detector()
+            self._detector = Detector(self._detector.counted())
         for alarm in alarms:
             level = Level[alarm.level.upper()]
             if alarm.until > self._until(level):
                 self._alarms[level] = alarm
+                self._learn_of(alarm, level)
             if level is Level.STOPPED and alarm.raised_at >= self._stops[1]:
                 self._stops = (max(alarm.times, self._stops[0]), alarm.raised_at)
         self._look()
+
+    def _learn_of(self, alarm: Alarm, level: Level) -> None:
+        """Go on from an alarm of another worker as if it were this one's."""
+        if level is Level.STOPPED:
+            self._detector.begin_anew()
+        elif alarm.canaries:
+            self._detector.canaries_elsewhere(map(bytes.fromhex, alarm.canaries), self._monotonic())
 
     def holding(self) -> list[Alarm]:
         """Give the last alarm of each level, raised here or heard, that still holds."""
@@ -152,23 +176,23 @@ class Watch:
         else:
             self._due = 0.0  # what is owed is so only while the partner is slowed
 
-    def _act(self, suspicion: Suspicion) -> None:
+    def _act(self, suspicion: Suspicion, *, speaks: bool = True) -> None:
         now = self._now()
         if suspicion.level is Level.STOPPED:
             self._detector.begin_anew()
             if self._until(Level.STOPPED) <= now:
-                self._stop(suspicion, now)
+                self._stop(suspicion, now, speaks=speaks)
         elif suspicion.level is Level.SLOWED and now - self._slowed_at >= _PROLONG_AFTER_S:
             self._slowed_at = now
-            self._raise(suspicion, now, FIRST_HOLD_S, 1)
+            self._raise(suspicion, now, FIRST_HOLD_S, 1, speaks=speaks)
 
-    def _stop(self, suspicion: Suspicion, now: float) -> None:
+    def _stop(self, suspicion: Suspicion, now: float, *, speaks: bool) -> None:
         times, last = self._stops
         times = times + 1 if now - last < REPEATED_WITHIN_S else 1
         self._stops = (times, now)
-        self._raise(suspicion, now, hold_s(times), times)
+        self._raise(suspicion, now, hold_s(times), times, speaks=speaks)
 
-    def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int) -> None:
+    def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int, *, speaks: bool) -> None:
         alarm = self._alarms[suspicion.level] = Alarm(
             partner=self.partner,
             level=level_name(suspicion.level),
@@ -180,8 +204,11 @@ class Watch:
             times=times,
             told_only=self.probing is Probing.WATCH,
             releases=self._releases,
+            canaries=self._canaries_of(suspicion),
         )
         self._look()
+        if not speaks:
+            return
         _log.error(
             "numbers look gone through",
             partner=alarm.partner,
@@ -192,6 +219,9 @@ class Watch:
             held_back=not alarm.told_only,
         )
         self._put(alarm)
+
+    def _canaries_of(self, suspicion: Suspicion) -> tuple[str, ...]:
+        return tuple(each.hex() for each in self._detector.canaries()) if Sign.CANARY in suspicion.signs else ()
 
 
 class Watches:
