@@ -246,8 +246,8 @@ class ReaderTooSlow(PortcullisError):
 
     reason = "ERROR_REASON_READER_TOO_SLOW"
 
-    def __init__(self) -> None:
-        super().__init__("the stream was not read for too long; resume from the last cursor received")
+    def __init__(self, advice: str = "resume from the last cursor received") -> None:
+        super().__init__(f"the stream was not read for too long; {advice}")
 
 
 class Refused(PortcullisError):
