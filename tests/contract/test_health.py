@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from portcullis.config import Settings, Transport
 from portcullis.gateway.servicers import health as module
 from portcullis.gateway.servicers.health import Health
+from portcullis.gateway.servicers.looks import Looks
 from portcullis.gateway.transport.serving import serving
 from portcullis.gateway.transport.transports import available
 from tests.support.h2_attacks import INITIAL_WINDOW
@@ -106,7 +107,7 @@ class Unread:
 async def test_a_watch_that_is_not_read_for_long_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "READ_WITHIN_S", 0.01)
     context = Unread()
-    watch = module.health_handlers(Health(()))["Watch"].unary_stream
+    watch = module.health_handlers(Health(()), Looks())["Watch"].unary_stream
     async with asyncio.timeout(10):
         await watch(b"", context)
 

@@ -2,7 +2,7 @@
 
 The messages are the library's and its servicer is not: that one writes to whoever watches under the lock that every change
 takes, so somebody who watches and does not read stops all changes, a worker's first SERVING and its drain among them. Here
-whoever watches waits alone, and not for long. Requests are parsed here, as in `standard`.
+whoever watches waits alone, and not for long. Requests are parsed here, as in `standard`, each in its turn (`looks`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from portcullis.domain.errors import NotFound, PortcullisError, ReaderTooSlow
 from portcullis.gateway.front import Handlers, end_with
 from portcullis.gateway.messages.requests import parse
 from portcullis.gateway.messages.statuses import to_status
+from portcullis.gateway.servicers.looks import Looks
 
 HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -69,11 +70,12 @@ class Health:
         return health_pb2.HealthCheckResponse(status=_SERVING if self._serving else _NOT_SERVING)
 
 
-def health_handlers(health: Health) -> Handlers:
-    """Give the methods of grpc.health.v1 that are served: Check and Watch."""
+def health_handlers(health: Health, looks: Looks) -> Handlers:
+    """Give the methods of grpc.health.v1 that are served: Check and Watch. ``looks`` bounds both."""
 
     async def check(body: bytes, context: Any) -> bytes:
         try:
+            await looks.turn(context.peer())
             answer = health.of(parse(health_pb2.HealthCheckRequest, body).service)
             if answer.status == _UNKNOWN:
                 raise NotFound("this server has no such service")
@@ -83,8 +85,12 @@ def health_handlers(health: Health) -> Handlers:
         return await end_with(status, context)
 
     async def watch(body: bytes, context: Any) -> None:
+        connection = context.peer()
         try:
-            await _tell(health, parse(health_pb2.HealthCheckRequest, body).service, context)
+            await looks.turn(connection)
+            request = parse(health_pb2.HealthCheckRequest, body)
+            with looks.watch(connection):
+                await _tell(health, request.service, context)
         except grpc.aio.InternalError:
             # So grpcio says that a message can't be written: the caller is gone, and nobody is there to be told.
             return

@@ -12,6 +12,7 @@ from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.front import Handlers
 from portcullis.gateway.servicers.health import HEALTH, Health, health_handlers
+from portcullis.gateway.servicers.looks import Looks
 from portcullis.gateway.servicers.standard import REFLECTION, REFLECTION_V1, reflection_handlers
 from portcullis.gateway.transport.server_certificates import server_credentials
 from portcullis.gateway.transport.transports import STREAMS_OF_DESKS, build_server
@@ -59,7 +60,7 @@ async def serving(
     for name, handlers in services.items():
         add_handlers(server, name, handlers)
     health = Health(services)
-    add_handlers(server, HEALTH, health_handlers(health))
+    add_handlers(server, HEALTH, health_handlers(health, Looks()))
     add_reflection(services, server)
     address = f"{settings.grpc_host}:{settings.grpc_port}"
     try:
