@@ -42,6 +42,7 @@ ATTACKS: Mapping[str, Callable[[Target, str], Awaitable[object]]] = {
     "header-only streams": lambda target, key: _held(target, 250, key=key),
     "held streams": lambda target, key: _held(target, 60, path=STREAM_CHECK, key=key),
     "slow bodies": lambda target, key: _held(target, 100, key=key, begin_body=True),
+    "health flood": lambda target, key: h2_attacks.health_flood(target, 8, _HELD_S),  # noqa: ARG005
     "rapid reset": lambda target, key: h2_attacks.rapid_reset(target, 2_000, key),
     "CONTINUATION flood": lambda target, key: h2_attacks.continuation_flood(target, 5_000),  # noqa: ARG005
     "ping flood": lambda target, key: h2_attacks.ping_flood(target, 5_000),  # noqa: ARG005

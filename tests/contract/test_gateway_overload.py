@@ -108,7 +108,7 @@ async def test_more_than_can_wait_is_refused_at_once_and_health_is_not(transport
     options = [("grpc.use_local_subchannel_pool", 1)]
     offered = STREAMS_OF_DESKS * 20
     async with serving(settings, {SLOW: handlers}) as (port, health):
-        await health.set(serving=True)
+        health.set(serving=True)
         channels = [grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) for _ in range(21)]
         try:
             for each in channels:

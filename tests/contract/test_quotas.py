@@ -20,7 +20,9 @@ from portcullis.config import Transport
 from portcullis.domain.policies import Disclosure, Effect, Policy
 from portcullis.domain.quotas import UNLIMITED
 from portcullis.domain.records import Record
+from portcullis.gateway.messages.requests import parse
 from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.servicers import check as check_servicer
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support.gateways import TOKENISER, Bench, arrival, credential, refusal, running_gateway
@@ -189,6 +191,38 @@ async def test_a_batch_of_more_than_was_agreed_is_an_invalid_request(serve: Serv
     assert "1 to 5, as was agreed" in text
 
 
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is read whole by the check service, as it is read."""
+    read: list[bytes] = []
+
+    def noted(kind: Any, body: bytes) -> Any:
+        read.append(body)
+        return parse(kind, body)
+
+    monkeypatch.setattr(check_servicer, "parse", noted)
+    return read
+
+
+async def test_a_batch_that_is_too_large_is_refused_without_being_read(serve: Serve, parsed: list[bytes]) -> None:
+    bench = await serve(batch=5)
+    # Fields with padded lengths, which the short way does not take.
+    body = b"\x0a\x82\x80\x00\x08\x01" * 10_000
+    code, _, fields, _ = await refusal(bench.call("CheckService/BatchCheck", body))
+    assert (grpc.StatusCode.INVALID_ARGUMENT, ["requests"], []) == (code, fields, parsed)
+
+
+async def test_a_batch_in_an_unusual_form_is_answered_like_any(serve: Serve) -> None:
+    bench = await serve()
+    long = question(LISTED, partner_reference="r" * 20_000)
+    usual = [question(LISTED), question(CLEAN)]
+    batch = [*(b"\x0a" + bytes([len(each) | 0x80, 0x80, 0]) + each for each in usual), b"\x10\x05"]
+    body = b"".join(batch) + pb.BatchCheckRequest(requests=[pb.CheckRequest.FromString(long)]).SerializeToString()
+    results = pb.BatchCheckResponse.FromString(await bench.call("CheckService/BatchCheck", body)).results
+    assert ["response", "response", "error"] == [each.WhichOneof("result") for each in results]
+    assert [1, 0] == [len(each.response.reasons) for each in results[:2]]
+
+
 async def test_a_days_subjects_stop_hits_and_misses_alike(serve: Serve) -> None:
     bench = await serve(subjects_per_day=1)
     gate = bench.gateway.gates.of("lender")
@@ -299,6 +333,32 @@ async def test_on_a_stream_the_refusal_stays_with_its_item(serve: Serve) -> None
     stream.cancel()
     assert ["response", "response", "error", "error"] == [each.WhichOneof("result") for each in results]
     assert EXHAUSTED.value[0] == results[-1].error.code
+
+
+async def test_on_a_stream_an_item_beyond_the_rate_is_refused_before_it_is_read(serve: Serve, parsed: list[bytes]) -> None:
+    bench = await serve(checks_per_s=1)
+    bench.gateway.gates.of("lender").checks.owe(100, time.monotonic())
+    stream = open_stream(bench)
+    refused = await ask(stream, "mine", question())
+    await stream.write(b"\xff\xff\xff")
+    none = pb.StreamCheckResponse.FromString(await stream.read())
+    stream.cancel()
+    assert [("mine", EXHAUSTED.value[0]), ("", EXHAUSTED.value[0])] == [
+        (each.request_id, each.result.error.code) for each in (refused, none)
+    ]
+    assert [] == parsed
+
+
+async def test_on_a_stream_an_item_that_is_no_message_counts_as_a_check(serve: Serve) -> None:
+    bench = await serve(checks_per_s=1)
+    stream = open_stream(bench)
+    codes = []
+    for _ in range(3):
+        await stream.write(b"\xff")
+        codes.append(pb.StreamCheckResponse.FromString(await stream.read()).result.error.code)
+    stream.cancel()
+    invalid = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert [invalid, invalid, EXHAUSTED.value[0]] == codes
 
 
 async def test_a_check_that_waits_on_a_stream_is_a_call_and_what_is_found_does_not_show_in_its_quota(serve: Serve) -> None:

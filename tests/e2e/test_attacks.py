@@ -16,13 +16,14 @@ import grpc
 import pytest
 
 from portcullis.config import Transport
+from portcullis.gateway.servicers.looks import A_BEAT, BEAT_S, WATCHES
 from portcullis.gateway.transport.transports import CONNECTIONS, STREAMS
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support import h2_attacks as attacks
 from tests.support.attacked_gateway import AttackedGateway, attacked_gateway
 from tests.support.bystanders import LONGEST_S, Bystanders, bystanders
-from tests.support.h2_attacks import STREAM_CHECK, Siege, Target, Toll
-from tests.support.h2_raw import until
+from tests.support.h2_attacks import Siege, Target, Toll
+from tests.support.h2_raw import HEALTH_WATCH, NOTHING, STREAM_CHECK, until
 from tests.support.people import resident_id
 
 pytestmark = pytest.mark.e2e
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.e2e
 KEY = "shop-key"
 CONNECTIONS_HELD = 8
 MAX_MESSAGE_BYTES = 1_000_000
+FLOODED_S = 2.0
 GROWTH_MIB = 60.0
 """How much the resident memory may grow by one attack; what is held by any of these is below the half of it."""
 
@@ -158,6 +160,29 @@ async def test_bodies_that_come_byte_by_byte_are_bounded_and_hold_up_nobody(atta
             return await stands(siege, seen)
 
     assert is_bounded(await under(attacked, "slow bodies", attack), attacked)
+
+
+async def test_a_flood_of_health_calls_is_held_to_so_many_a_second_and_holds_up_nobody(attacked: Gauge) -> None:
+    toll = await under(
+        attacked, "health flood", lambda _: attacks.health_flood(attacked.target, CONNECTIONS_HELD, FLOODED_S)
+    )
+
+    assert 0 < toll.good <= A_BEAT * (1 + toll.seconds / BEAT_S)
+
+
+async def test_watches_of_health_are_bounded_and_hold_up_nobody(attacked: Gauge) -> None:
+    streams = STREAMS[attacked.transport]
+    refused = CONNECTIONS_HELD * (streams - WATCHES)
+
+    async def attack(seen: Bystanders) -> Toll:
+        held = attacks.held_open(attacked.target, CONNECTIONS_HELD, streams, path=HEALTH_WATCH, body=NOTHING)
+        async with held as siege:
+            assert await until(lambda: siege.toll().answered >= refused, 10)
+            return await stands(siege, seen)
+
+    toll = await under(attacked, "watches of health", attack)
+
+    assert (refused, 0) == (toll.answered, toll.good)
 
 
 async def test_a_rapid_reset_is_cut_by_native_and_refused_over_the_bound_by_grpcio(attacked: Gauge) -> None:

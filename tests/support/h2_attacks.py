@@ -13,7 +13,17 @@ from typing import NamedTuple
 from hpack import Encoder
 from hyperframe.frame import Frame, PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 
-from tests.support.h2_raw import CHECK, STREAM_CHECK, RawConnection, continuation, data, raw_connection, until
+from tests.support.h2_raw import (
+    CHECK,
+    HEALTH,
+    NOTHING,
+    STREAM_CHECK,
+    RawConnection,
+    continuation,
+    data,
+    raw_connection,
+    until,
+)
 
 CANCEL = 8
 INITIAL_WINDOW = 4
@@ -172,6 +182,33 @@ async def oversize(target: Target, streams: int, size: int, key: str | None = No
     return await _on_one(target, attack, within_s)
 
 
+async def health_flood(target: Target, connections: int, seconds: float) -> Toll:
+    """Ask for health on several connections, on each with as many calls under way as the peer allows, for so long."""
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(raw_connection(*target)) for _ in range(connections)]
+        sent = await asyncio.gather(*(_ask_for_health(each, began + seconds) for each in opened))
+        return _toll(sum(sent), time.monotonic() - began, *opened)
+
+
+async def _ask_for_health(connection: RawConnection, until_s: float) -> int:
+    """Ask again and again until a moment of the monotonic clock; gives how often."""
+    # Answers of many calls are more than a connection takes unasked.
+    await connection.send(WindowUpdateFrame(0, window_increment=1 << 30))
+    await connection.flush()
+    await until(lambda: connection.places is not None, 1)
+    sent = 0
+    while time.monotonic() < until_s and not connection.closed.is_set():
+        due = (connection.places or _UNDER_WAY) - (sent - _ended(connection))
+        for _ in range(due):
+            request = connection.request(HEALTH)
+            await connection.send(request, data(request.stream_id, NOTHING, end=True))
+        sent += due
+        await connection.flush()
+        await asyncio.sleep(0.001)
+    return sent
+
+
 async def _on_one(target: Target, attack: Callable[[RawConnection], object], within_s: float) -> Toll:
     """Run an attack on a connection of its own, and wait a moment for how the peer takes it."""
     began = time.monotonic()
@@ -241,8 +278,9 @@ async def held_open(
     path: str = CHECK,
     key: str | None = None,
     begin_body: bool = False,
+    body: bytes = b"",
 ) -> AsyncIterator[Siege]:
-    """Hold streams open that send headers, and where the body begins, a few bytes of it."""
+    """Hold streams open that send headers, and where the body begins, a few bytes of it; ``body`` is a whole one."""
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(raw_connection(*target)) for _ in range(connections)]
@@ -254,6 +292,8 @@ async def held_open(
                 await connection.send(request)
                 if begin_body:
                     await connection.send(data(request.stream_id, struct.pack(">BI", 0, 1000)))
+                elif body:
+                    await connection.send(data(request.stream_id, body, end=True))
             await connection.flush()
         for connection in opened:
             await _settled(connection, quiet_s=0.1)
@@ -282,6 +322,7 @@ __all__ = [
     "calls_with_metadata",
     "connections_held",
     "continuation_flood",
+    "health_flood",
     "held_open",
     "large_metadata",
     "oversize",

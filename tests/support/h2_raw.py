@@ -28,6 +28,11 @@ from hyperframe.frame import (
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 CHECK = "/portcullis.v1.CheckService/Check"
 STREAM_CHECK = "/portcullis.v1.CheckService/StreamCheck"
+HEALTH = "/grpc.health.v1.Health/Check"
+HEALTH_WATCH = "/grpc.health.v1.Health/Watch"
+
+NOTHING = bytes(5)
+"""A message without a field, with the five bytes that are before each."""
 
 _FLUSH_BYTES = 64 * 1024
 

@@ -57,7 +57,7 @@ OperatorKey = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        callback=options.text_or_file,
+        callback=options.secret,
         envvar="PORTCULLIS_API_KEY",
         help="The key of the operator who decides, or @FILE, a file that holds it; without it, the user of this machine "
         "does. Prefer the file: others can see arguments and variables.",

@@ -8,7 +8,11 @@ from typing import Annotated
 
 import typer
 
+from portcullis.cli.output import print_error
+
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
+_COMMAND_LINE = "COMMANDLINE"
+"""The source of what stands on the command line, as typer names it."""
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -42,6 +46,22 @@ def text_or_file(given: str | None) -> str | None:
     return text
 
 
+def secret(ctx: typer.Context, param: typer.CallbackParam, given: str | None) -> str | None:
+    """Give the secret of an option as `text_or_file` does; warn on stderr of one that stands on the command line itself.
+
+    Raises:
+        typer.BadParameter: as `text_or_file`.
+    """
+    source = ctx.get_parameter_source(param.name or "")
+    if given and not given.startswith("@") and source is not None and source.name == _COMMAND_LINE:
+        option = param.opts[0]
+        print_error(
+            f"{option} stands on the command line, where everybody on this host can read it; "
+            f"put it into a file and give {option} @FILE, or set {param.envvar}=@FILE"
+        )
+    return text_or_file(given)
+
+
 Home = Annotated[
     Path | None,
     typer.Option(
@@ -58,7 +78,7 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        callback=text_or_file,
+        callback=secret,
         envvar="PORTCULLIS_API_KEY",
         help="The partner's API key, or @FILE, a file that holds it. Prefer that: others can see arguments and variables.",
         show_default=False,

@@ -40,7 +40,7 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="KEY",
-        callback=options.text_or_file,
+        callback=options.secret,
         envvar="PORTCULLIS_API_KEY",
         help="Your API key, or @FILE, a file that holds it. Prefer that: others can see arguments and variables.",
         show_default=False,

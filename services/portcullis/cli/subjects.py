@@ -12,7 +12,7 @@ import typer
 from portcullis.cli import staff
 from portcullis.cli.cases import REVIEWER, Evidences, Ground, WithGround, ground_number, show_case
 from portcullis.cli.messages import stamp_text
-from portcullis.cli.options import text_or_file
+from portcullis.cli.options import secret, text_or_file
 from portcullis.cli.output import print_error, print_fields, print_line
 from portcullis.cli.staff import Asked, entry_of, show, staff_command, subject_command
 from portcullis.cli.wiring import wiring_of
@@ -49,7 +49,7 @@ Code = Annotated[
     typer.Option(
         "--code",
         metavar="CODE",
-        callback=text_or_file,
+        callback=secret,
         envvar=CODE,
         help="The code, or @FILE, a file that holds it. Prefer that: others can see arguments and variables. It is used up.",
         show_default=False,

@@ -21,6 +21,10 @@
     ├── DecisionUnknown         no such decision of this partner, or not here yet
     ├── CursorExpired           a cursor that the feed has nothing for any more
     ├── ReaderTooSlow           a stream that was not read for too long
+    ├── Refused                 it may be asked again later, and not before
+    │   ├── QuotaExceeded       a quota is used up
+    │   ├── ProbingSuspected    the questions look like somebody going through numbers
+    │   └── WatchesHeld         the connection holds as many Watch of health as one may
     ├── SnapshotBehind          the snapshot asked for did not arrive in time
     ├── Unavailable             a part that this call needs is not there just now
     │   ├── NoSnapshot          no verified snapshot yet
@@ -246,8 +250,8 @@ class ReaderTooSlow(PortcullisError):
 
     reason = "ERROR_REASON_READER_TOO_SLOW"
 
-    def __init__(self) -> None:
-        super().__init__("the stream was not read for too long; resume from the last cursor received")
+    def __init__(self, advice: str = "resume from the last cursor received") -> None:
+        super().__init__(f"the stream was not read for too long; {advice}")
 
 
 class Refused(PortcullisError):
@@ -281,6 +285,19 @@ class ProbingSuspected(Refused):
             "the numbers asked about look gone through one by one, so answers are held back; the operator has been told and "
             "can release them",
             retry_after_s=retry_after_s,
+        )
+
+
+class WatchesHeld(Refused):
+    """The caller's connection holds as many Watch of health as one may."""
+
+    reason = "ERROR_REASON_QUOTA_EXCEEDED"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"this connection holds {most} Watch of health, as many as one may; end one of them, or ask by Check",
+            retry_after_s=1.0,
+            metadata={"quota": "health_watches"},
         )
 
 

@@ -116,16 +116,16 @@ async def serving_beside_the_registry(
     # A thread of its own: the loop's may all wait for readers that do not read, and a key is to be revoked meanwhile too.
     with ThreadPoolExecutor(1, thread_name_prefix="portcullis-callers") as thread:
         async with serving(settings, services) as (port, health):
-            await health.set(serving=True)
+            health.set(serving=True)
 
             async def keep_looking() -> None:
                 while True:
                     try:
                         await also()
                         await asyncio.get_running_loop().run_in_executor(thread, known.look)
-                        await health.set(serving=True)
+                        health.set(serving=True)
                     except RegistryUnavailable:
-                        await health.set(serving=False)
+                        health.set(serving=False)
                         _log.warning("the registry's database can't be reached; trying again")
                     except Exception as fault:  # noqa: BLE001 - without a next look a revoked key would be good for ever
                         _log.error("a look failed; trying again", type=type(fault).__name__)

@@ -30,7 +30,8 @@ from portcullis.gateway.servicers import caller as caller_servicer
 from portcullis.gateway.servicers import check as check_servicer
 from portcullis.gateway.servicers.caller import CallerServicer
 from portcullis.gateway.servicers.check import CheckServicer
-from portcullis.gateway.transport.serving import Health, serving
+from portcullis.gateway.servicers.health import Health
+from portcullis.gateway.transport.serving import serving
 from portcullis.gateway.transport.transports import STREAMS
 from portcullis.gateway.views import Held
 from portcullis.metrics import CheckTally
@@ -146,7 +147,7 @@ class Gateway:
         )
         async with server as (port, health):
             # Of the replica as it was opened; the tick's first look would say the same later.
-            await health.set(serving=self.serving())
+            health.set(serving=self.serving())
             self._follow()
             tasks = (
                 asyncio.create_task(self._tick(health), name="gateway-tick"),
@@ -195,7 +196,7 @@ class Gateway:
                 changed = await self.refresh()
                 if changed or loop.time() >= flush_at:
                     flush_at = loop.time() + _FLUSH_EVERY_S
-                    await health.set(serving=self.serving())
+                    health.set(serving=self.serving())
                     self.desk.tally.flush()
                 fault_name = ""
             except Exception as fault:  # noqa: BLE001 - the tick must go on; the present version keeps answering

@@ -59,12 +59,15 @@ def split(body: bytes) -> Customer | None:
         return None
 
 
-def split_batch(body: bytes) -> list[bytes] | None:
-    """Take the checks of a batch from its bytes; None when they are not one plain field after another."""
+def split_batch(body: bytes, most: int) -> list[bytes] | None:
+    """Take the checks of a batch from its bytes; None when they are not one plain field after another.
+
+    Where there are more than ``most``, so many and one more: the rest, which would be thrown away, is not looked at.
+    """
     items: list[bytes] = []
     place, end = 0, len(body)
     try:
-        while place < end:
+        while place < end and len(items) <= most:
             length = body[place + 1]
             start = place + 2
             if length >= _ONE_BYTE:
@@ -78,7 +81,7 @@ def split_batch(body: bytes) -> list[bytes] | None:
             items.append(body[start:place])
     except IndexError:
         return None
-    return items if place == end else None
+    return items if place <= end else None
 
 
 Meaning = tuple[Plan, Speaking]

@@ -130,13 +130,16 @@ async def test_identifiers_from_stdin_are_all_sent(monkeypatch: pytest.MonkeyPat
     assert ["passport", "phone"] == [each.kind for each in gateway.requests[0].identifiers]
 
 
-async def test_an_error_answer_is_told_on_stderr_and_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_error_answer_is_told_on_stderr_and_in_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTCULLIS_API_KEY", "made-up")
     gateway = ScriptedGateway()
     bad = BadRequest(field_violations=[BadRequest.FieldViolation(field="identifiers[0].value", description="too short")])
     reason = ErrorInfo(reason="ERROR_REASON_INVALID_FIELD", domain="portcullis")
     gateway.script.append(fail(grpc.StatusCode.INVALID_ARGUMENT, "identifiers[0].value: too short", reason, bad))
 
-    assert 1 == await run(gateway, *CHECK, "--id", ID, "--json")
+    assert 1 == await run(gateway, *CHECK[:-2], "--id", ID, "--json")
 
     captured = capsys.readouterr()
     error = json.loads(captured.out)["error"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,59 @@ async def test_a_command_uses_the_key_of_the_file(by: str, file: Path, monkeypat
         await asyncio.to_thread(portcullis, *ASKED, "--target", target, *option)
 
     assert [f"bearer {KEY}"] == [str(each["authorization"]).lower() for each in gateway.metadata]
+
+
+NOTE = (
+    "portcullis: --key stands on the command line, where everybody on this host can read it; put it into a file and give "
+    "--key @FILE, or set PORTCULLIS_API_KEY=@FILE\n"
+)
+
+
+async def test_a_key_on_the_command_line_itself_is_warned_of_in_one_line_on_stderr_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTCULLIS_API_KEY", "another")
+    async with serving(ScriptedGateway()) as target:
+        await asyncio.to_thread(portcullis, *ASKED, "--target", target, "--key", KEY, "--json")
+    told = capsys.readouterr()
+
+    assert NOTE == told.err
+    assert json.loads(told.out)
+    assert KEY not in told.out + told.err
+
+
+@pytest.mark.parametrize("by", ["file", "variable", "file of a variable", "nothing"])
+async def test_a_key_that_comes_otherwise_is_not_warned_of(
+    by: str, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PORTCULLIS_API_KEY", raising=False)
+    if "variable" in by:
+        monkeypatch.setenv("PORTCULLIS_API_KEY", f"@{file}" if "file" in by else KEY)
+    option = ("--key", f"@{file}") if by == "file" else ()
+    async with serving(ScriptedGateway()) as target:
+        await asyncio.to_thread(portcullis, *ASKED, "--target", target, *option)
+
+    assert "command line" not in capsys.readouterr().err
+
+
+NOWHERE = ("--target", "127.0.0.1:1", "--timeout", "1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        (("caller", "+447700900123", *NOWHERE, "--key", KEY), "PORTCULLIS_API_KEY"),
+        (("entry", "proposals", *NOWHERE, "--key", KEY), "PORTCULLIS_API_KEY"),
+        (("import", "approve", "1", "--key", KEY), "PORTCULLIS_API_KEY"),
+        (("subject", "begin", "--id", "passport:XB:XA12345678", *NOWHERE, "--code", KEY), "PORTCULLIS_SUBJECT_CODE"),
+    ],
+)
+def test_every_secret_that_a_command_takes_is_warned_of(
+    arguments: tuple[str, ...], variable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    portcullis(*arguments, "--home", str(tmp_path))
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "command line" in line]
+
+    assert told.startswith(f"portcullis: {arguments[-2]} stands on the command line")
+    assert told.endswith(f"or set {variable}=@FILE")
+    assert KEY not in told

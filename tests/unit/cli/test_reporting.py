@@ -28,8 +28,10 @@ def line(event_id: str, **detail: Any) -> str:
 
 async def run(sharing: ScriptedSharing, *arguments: str, key: str = "made-up") -> int:
     async with serving(sharing) as target:
-        given = [*arguments, "--target", target, "--key", key]
-        return await asyncio.to_thread(run_command, "report", report, given, ProcessWiring())
+        given = [*arguments, "--target", target]
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("PORTCULLIS_API_KEY", key)
+            return await asyncio.to_thread(run_command, "report", report, given, ProcessWiring())
 
 
 @pytest.fixture

@@ -77,12 +77,10 @@ async def started(target: str, *arguments: str) -> Watcher:
         *arguments,
         "--target",
         target,
-        "--key",
-        "made-up",
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PORTCULLIS_API_KEY": "made-up"},
     )
     return Watcher(process)
 

@@ -19,6 +19,7 @@ from portcullis.gateway.transport.shedding import (
     LONGEST_WAIT_S,
     MOST_A_TURN,
     TURN_S,
+    VITAL_A_TURN,
     WAITING_BYTES,
     Backlog,
     Pressure,
@@ -219,11 +220,12 @@ class Library:
     def __init__(self) -> None:
         self.begun: list[int] = []
         self.failed: list[int] = []
-        self._table = {
-            3: ("/a.Service/Do",),
-            4: ("/grpc.health.v1.Health/Check",),
-            5: ("/portcullis.v1.CheckService/Check",),
-        }
+        self._table = [
+            *[("/a.Service/Other",)] * 3,
+            ("/a.Service/Do",),
+            ("/grpc.health.v1.Health/Check",),
+            ("/portcullis.v1.CheckService/Check",),
+        ]
         self._front = self
         self._stopping = False
 
@@ -344,6 +346,46 @@ async def test_what_finds_no_place_is_refused_and_counted_and_health_is_begun() 
     assert 2 == server.sheds
     assert [*range(MOST_A_TURN), 5_000] == begun
     assert [*range(MOST_A_TURN, MOST_A_TURN + 10)] == server.begun[MOST_A_TURN + 1 :]
+
+
+def look(number: int) -> tuple[object, ...]:
+    """A look at health."""
+    return (0, number, 4, b"", None, ((), "", None))
+
+
+async def test_a_turn_begins_a_few_looks_at_health_and_the_others_wait_for_the_next_turns_and_hold_up_no_check() -> None:
+    server = Shed()
+    server._vital_backlog = Backlog(2 * VITAL_A_TURN)
+    flood, check = range(2 * VITAL_A_TURN + 7), 9_000
+    server._on_events([*(look(number) for number in flood), waiting(check)])
+    first = list(server.begun)
+    await turned()
+    second = list(server.begun)
+    await turned()
+
+    assert [*flood[:VITAL_A_TURN], check] == first
+    assert [*first, *flood[VITAL_A_TURN : 2 * VITAL_A_TURN]] == second
+    assert [*second, *flood[2 * VITAL_A_TURN :]] == server.begun
+    assert [] == server.failed
+
+
+async def test_a_look_at_health_does_not_overtake_those_that_wait() -> None:
+    server = Shed()
+    server._on_events([look(number) for number in range(VITAL_A_TURN + 2)])
+    server._on_events([look(5_000)])
+    await turned()
+
+    assert [*range(VITAL_A_TURN + 2), 5_000] == server.begun
+
+
+async def test_looks_that_find_no_place_are_refused_and_those_given_up_are_never_begun() -> None:
+    server = Shed()
+    server._on_events([look(number) for number in range(VITAL_A_TURN + 13)])
+    server._on_events([(CANCEL, VITAL_A_TURN, 4, None, None, ((), "", None))])
+    await turned()
+
+    assert [*range(VITAL_A_TURN), *range(VITAL_A_TURN + 1, VITAL_A_TURN + 10)] == server.begun
+    assert [VITAL_A_TURN + 10, VITAL_A_TURN + 11, VITAL_A_TURN + 12] == server.failed
 
 
 async def test_a_call_whose_deadline_goes_by_while_it_waits_is_refused_rather_than_begun() -> None:

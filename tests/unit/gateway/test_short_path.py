@@ -251,16 +251,22 @@ def test_what_is_split_off_is_what_protobuf_reads(identifier: types_pb2.Identifi
 @given(st.lists(requests, max_size=8))
 def test_the_items_split_off_a_batch_are_what_protobuf_reads(given_requests: list[pb.CheckRequest]) -> None:
     body = pb.BatchCheckRequest(requests=given_requests).SerializeToString(deterministic=True)
-    items = split_batch(body)
+    items = split_batch(body, 8)
     assert items is not None
     assert [request.SerializeToString(deterministic=True) for request in given_requests] == [
         pb.CheckRequest.FromString(item).SerializeToString(deterministic=True) for item in items
     ]
 
 
+@given(st.lists(requests, min_size=4, max_size=8))
+def test_of_a_batch_that_is_too_large_one_check_more_than_it_may_have_is_split_off(batch: list[pb.CheckRequest]) -> None:
+    body = pb.BatchCheckRequest(requests=batch).SerializeToString(deterministic=True)
+    assert split_batch(body, 3) == (split_batch(body, 8) or [])[:4]
+
+
 @given(st.binary(max_size=80))
 def test_what_is_split_off_as_a_batch_is_one(body: bytes) -> None:
-    items = split_batch(body)
+    items = split_batch(body, 1000)
     if items is not None:
         try:
             expected = pb.BatchCheckRequest.FromString(body).requests

@@ -7,6 +7,7 @@ partner learns of all faults at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -19,6 +20,7 @@ from portcullis.domain.identifiers import InvalidIdentifier
 from portcullis.domain.notices import MAX_LOCALE, is_locale_tag
 from portcullis.domain.policies import AttributeValue
 from portcullis.domain.redress_numbers import read_number
+from portcullis.gateway.messages.wire import fields
 from portcullis.v1 import check_service_pb2, types_pb2
 
 MAX_IDENTIFIERS = 8
@@ -30,6 +32,15 @@ MAX_REFERENCE = 128
 # Versions are milliseconds: ample for 29,000 years, and shorter than a resident ID put in the wrong field, which the
 # answer that no such version is here would otherwise tell.
 MAX_VERSION_DIGITS = 15
+
+_REQUESTS = 0x0A  # BatchCheckRequest.requests = 1
+_REQUEST_ID = 0x0A  # StreamCheckRequest.request_id = 1
+
+_MOST_UNKNOWN = 1000
+"""Fields of a batch that are not known here."""
+
+_FIELDS_OF_AN_ITEM = 8
+"""So many fields of a streamed check are looked at for its id, which stands first as a rule."""
 
 _NUL = "holds the character NUL; write plain text"
 
@@ -46,6 +57,37 @@ def parse(kind: type[_M], body: bytes) -> _M:
         return kind.FromString(body)
     except DecodeError:
         raise Unparsable(f"the request is no {kind.DESCRIPTOR.name} in protobuf") from None
+
+
+def batch_items(body: bytes, most: int) -> list[bytes]:
+    """Take the checks of a batch from its bytes, however they are written; one more than ``most`` where there are more.
+
+    They are as they came: whether one is a check is seen when it is read.
+
+    Raises:
+        Unparsable: the bytes are no such message, or hold too many fields that are not known here.
+    """
+    items: list[bytes] = []
+    for number, (tag, start, end) in enumerate(fields(body)):
+        if tag == _REQUESTS:
+            items.append(body[start:end])
+        if len(items) > most:
+            break
+        if number - len(items) > _MOST_UNKNOWN:
+            raise Unparsable("the batch holds too many fields that are not known here")
+    return items
+
+
+def request_id_of(body: bytes) -> str:
+    """Give the request id of a streamed check that is not read; "" where it has none, or is no such message."""
+    found = b""
+    try:
+        for tag, start, end in islice(fields(body), _FIELDS_OF_AN_ITEM):
+            if tag == _REQUEST_ID:
+                found = body[start:end]
+        return found.decode()
+    except (Unparsable, UnicodeDecodeError):
+        return ""
 
 
 def parse_texts(kind: type[_M], body: bytes) -> _M:

@@ -26,7 +26,7 @@ from portcullis.gateway.desk import Answer, CheckDesk
 from portcullis.gateway.front import Context, Front, Handlers, end_with
 from portcullis.gateway.messages.answers import streamed
 from portcullis.gateway.messages.padding import BATCH_TAG, batch_bytes, padded, varint
-from portcullis.gateway.messages.requests import MAX_NAME, parse, wanted_version
+from portcullis.gateway.messages.requests import MAX_NAME, batch_items, parse, request_id_of, wanted_version
 from portcullis.gateway.messages.statuses import to_status
 from portcullis.gateway.quotas.gates import Gate, Gates
 from portcullis.gateway.quotas.turned_away import TurnedAway
@@ -162,10 +162,11 @@ class CheckServicer:
         """Answer a batch from one version, in order; an item's fault stays with the item."""
         gate = self._gate_of(self._admit(self._held.present().callers, context, ROLES).holder)
         self._take(gate, context)
-        items = split_batch(body)
-        if items is None:
-            items = [request.SerializeToString() for request in parse(pb.BatchCheckRequest, body).requests]
         most = min(gate.quota.batch or MAX_BATCH, MAX_BATCH)
+        # A batch of more is refused at the price of one check, so no more of it is taken apart.
+        items = split_batch(body, most)
+        if items is None:
+            items = batch_items(body, most)
         if not 1 <= len(items) <= most:
             raise InvalidRequest.at("requests", f"send 1 to {most}" + (", as was agreed" if most < MAX_BATCH else ""))
         gate.more_checks(len(items) - 1)
@@ -244,33 +245,31 @@ class CheckServicer:
         holder = self._admit(self._held.present().callers, context, ROLES).holder
         with self._gate_of(holder).stream():
             async for body in bodies:
-                item = pb.StreamCheckRequest()
                 try:
-                    answer = await self._answer_streamed(body, item, context)
+                    answer = await self._answer_streamed(body, context)
                 except Unauthenticated:
                     raise
                 except PortcullisError as fault:
                     self._front.count(fault)
                     result = pb.CheckResult(error=to_status(fault))
-                    answer = pb.StreamCheckResponse(request_id=item.request_id[:MAX_NAME], result=result).SerializeToString()
+                    request_id = request_id_of(body)[:MAX_NAME]
+                    answer = pb.StreamCheckResponse(request_id=request_id, result=result).SerializeToString()
                     if isinstance(fault, Refused):
                         # What is not read fills the window of the stream, and so holds its sender up.
                         await asyncio.sleep(min(fault.retry_after_s, _UNREAD_S))
                 await context.write(answer)
 
-    async def _answer_streamed(self, body: bytes, item: pb.StreamCheckRequest, context: Context) -> bytes:
-        """Read an item into ``item``, which tells the request id even of one that is refused, and answer it."""
-        item.CopyFrom(parse(pb.StreamCheckRequest, body))
+    async def _answer_streamed(self, body: bytes, context: Context) -> bytes:
+        # A key may have been revoked since the stream began.
+        gate = self._gate_of(self._admit(self._held.present().callers, context, ROLES).holder)
+        gate.take()
+        item = parse(pb.StreamCheckRequest, body)
         if len(item.request_id) > MAX_NAME:
             raise InvalidRequest.at("request_id", f"must be at most {MAX_NAME} characters")
-        return streamed(item.request_id, await self._answer_item(item.check, context))
+        return streamed(item.request_id, await self._answer_item(gate, item.check, context))
 
-    async def _answer_item(self, request: pb.CheckRequest, context: Context) -> bytes:
-        view = self._held.present()
-        # A key may have been revoked since the stream began.
-        holder = self._admit(view.callers, context, ROLES).holder
-        gate = self._gate_of(holder)
-        gate.take()
+    async def _answer_item(self, gate: Gate, request: pb.CheckRequest, context: Context) -> bytes:
+        view, holder = self._held.present(), gate.partner
         if request.action == CALL_IDENTIFY:
             gate.may_show()
         if request.at_least_snapshot:

@@ -6,46 +6,17 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import grpc
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
 from portcullis.config import Settings
 from portcullis.domain.errors import SetupFault
 from portcullis.gateway.front import Handlers
-from portcullis.gateway.servicers.standard import HEALTH, REFLECTION, REFLECTION_V1, health_handlers, reflection_handlers
+from portcullis.gateway.servicers.health import HEALTH, Health, health_handlers
+from portcullis.gateway.servicers.looks import Looks
+from portcullis.gateway.servicers.standard import REFLECTION, REFLECTION_V1, reflection_handlers
 from portcullis.gateway.transport.server_certificates import server_credentials
 from portcullis.gateway.transport.transports import STREAMS_OF_DESKS, build_server
 from portcullis.gateway.transport.turning import NOBODY, TurnsAway
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-class Health:
-    """grpc.health.v1, for the server as a whole ("") and for each of its services. It begins with NOT_SERVING."""
-
-    def __init__(self, services: Iterable[str]) -> None:
-        self._servicer = health_aio.HealthServicer()
-        self._services = ("", *services)
-        self._serving: bool | None = None
-
-    async def add_to(self, server: grpc.aio.Server) -> None:
-        """Add the service to a server."""
-        await self.set(serving=False)
-        add_handlers(server, HEALTH, health_handlers(self._servicer))
-
-    async def set(self, *, serving: bool) -> None:
-        """Say whether checks are answered; the same again costs nothing."""
-        if serving == self._serving:
-            return
-        self._serving = serving
-        for service in self._services:
-            await self._servicer.set(service, _SERVING if serving else _NOT_SERVING)
-
-    async def drain(self) -> None:
-        """Say NOT_SERVING from now on."""
-        await self._servicer.enter_graceful_shutdown()
 
 
 def add_reflection(services: Iterable[str], server: grpc.aio.Server) -> None:
@@ -89,7 +60,7 @@ async def serving(
     for name, handlers in services.items():
         add_handlers(server, name, handlers)
     health = Health(services)
-    await health.add_to(server)
+    add_handlers(server, HEALTH, health_handlers(health, Looks()))
     add_reflection(services, server)
     address = f"{settings.grpc_host}:{settings.grpc_port}"
     try:
@@ -104,5 +75,5 @@ async def serving(
     try:
         yield port, health
     finally:
-        await health.drain()
+        health.drain()
         await server.stop(settings.drain_s)

@@ -16,17 +16,20 @@ and what finds that place full is refused at the least cost:
 - Who is over the rate that was agreed is refused again before a call of theirs is begun, where the native transport asks
   (`portcullis.gateway.transport.turning`).
 
-Health and the operators' methods are never refused so: grpcio gives each method a queue of its own, and the native
-transport's bound leaves them out.
+Health and the operators' methods live through it: grpcio gives each method a queue of its own, and on the native transport
+they have places of their own, whatever else there is to do. There are few of these in a turn, so that nobody holds up the
+others with them, and further ones wait for the next turn. How many looks at health are answered in a second,
+`portcullis.gateway.servicers.looks` says.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from math import inf
+from operator import itemgetter
 from time import monotonic
 from typing import Any, Protocol
 
@@ -43,6 +46,9 @@ _log = structlog.get_logger(__name__)
 VITAL = ("/grpc.health.v1.Health/", "/portcullis.v1.AdminService/")
 """How the names of methods begin that live through a flood."""
 
+VITAL_A_TURN = 32
+"""Of these a turn of the event loop begins so many at most: about a millisecond's worth, whatever else it begins."""
+
 TURN_S = 0.02
 """A turn of the event loop that takes longer is a slow one."""
 
@@ -54,6 +60,9 @@ LONGEST_WAIT_S = 0.3
 
 WAITING_BYTES = 64 * 2**20
 """Bytes of requests that wait at most: nobody has looked yet at who sends them."""
+
+_METHOD = itemgetter(2)
+"""Gives the number of the method of what the library hands over."""
 
 _REMEMBERED = 0.75
 """What is kept at each turn of those before it, for the pace: a few turns decide it."""
@@ -208,6 +217,10 @@ def _later(event: tuple[Any, ...], by_s: float) -> tuple[Any, ...]:
     return (*head, (metadata, peer, None if remaining is None else max(remaining - by_s, 0.0)))
 
 
+_ANY_PACE = Room()
+"""The room of what waits however long that takes: vital calls, of which every turn begins some."""
+
+
 class Shedding:
     """What a kind of `pygrpc_native.aio.Server` has before it to bound what a turn of its event loop begins, and what waits.
 
@@ -234,6 +247,13 @@ class Shedding:
         self._room = Room()
         self._quiet_at = 0.0
         self._backlog = Backlog(self.waiting_at_most)
+        self._vital_backlog = Backlog(self.waiting_at_most)
+        self._vital_left = VITAL_A_TURN
+
+    @cached_property
+    def _vital(self) -> frozenset[int]:
+        """The numbers of the vital methods; the library numbers all of them when it starts."""
+        return frozenset(number for number, (name, *_) in enumerate(self._table) if name.startswith(VITAL))
 
     def _on_events(self, events: list[tuple[Any, ...]]) -> None:
         # While the server stops, the library tells everybody so.
@@ -252,7 +272,8 @@ class Shedding:
         calls = sum(each[0] != self.cancel for each in events)
         # Nobody overtakes those who wait.
         left = 0 if self._backlog else room.take(calls)
-        self._begin(events if left == calls and not self._backlog else list(self._beginning(events, left)))
+        plain = left == calls and not self._waits() and self._vital.isdisjoint(map(_METHOD, events))
+        self._begin(events if plain else list(self._beginning(events, left)))
 
     def _turns_away(self, event: tuple[Any, ...]) -> bool:
         """Refuse a call of somebody who is over a rate; say whether it was."""
@@ -274,18 +295,26 @@ class Shedding:
         for event in events:
             kind, call_id, method_id = event[:3]
             if kind == self.cancel:
-                if not self._backlog.drop(call_id):
+                if not (self._backlog.drop(call_id) or self._vital_backlog.drop(call_id)):
                     yield event
+            elif method_id in self._vital:
+                if self._vital_left:
+                    self._vital_left -= 1
+                    yield event
+                elif not self._vital_backlog.add(event, monotonic(), _ANY_PACE):
+                    self._refuse(call_id)
             elif left:
                 left -= 1
-                yield event
-            elif self._table[method_id][0].startswith(VITAL):
                 yield event
             elif not self._backlog.add(event, monotonic(), self._room):
                 self._refuse(call_id)
 
+    def _waits(self) -> bool:
+        return bool(self._backlog or self._vital_backlog)
+
     def _open_turn(self, now: float) -> None:
         self._room.open(now)
+        self._vital_left = VITAL_A_TURN
         # The loop's next turn begins with this, and the one after it with the end: what is begun now has run by then.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._end_turn)
@@ -294,9 +323,12 @@ class Shedding:
         now = monotonic()
         self._quiet_at = now + _QUIET_S
         self._room.close(now)
-        if self._backlog:
+        if self._waits():
             self._open_turn(now)
-            self._begin(list(self._in_time(self._backlog.take(self._room.take(len(self._backlog)), now))))
+            vital = self._vital_backlog.take(VITAL_A_TURN, now)
+            self._vital_left -= len(vital)
+            others = self._backlog.take(self._room.take(len(self._backlog)), now)
+            self._begin(list(self._in_time([*vital, *others])))
 
     def _in_time(self, events: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         """Give the calls whose deadline has not gone by while they waited; the others are refused."""
