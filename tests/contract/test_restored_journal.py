@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import delete, insert, select, update
+from structlog.testing import capture_logs
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer
 from portcullis.adapters.set_reading import parse_set
@@ -29,7 +30,7 @@ from portcullis.adapters.sql.relay.relay import SqlRelay
 from portcullis.adapters.sql.relay.source import SqlReportedEvents
 from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.adapters.sql.timelines import SqlTimelines
-from portcullis.domain.changes import ChangeKind, read_cursor
+from portcullis.domain.changes import ChangeKind, Cursor, read_cursor
 from portcullis.domain.errors import CursorExpired, SetupFault
 from portcullis.domain.policies import Partner, Policy
 from portcullis.domain.subjects import SubjectNames
@@ -283,6 +284,24 @@ async def test_the_same_backup_restored_twice_gives_out_no_name_twice(deployment
 
     assert (4, 4) == tuple(len(set(each)) for each in zip(*names, strict=True))
     assert {deployment.journal.origin()} == {log.partition("@")[0] for log, _ in names}
+
+
+async def test_a_cursor_beyond_the_feeds_end_is_logged_as_a_restored_backup(deployment: Deployment) -> None:
+    deployment.put("k1")
+    deployment.feed_once(NOW + 1)
+    backup = deployment.back_up()
+    deployment.put("k2")
+    deployment.feed_once(NOW + 2)
+    cursor = (await deployment.told("oldest", 2))[1][2]
+    deployment.restore(backup)
+
+    with capture_logs() as logs, pytest.raises(CursorExpired):
+        await deployment.told(cursor, 1)
+    assert [True] == ["journal restored" in each["event"] for each in logs if each["log_level"] == "error"]
+    made_up = str(Cursor(deployment.feed.ends().feed, "0" * 32))
+    with capture_logs() as logs, pytest.raises(Exception, match="none of yours"):
+        await deployment.told(made_up, 1)
+    assert [] == logs
 
 
 async def test_a_stream_delivers_again_under_ids_that_its_receiver_has_not_seen(deployment: Deployment) -> None:
