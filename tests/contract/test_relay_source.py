@@ -95,7 +95,7 @@ async def test_an_event_is_read_with_the_cases_of_its_decision(journal: SqlJourn
     assert ["", ""] == [first.event.reference, second.event.reference]
     assert [3] == [each.sequence for each in reported.read(3, 10)]
     assert [2] == [each.sequence for each in reported.read(0, 1)]
-    assert (4, journal.origin()) == (reported.size(), reported.origin())
+    assert (4, journal.origin()) == (reported.size(), reported.timeline())
 
 
 async def test_each_authority_is_told_of_its_own_lists_alone(journal: SqlJournal, reported: SqlReportedEvents) -> None:
@@ -171,6 +171,6 @@ async def test_a_journal_without_an_event_is_looked_through_to_its_end(
 
 def test_a_database_that_is_gone_is_unavailable() -> None:
     with closing(SqlReportedEvents("postgresql://nobody@127.0.0.1:1/none", seal_key=SEAL_KEY)) as reported:
-        for call in (reported.origin, reported.size, lambda: reported.read(0, 1)):
+        for call in (reported.timeline, reported.size, lambda: reported.read(0, 1)):
             with pytest.raises(JournalUnavailable):
                 call()

@@ -47,7 +47,7 @@ class ReportedInMemory:
     events: list[ReportedEvent] = field(default_factory=list)
     extra: int = 0
 
-    def origin(self) -> str:
+    def timeline(self) -> str:
         return "journal.example/a1b2"
 
     def size(self) -> int:

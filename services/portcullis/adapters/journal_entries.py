@@ -25,6 +25,7 @@ from portcullis.domain.log_facts import (
     ErasureFacts,
     EventFacts,
     ReasonFacts,
+    TimelineFacts,
 )
 from portcullis.domain.shared_events import KnownDecision, SharedEvent
 from portcullis.ports import DecisionRecord, RecordedReason
@@ -326,3 +327,8 @@ def erasure_entry(facts: ErasureFacts, at_ms: int) -> bytes:
     """Make the entry of an erasure."""
     own_id = facts.key_ids[0] if facts.key_ids else ""
     return encode_entry(NewEntry(ENTRY_FORMAT, EntryKind.ERASURE, at_ms, "", own_id, facts, "", b""))
+
+
+def timeline_entry(facts: TimelineFacts, at_ms: int) -> bytes:
+    """Make the entry of a restore from a backup."""
+    return encode_entry(NewEntry(ENTRY_FORMAT, EntryKind.TIMELINE, at_ms, "", facts.timeline, facts, "", b""))

@@ -85,7 +85,10 @@ def exchange(wiring: Wiring, settings: Settings) -> Iterator[Finding]:
 
 def _checkpoint(seen: LogExamined, now: float, settings: Settings) -> Finding:
     if seen.fault:
-        mend = "change nothing, copy the database and the key files away, then see `portcullis journal verify`"
+        mend = (
+            "change nothing, copy the database and the key files away, then see `portcullis journal verify`; was a backup "
+            "restored, stop everything and see `portcullis journal restored`"
+        )
         return Finding("checkpoint", State.FAIL, seen.fault, mend)
     what = f"{seen.signed:,} of {seen.entries:,} entries of the journal are signed"
     if seen.unsigned_since is not None and now - seen.unsigned_since > max(10.0, 5 * settings.checkpoint_interval_s):

@@ -1,4 +1,4 @@
-"""``portcullis journal``: verify the record of decisions and events, keep its checkpoints, erase a person from it."""
+"""``portcullis journal``: verify the record of decisions and events, keep checkpoints, erase a person, restore a backup."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import typer
 
 from portcullis.cli import asking, options
 from portcullis.cli.faults import FAILED
-from portcullis.cli.output import print_error, print_fields, print_json, print_line
+from portcullis.cli.output import print_error, print_fields, print_json, print_line, time_text
 from portcullis.cli.progress import count_bar
 from portcullis.cli.wiring import wiring_of
 
 if TYPE_CHECKING:
     from portcullis.domain.checkpoints import VerifierKey
     from portcullis.domain.log_findings import LogFinding, Verified
+    from portcullis.ports.timelines import Timeline
 
 app = typer.Typer(help="The tamper-evident record of decisions and events.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -142,6 +143,39 @@ def erase(
         print_line(f"{decisions} with another identifier first named this one too; erase by that identifier as well")
 
 
+@app.command("restored")
+def restored(
+    ctx: typer.Context,
+    *,
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--purpose", metavar="TEXT", help="Which backup, and why; it is written to the journal with your name."
+        ),
+    ],
+    from_oldest: Annotated[
+        bool,
+        typer.Option(
+            "--from-oldest",
+            help="Have streams deliver again all that is kept: for when an exchange has worked on the restored database.",
+        ),
+    ] = False,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say that a backup of the journal was restored, before anything works on it.
+
+    Partners' cursors of before are refused, and told where to start; streams deliver again what follows their places in the
+    backup. The runbook has the other steps: docs/runbooks/operate.md, "Restore the journal".
+    """
+    wiring = wiring_of(ctx)
+    begun = wiring.begin_timeline(wiring.settings(home=home), purpose=purpose, from_oldest=from_oldest)
+    if as_json:
+        print_json(_timeline_document(begun))
+    else:
+        _show_timeline(begun, from_oldest=from_oldest)
+
+
 def _verifier(text: str) -> VerifierKey:
     """Read the key of ``--key``.
 
@@ -205,4 +239,37 @@ def _outcome_document(outcome: Verified, findings: Sequence[LogFinding]) -> dict
             }
             for each in findings
         ],
+    }
+
+
+def _show_timeline(begun: Timeline, *, from_oldest: bool) -> None:
+    print_fields(
+        (
+            ("log", f"{begun.log}, {begun.entries:,} entries"),
+            ("feed", f"{begun.feed}, fed until {time_text(begun.fed_until) or 'never'}"),
+            ("streams", f"{len(begun.carried_over):,} go on, and deliver again what follows their places"),
+            ("left", ", ".join(each.stream_id for each in begun.left)),
+        ),
+        indent=0,
+    )
+    if begun.left:
+        print_line("those left have a place in another log still; `portcullis stream show ID` says what to do")
+    if not from_oldest:
+        print_line(
+            "if the feed was fed after the backup was made, an exchange has worked on it: then again, with --from-oldest"
+        )
+
+
+def _timeline_document(begun: Timeline) -> dict[str, object]:
+    return {
+        "timeline": begun.timeline,
+        "log": begun.log,
+        "entries": str(begun.entries),
+        "feed": begun.feed,
+        "fed_until": begun.fed_until,
+        "streams": [
+            {"stream_id": each.stream_id, "side": each.side.value, "position": each.place.position}
+            for each in begun.carried_over
+        ],
+        "left": [each.stream_id for each in begun.left],
     }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from portcullis.ports.home_keys import HomeKeys
     from portcullis.ports.relay import StreamDesk
+    from portcullis.ports.timelines import Timeline
 
 
 class Tls(NamedTuple):
@@ -172,6 +173,15 @@ class Wiring(Protocol):
 
     def journal_key(self, settings: Settings) -> VerifierKey:
         """Give what this home's journal's checkpoints are verified with; raises as `verify_journal`."""
+        ...
+
+    def begin_timeline(self, settings: Settings, *, purpose: str, from_oldest: bool) -> Timeline:
+        """Begin a timeline of this home's journal, which was restored from a backup.
+
+        Raises:
+            SetupFault: a database or a key file is not here, or an exchange works on the journal.
+            Unavailable: a database can't be used.
+        """
         ...
 
     def probe_tokens(self, settings: Settings, kind: str, value: str, country: str) -> Sequence[bytes]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 import msgspec
 
-from portcullis.domain.log_facts import DecisionFacts, ErasureFacts, EventFacts
+from portcullis.domain.log_facts import DecisionFacts, ErasureFacts, EventFacts, TimelineFacts
 
 ENTRY_FORMAT = 1
 
@@ -22,6 +22,7 @@ class EntryKind(StrEnum):
     DECISION = "decision"
     EVENT = "event"
     ERASURE = "erasure"
+    TIMELINE = "timeline"
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +33,9 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
         kind: what it records.
         recorded_at_ms: when the journal took it, Unix milliseconds.
         partner: who asked or reported, "" where no partner did.
-        id: the decision_id or event_id; of an erasure the first key_id, "" where no key was there.
-        facts: what is not personal, by kind: DecisionFacts, EventFacts or ErasureFacts (`portcullis.domain.log_facts`).
+        id: the decision_id or event_id; of an erasure the first key_id, "" where no key was there; of a timeline its name.
+        facts: what is not personal, by kind: DecisionFacts, EventFacts, ErasureFacts or TimelineFacts
+            (`portcullis.domain.log_facts`).
         key_id: the key that ``sealed`` is under, in hexadecimal; "" where nothing is sealed.
         sealed: format byte, nonce and AES-256-GCM ciphertext, bound to kind, partner and id; base64 in JSON.
     """
@@ -56,7 +58,7 @@ class NewEntry(msgspec.Struct, frozen=True):
     recorded_at_ms: int
     partner: str
     id: str
-    facts: DecisionFacts | EventFacts | ErasureFacts
+    facts: DecisionFacts | EventFacts | ErasureFacts | TimelineFacts
     key_id: str
     sealed: bytes
 

@@ -63,6 +63,15 @@ class ErasureFacts(msgspec.Struct, frozen=True, kw_only=True):
     purpose: str
 
 
+class TimelineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A restore from a backup: which timeline (`portcullis.domain.timelines`) begins here, who said so and why."""
+
+    timeline: str
+    actor: str
+    purpose: str
+
+
 DECISION_FACTS = msgspec.json.Decoder(DecisionFacts)
 EVENT_FACTS = msgspec.json.Decoder(EventFacts)
 ERASURE_FACTS = msgspec.json.Decoder(ErasureFacts)
+TIMELINE_FACTS = msgspec.json.Decoder(TimelineFacts)

@@ -191,7 +191,7 @@ class Checkpointer:
         ):
             raise LogNotExtended(
                 f"the journal, of {now.size} entries, does not begin with the {last.size} that were signed last; run "
-                "`portcullis journal verify`, and restore the journal"
+                "`portcullis journal verify`, and restore the journal; was it restored from a backup, see `journal restored`"
             )
 
     def _stored(self, checkpoint: Checkpoint, note: str) -> StoredCheckpoint:

@@ -55,6 +55,7 @@ class FeedTail:
         self._looked_at = float("-inf")
         self._failing = False
         self._following: asyncio.Task[None] | None = None
+        self._shorter = ""
         self.ends = FeedEnds("", 0, 0)
         self.newest = 0
         self.turn = 0
@@ -81,6 +82,17 @@ class FeedTail:
         first = position - (self.newest - len(self._ring))
         return self._ring[first : first + limit] if first >= 0 else None
 
+    def note_shorter(self, ends: FeedEnds) -> None:
+        """Log that the feed was longer than it is, once for each feed."""
+        if self._shorter != ends.feed:
+            self._shorter = ends.feed
+            _log.error(
+                "the feed is shorter than it was: the journal was restored from a backup, and who has read further may miss "
+                "changes; stop what works on it and run `portcullis journal restored`",
+                feed=ends.feed,
+                newest=ends.newest,
+            )
+
     async def look(self) -> bool:
         """Read what was added; gives whether there was anything.
 
@@ -101,6 +113,8 @@ class FeedTail:
         """Take one page; gives whether there is more."""
         changes, ends = await asyncio.to_thread(self._read, self.newest)
         earlier, self.ends, self._looked_at = self.ends, ends, self._clock.monotonic()
+        if ends.feed == earlier.feed and ends.newest < self.newest:
+            self.note_shorter(ends)
         if ends.feed != earlier.feed or ends.newest < self.newest:
             self.turn += 1
             self._skip_to(ends.newest)

@@ -9,7 +9,8 @@ The rules:
 3. A cursor is made for one partner alone (`portcullis.domain.subjects`). It says up to where was looked, not what was told
    last: past changes of other lists it moves on with the heartbeats.
 4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
-   So is one from before the partner's feed key was rotated: its names are others now, and it reads what is kept anew.
+   So is one from before the partner's feed key was rotated: its names are others now, and it reads what is kept anew. One
+   beyond the feed's end is a true one, for nobody else can make it: the journal was restored, which is logged.
 5. A heartbeat says how far behind the watcher is, and counts in that the feed itself may be behind the registry. Where the
    feed can't be read any more, the stream ends rather than say that all is quiet.
 
@@ -149,6 +150,8 @@ class FeedWatch:
             if any(self._subjects.position(partner, cursor.feed, cursor.mark, each) is not None for each in range(1, epoch)):
                 raise self._expired(partner, ends)
             raise InvalidRequest.at("cursor", f'is none of yours; send the last one received, "{OLDEST}" or nothing')
+        if position > ends.newest:
+            self._tail.note_shorter(ends)
         if not ends.oldest <= position <= ends.newest:
             raise self._expired(partner, ends)
         return _Reader(partner, ends.feed, position, self._tail.turn, epoch)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from portcullis.ports.home_keys import HomeKeys
     from portcullis.ports.relay import StreamDesk
+    from portcullis.ports.timelines import Timeline
 
 
 class ProcessWiring:
@@ -194,6 +195,34 @@ class ProcessWiring:
         """Give what checkpoints are verified with."""
         with self.journal(settings) as journal:
             return _log_signer(settings).key(journal.origin())
+
+    def begin_timeline(self, settings: Settings, *, purpose: str, from_oldest: bool) -> Timeline:
+        """Begin a timeline of a restored journal."""
+        from portcullis.adapters.sql.timelines import SqlTimelines
+        from portcullis.exchange.restoring import begin_timeline
+        from portcullis.mains.examining import demand_database
+        from portcullis.mains.keys import RECORD_KEY, read_key
+        from portcullis.mains.parts import open_feed, open_rights
+
+        demand_database("registry", settings.registry_database_url)
+        url, key = settings.journal_database_url, read_key(settings.keys_path, RECORD_KEY)
+        with (
+            self.journal(settings) as journal,
+            self.registry(settings),
+            open_rights(settings, self.clock) as rights,
+            open_feed(settings) as feed,
+            closing(SqlTimelines(url, seal_key=key)) as store,
+        ):
+            return begin_timeline(
+                store,
+                journal=journal,
+                feed=feed,
+                settlements=rights,
+                clock=self.clock,
+                actor=self.actor(),
+                purpose=purpose,
+                from_oldest=from_oldest,
+            )
 
     def probe_tokens(self, settings: Settings, kind: str, value: str, country: str) -> Sequence[bytes]:
         """Give the tokens that a check asks about, by every token key that is here."""

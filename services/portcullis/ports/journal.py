@@ -221,6 +221,13 @@ class LogReader(Protocol):
         """Give the log's own name, which its checkpoints carry; made at random with the log."""
         ...
 
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it (`portcullis.domain.timelines`).
+
+        That is its origin until a backup was restored, and another name from each restore on.
+        """
+        ...
+
     def size(self) -> int:
         """Give how many entries the log has."""
         ...

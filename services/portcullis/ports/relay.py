@@ -200,8 +200,8 @@ class ReportedEvent(msgspec.Struct, frozen=True, kw_only=True):
 class ReportedEvents(Protocol):
     """What partners reported, in the order of the journal. Any method blocks, and may raise JournalUnavailable."""
 
-    def origin(self) -> str:
-        """Give the log's own name."""
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it (`portcullis.domain.timelines`)."""
         ...
 
     def size(self) -> int:

@@ -146,7 +146,7 @@ class SettlementStore(Protocol):
         ...
 
     def read_up_to(self, journal: str) -> int:
-        """Say before which sequence of a journal (its origin) events were taken over; 0 where none were looked at."""
+        """Say before which sequence of a journal (its timeline) events were taken over; 0 where none were looked at."""
         ...
 
     def mark_read(self, journal: str, sequence: int) -> None:

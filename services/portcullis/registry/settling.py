@@ -2,8 +2,9 @@
 
 The rules:
 
-1. Events are taken over from the journal in their order. How far is kept beside what followed, by the journal's own name, so
-   that another journal is read from its beginning. What is taken over twice has no further effect.
+1. Events are taken over from the journal in their order. How far is kept beside what followed, by the name of the
+   journal's timeline, so that another journal is read from its beginning, and one that was restored from where the backup
+   ends. What is taken over twice has no further effect.
 2. SETTLED lets the listed entries of its case reference wait ``settled_days`` working days of their list, counted from when
    the journal took the event, since that is when the authority could begin to object. On a list where that is 0 the
    authority alone releases, and nothing waits.
@@ -72,7 +73,7 @@ class PartnerReports:
             RegistryUnavailable, JournalUnavailable: a database can't be used; what was not taken over is the next time.
             VersionMissed: somebody has changed a case meanwhile; likewise.
         """
-        journal = self._journal.origin()
+        journal = self._journal.timeline()
         begin = self._rights.read_up_to(journal)
         policy = self._registry.policy()
         read = self._journal.events_after(begin - 1, _wanted(policy), limit=_PAGE)

@@ -9,13 +9,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, Table, insert, text
 
 from portcullis.adapters.sql.engines import open_engine, writing
-from portcullis.adapters.sql.feed import schema as feed_schema  # noqa: F401 - they add their tables to the journal's
+from portcullis.adapters.sql.feed.feed import SqlFeed
 from portcullis.adapters.sql.journal.schema import journal_metadata
 from portcullis.adapters.sql.migrating import (
     MIGRATIONS,
@@ -26,7 +28,9 @@ from portcullis.adapters.sql.migrating import (
 )
 from portcullis.adapters.sql.registry.schema import registry_metadata
 from portcullis.adapters.sql.relay import schema as relay_schema  # noqa: F401 - they add their tables to the journal's
+from portcullis.adapters.sql.relay.source import SqlReportedEvents
 from portcullis.domain.errors import SetupFault
+from tests.support.journals import SEAL_KEY
 
 MIGRATE = {"registry": migrate_registry, "journal": migrate_journal}
 
@@ -48,6 +52,41 @@ def test_the_migrations_lead_to_the_tables_of_this_release(tmp_path: Path, datab
 def test_the_known_revisions_are_those_that_are_shipped(database: str) -> None:
     shipped = ScriptDirectory(str(MIGRATIONS / database)).walk_revisions()
     assert list(REVISIONS[database]) == [script.revision for script in shipped][::-1]
+
+
+def test_what_was_kept_of_a_journal_before_it_had_timelines_stays_good(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'some.db'}"
+    migrate_up_to(url, "journal", "journal_3")
+    engine = open_engine(url, write_wait_s=1)
+    with writing(engine).begin() as connection:
+        for name, values in (
+            ("log_head", {"id": 1, "origin": "log/5e1f", "seal_check": b"", "size": 3, "frontier": b"", "erased": 0}),
+            (
+                "feed_head",
+                {"number": 1, "feed": "0c4d9a27", "oldest": 2, "newest": 7, "registry_seq": 9, "registry_at": 1.0}
+                | {"entry_id": 0, "ended_until": 5, "ended_entry_id": 0},
+            ),
+        ):
+            connection.execute(insert(Table(name, MetaData(), autoload_with=connection)).values(values))
+    engine.dispose()
+
+    migrate_journal(url)
+
+    with closing(SqlFeed(url)) as feed, closing(SqlReportedEvents(url, seal_key=SEAL_KEY)) as reported:
+        assert ("0c4d9a27", 2, 7) == feed.ends()[:3]
+        assert ("log/5e1f", 3) == (reported.timeline(), reported.size())
+
+
+def migrate_up_to(url: str, database: str, revision: str) -> None:
+    """Bring a new database to an older release's schema."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS / database))
+    engine = open_engine(url, write_wait_s=1)
+    with writing(engine).begin() as connection:
+        config.attributes["connection"] = connection
+        config.attributes["version_table"] = version_table(database)
+        command.upgrade(config, revision)
+    engine.dispose()
 
 
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:

@@ -23,10 +23,13 @@ from portcullis.domain.log_findings import LogFinding, Note, Place, Verified
 from portcullis.domain.tokens import Tokeniser
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.verifying import verify_log
+from portcullis.ports import relay
+from portcullis.ports.timelines import Timeline
 from tests.support.clocks import HandClock
 from tests.support.databases import sqlite_url
 from tests.support.decision_records import a_record
 from tests.support.journals import sql_journal
+from tests.support.policies import NOW
 from tests.support.signers import SignCounts
 
 PASSPORT = "passport:XA:A1234567"
@@ -40,6 +43,7 @@ class Wired:
         self.home = home
         self.url = sqlite_url(home, "journal.db", migrate_journal)
         self.signer = LogSigner(bytes(range(32)), home / "keys")
+        self.begun: list[tuple[str, bool]] = []
 
     def settings(self, **given: object) -> SimpleNamespace:
         return SimpleNamespace()
@@ -55,6 +59,18 @@ class Wired:
     def journal_key(self, settings: object) -> VerifierKey:
         with self.journal(settings) as journal:
             return self.signer.key(journal.origin())
+
+    def begin_timeline(self, settings: object, *, purpose: str, from_oldest: bool) -> Timeline:
+        self.begun.append((purpose, from_oldest))
+        return Timeline(
+            timeline="0c4d9a27",
+            log="log/5e1f@0c4d9a27",
+            entries=901,
+            feed="0c4d9a27",
+            fed_until=float(NOW),
+            carried_over=(a_stream("a" * 32, position=7),),
+            left=(a_stream("b" * 32, position=3),),
+        )
 
     def probe_tokens(self, settings: object, kind: str, value: str, country: str) -> Sequence[bytes]:
         probes: list[tuple[bytes, bool]] = []
@@ -75,6 +91,17 @@ class Wired:
         kept = [Note(place, note) for place, note in places if note is not None]
         with self.journal(settings) as journal:
             return verify_log(journal, (lambda _: key) if key else self.signer.key, kept, found=found, progress=progress)
+
+
+def a_stream(stream_id: str, *, position: int) -> relay.Stream:
+    return relay.Stream(
+        stream_id=stream_id,
+        holder="lender",
+        side=relay.Side.PARTNER,
+        created_at=1.0,
+        settings=relay.StreamSettings(method=relay.DeliveryMethod.POLL),
+        place=relay.Place(log="0c4d9a27", position=position),
+    )
 
 
 @pytest.fixture
@@ -219,3 +246,30 @@ def test_an_identifier_that_is_none_erases_nothing_and_is_not_repeated(
     assert "1234" not in capsys.readouterr().err
     with signed.journal(None) as journal:
         assert 5 == journal.size()
+
+
+def test_a_restored_journal_is_told_of_with_what_follows(wired: Wired, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == portcullis(wired, "journal", "restored", "--purpose", "the backup of noon")
+    shown = capsys.readouterr().out
+    assert "log      log/5e1f@0c4d9a27, 901 entries\n" in shown
+    assert "streams  1 go on, and deliver again what follows their places\n" in shown
+    assert f"left     {'b' * 32}\n" in shown
+    assert "then again, with --from-oldest" in shown
+
+    assert 0 == portcullis(wired, "journal", "restored", "--purpose", "again", "--from-oldest", "--json")
+    assert {
+        "timeline": "0c4d9a27",
+        "log": "log/5e1f@0c4d9a27",
+        "entries": "901",
+        "feed": "0c4d9a27",
+        "fed_until": NOW,
+        "streams": [{"stream_id": "a" * 32, "side": "partner", "position": 7}],
+        "left": ["b" * 32],
+    } == json.loads(capsys.readouterr().out)
+    assert [("the backup of noon", False), ("again", True)] == wired.begun
+
+
+def test_a_restored_journal_is_not_told_of_without_a_purpose(wired: Wired, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == portcullis(wired, "journal", "restored")
+    assert "--purpose" in capsys.readouterr().err
+    assert [] == wired.begun

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
 from portcullis.domain.changes import ChangeKind, Cursor, FeedChange
@@ -330,8 +331,10 @@ async def test_a_feed_restored_from_a_backup_ends_streams_that_are_ahead_of_it()
         desk.feed_many(5)
         await take(stream, 2)
         desk.store._changes = backup[:3]
-        with pytest.raises(CursorExpired):
+        with capture_logs() as logs, pytest.raises(CursorExpired):
             await take(stream, 1_000)
+
+    assert [3] == [each["newest"] for each in logs if "portcullis journal restored" in each["event"]]
 
 
 async def test_who_serves_a_quiet_watch_can_look_each_second_whether_its_caller_may_still_be_there(desk: Desk) -> None:

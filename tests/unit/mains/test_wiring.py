@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
 import pytest
 
+from portcullis.config import Settings
+from portcullis.domain.errors import SetupFault
+from portcullis.mains.keys import ensure_keys
+from portcullis.mains.parts import open_feed, open_journal, open_registry, open_rights, open_token_keys
 from portcullis.mains.wiring import ProcessWiring
+from tests.support.clocks import HandClock
+from tests.support.decision_records import a_record
 
 
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
@@ -20,3 +27,29 @@ def test_nobody_takes_another_name_by_setting_a_variable(monkeypatch, variable):
 def test_a_user_without_a_name_goes_by_its_number(monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     assert "uid-4000000000" == ProcessWiring().actor()
+
+
+def test_a_restored_journal_begins_its_timeline_in_every_database_of_the_home(tmp_path: Path) -> None:
+    clock = HandClock()
+    wiring, settings = ProcessWiring(clock), Settings(home=tmp_path)
+    ensure_keys(settings.keys_path, clock=clock)
+    with open_registry(settings, open_token_keys(settings), clock), open_journal(settings, clock) as journal:
+        journal.record_decisions([a_record("d1")])
+
+        begun = wiring.begin_timeline(settings, purpose="the backup of noon", from_oldest=False)
+
+        assert (f"{journal.origin()}@{begun.timeline}", 2) == (begun.log, begun.entries)
+        assert begun.log == journal.timeline()
+        with open_feed(settings) as feed, open_rights(settings, clock) as rights:
+            assert begun.timeline == feed.ends().feed
+            assert 0 == rights.read_up_to(begun.log)
+
+
+def test_no_timeline_begins_where_a_database_is_not_and_none_is_made(tmp_path: Path) -> None:
+    clock = HandClock()
+    wiring, settings = ProcessWiring(clock), Settings(home=tmp_path)
+    ensure_keys(settings.keys_path, clock=clock)
+
+    with pytest.raises(SetupFault, match=r"registry\.db is not there"):
+        wiring.begin_timeline(settings, purpose="the backup of noon", from_oldest=False)
+    assert [] == list(tmp_path.glob("*.db"))

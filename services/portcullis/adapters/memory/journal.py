@@ -273,6 +273,10 @@ class MemoryJournal:
         """Give the log's own name, which its checkpoints carry; made at random with the log."""
         return self._origin
 
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it: what is in memory is never restored."""
+        return self._origin
+
     def size(self) -> int:
         """Give how many entries the log has."""
         with self._lock:

@@ -18,7 +18,7 @@ from portcullis.domain.errors import SetupFault
 
 REVISIONS: Final = {
     "registry": ("registry_0001", "registry_0002", "registry_0003"),
-    "journal": ("journal_1", "journal_2", "journal_3"),
+    "journal": ("journal_1", "journal_2", "journal_3", "journal_4"),
 }
 """The migrations of each database in their order, the newest last."""
 

@@ -204,5 +204,5 @@ def gap_before(place: Place, ends: Ends) -> str:
     if place.position < ends.oldest:
         return f"what follows its place is not kept any more; start it with `stream replay ID --from {ends.oldest}`"
     if place.position > ends.newest:
-        return f"its place is after the log's end; look whether a backup was restored, or start it with --from {ends.newest}"
+        return "its place is after the log's end; was a backup restored? then stop what works on it: `journal restored`"
     return ""

@@ -2,6 +2,9 @@
 
 Events may be acknowledged in any order, and are offered again until they are. The stream's place moves on past what is
 acknowledged without a gap. An event that the receiver reports as invalid parks the stream there.
+
+An operator may set the place back while an answer is made (`stream replay`). Then what was looked through before counts no
+more, nor does what this request says: it was said of the events of before, and those are offered again.
 """
 
 from __future__ import annotations
@@ -52,6 +55,13 @@ class PollAnswer(NamedTuple):
 
     sets: Mapping[str, str]
     more: bool
+
+
+class _Seen(NamedTuple):
+    """Up to where the log was looked through for a stream, as it stood at a turn."""
+
+    turn: int
+    reached: int
 
 
 class Polls:
@@ -116,15 +126,19 @@ class Polls:
         stream, batch = self._settle(stream_id, request)
         newest = self._sources[stream.side].ends().newest
         while stream.flows and not batch.items and batch.reached < newest:
-            stream, batch = self._settle(stream_id, PollRequest(), past=batch.reached)
+            stream, batch = self._settle(stream_id, PollRequest(), seen=_Seen(stream.turn, batch.reached))
         return self._offer(stream, batch, request.max_events, newest)
 
-    def _settle(self, stream_id: str, request: PollRequest, past: int = 0) -> tuple[Stream, Batch]:
+    def _settle(self, stream_id: str, request: PollRequest, seen: _Seen | None = None) -> tuple[Stream, Batch]:
         """Apply what the receiver has said; gives the stream then, and what stands after its place."""
+        before: Place | None = None
         for _ in range(_TRIES):
             stream = self._store.stream(stream_id)
+            if before is not None and _is_set_back(before, stream.place):
+                request = msgspec.structs.replace(request, ack=(), errors={})
+            before = stream.place
             source = self._sources[stream.side]
-            batch = source.read(stream, max(stream.place.position, past), WINDOW)
+            batch = source.read(stream, _start(stream, seen), WINDOW)
             gap = gap_before(stream.place, source.ends())
             place = self._parked(stream.place, gap) if gap else self._heard(stream, batch, request)
             if place == stream.place:
@@ -176,6 +190,19 @@ class Polls:
         unseen = stream.flows and bool(parcels) and batch.reached < newest
         more = len(notices) > most or len(items) > len(given) or unseen
         return PollAnswer({parcel.id: parcel.body.decode() for parcel in parcels}, more=more)
+
+
+def _start(stream: Stream, seen: _Seen | None) -> int:
+    """Give the position to look on from. Of a stream that was changed since, its place may have been set back."""
+    if seen is None or seen.turn != stream.turn:
+        return stream.place.position
+    return max(stream.place.position, seen.reached)
+
+
+def _is_set_back(before: Place, now: Place) -> bool:
+    """Whether something is to be delivered again that was behind the place before."""
+    is_lost = any(each > now.position and each not in now.acked for each in before.acked)
+    return now.log != before.log or now.position < before.position or is_lost
 
 
 def _hears(stream: Stream) -> bool:

@@ -129,7 +129,7 @@ class AuthoritySource:
 
     def ends(self) -> Ends:
         """Say where the journal begins and ends; it keeps everything."""
-        return Ends(self._reported.origin(), 0, self._reported.size())
+        return Ends(self._reported.timeline(), 0, self._reported.size())
 
     def read(self, stream: Stream, after: int, limit: int) -> Batch:
         """Look through the journal for what was reported about the authority's lists."""

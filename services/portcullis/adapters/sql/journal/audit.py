@@ -31,7 +31,7 @@ from portcullis.adapters.sql.journal.schema import (
     log_tiles,
 )
 from portcullis.domain.log_entries import EntryKind, LogEntry, decode_entry
-from portcullis.domain.log_facts import DECISION_FACTS, ERASURE_FACTS, EVENT_FACTS, DecisionFacts, EventFacts
+from portcullis.domain.log_facts import DECISION_FACTS, ERASURE_FACTS, EVENT_FACTS, TIMELINE_FACTS, DecisionFacts, EventFacts
 from portcullis.domain.merkle import TILE_BITS
 
 _DECISIONS = select(
@@ -85,11 +85,12 @@ _NOWHERE = (
 
 
 class _Extent(NamedTuple):
-    """How far the log goes, and what its head says of the seal key and of erasures; None where there is no head."""
+    """How far the log goes, and what its head says of the seal key, of erasures and of the timeline; None without a head."""
 
     end: int
     seal_check: bytes | None
     erased: int | None
+    timeline: str | None
 
 
 class _Lane:
@@ -140,6 +141,8 @@ def find_faults(engine: Engine, secrets: JournalSecrets, keys: SubjectKeys) -> I
     yield from audit.rest()
     if extent.erased is not None and extent.erased != audit.erased:
         yield "log_head: it says something else of the last erasure than the log does"
+    if extent.timeline is not None and extent.timeline != audit.timeline:
+        yield "log_head: it names another timeline than the log does"
 
 
 def _log_pages(engine: Engine, end: int) -> Iterator[Sequence[Row[Any]]]:
@@ -152,9 +155,9 @@ def _log_pages(engine: Engine, end: int) -> Iterator[Sequence[Row[Any]]]:
 def _extent(engine: Engine) -> tuple[_Extent, list[str]]:
     """See how far the log goes, and name what lies outside of it, as both stand at one time."""
     with guarded(), reading_consistently(engine).begin() as connection:
-        head = connection.execute(select(log_head.c.seal_check, log_head.c.erased)).first()
+        head = connection.execute(select(log_head.c.seal_check, log_head.c.erased, log_head.c.timeline)).first()
         last = connection.scalar(select(func.max(log.c.sequence)))
-        extent = _Extent(0 if last is None else last + 1, *(head or (None, None)))
+        extent = _Extent(0 if last is None else last + 1, *(head or (None, None, None)))
         strays = [
             f"{table.name} {sequence}: it belongs to no entry of the log"
             for table in _INDEXES
@@ -189,6 +192,8 @@ class _Audit:
         self._last_erasure = self._find_last_erasure()
         self.erased = 0
         """How many entries there were right after the last erasure that was compared."""
+        self.timeline = ""
+        """The timeline that began last among the entries that were compared."""
 
     def compare(self, page: Sequence[Row[Any]]) -> Iterator[str]:
         """Compare the rows of a page's entries."""
@@ -241,6 +246,8 @@ class _Audit:
         if entry.kind == EntryKind.ERASURE:
             self.erased = sequence + 1
             yield from self._keys.erased(sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
+        elif entry.kind == EntryKind.TIMELINE:
+            self.timeline = TIMELINE_FACTS.decode(entry.facts).timeline
         elif key is not None and not _opens(entry, key):
             yield f"log {sequence}: its key does not open it"
 
@@ -303,6 +310,7 @@ _READ: dict[EntryKind, Callable[[msgspec.Raw], object]] = {
     EntryKind.DECISION: DECISION_FACTS.decode,
     EntryKind.EVENT: EVENT_FACTS.decode,
     EntryKind.ERASURE: ERASURE_FACTS.decode,
+    EntryKind.TIMELINE: TIMELINE_FACTS.decode,
 }
 
 

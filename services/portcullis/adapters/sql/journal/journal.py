@@ -277,6 +277,10 @@ class SqlJournal:
         """Give the log's own name, which its checkpoints carry; made at random with the log."""
         return self._log.origin()
 
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it: another name from each restore of a backup on."""
+        return self._log.timeline()
+
     def size(self) -> int:
         """Give how many entries the log has."""
         return self._log.size()

@@ -15,6 +15,7 @@ from portcullis.adapters.sql.journal.rows import Insertion
 from portcullis.adapters.sql.journal.schema import checkpoints, log, log_head, log_tiles
 from portcullis.domain.errors import JournalUnavailable, SetupFault
 from portcullis.domain.merkle import Frontier, leaf_hashes
+from portcullis.domain.timelines import log_of_timeline
 from portcullis.ports import LogHead, StoredCheckpoint
 
 PAGE_ROWS: Final = 1_000
@@ -146,6 +147,14 @@ class SqlLog:
                 lock_tail(connection, self._secrets)
                 found = connection.scalar(wanted)
         return str(found)
+
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it."""
+        wanted = select(log_head.c.origin, log_head.c.timeline)
+        with guarded(), self._engine.begin() as connection:
+            head = connection.execute(wanted).first()
+        # A log that is not begun yet was never restored.
+        return log_of_timeline(head.origin, head.timeline) if head else self.origin()
 
     def size(self) -> int:
         """Give how many entries the log has."""

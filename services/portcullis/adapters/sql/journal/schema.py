@@ -25,6 +25,8 @@ log_head = Table(
     # How many entries there were right after the last erasure, 0 before the first: what a process remembers of decisions
     # and their keys is as old as this.
     Column("erased", BigInteger, nullable=False),
+    # Which timeline this is (portcullis.domain.timelines): "" until the journal is first restored from a backup.
+    Column("timeline", Text, nullable=False, server_default=""),
 )
 
 log = Table(

@@ -58,9 +58,8 @@ class SqlRelay:
 
     def streams(self) -> Sequence[Stream]:
         """Give all streams, the oldest first."""
-        wanted = _STREAM.order_by(relay_streams.c.created_at, relay_streams.c.stream_id)
         with self._reading() as connection:
-            return [_stream(row) for row in connection.execute(wanted)]
+            return all_streams(connection)
 
     def stream(self, stream_id: str) -> Stream:
         """Give one stream.
@@ -98,16 +97,9 @@ class SqlRelay:
 
     def put(self, stream: Stream, *, secret: str | None = None) -> bool:
         """Write settings and place, if the turn is still the stream's."""
-        values: dict[str, Any] = {"stream": _ENCODE(stream), "turn": stream.turn + 1}
-        if secret is not None:
-            values["secret"] = self._secrets.seal(stream.stream_id, secret)
-        change = (
-            update(relay_streams)
-            .where(relay_streams.c.stream_id == stream.stream_id, relay_streams.c.turn == stream.turn)
-            .values(values)
-        )
+        sealed = {} if secret is None else {"secret": self._secrets.seal(stream.stream_id, secret)}
         with self._writing() as connection:
-            return connection.execute(change).rowcount == 1
+            return write_stream(connection, stream, **sealed)
 
     def lease(self, stream_id: str, owner: str, *, now: float, until: float) -> bool:
         """Take or prolong the lease of a stream."""
@@ -148,6 +140,22 @@ class SqlRelay:
     def _writing(self) -> Iterator[Connection]:
         with _guarded(), writing(self._engine).begin() as connection:
             yield connection
+
+
+def all_streams(connection: Connection) -> list[Stream]:
+    """Give all streams, the oldest first."""
+    wanted = _STREAM.order_by(relay_streams.c.created_at, relay_streams.c.stream_id)
+    return [_stream(row) for row in connection.execute(wanted)]
+
+
+def write_stream(connection: Connection, stream: Stream, **values: Any) -> bool:
+    """Write a stream's settings and place, and other values of its row, if the turn is still the stream's."""
+    change = (
+        update(relay_streams)
+        .where(relay_streams.c.stream_id == stream.stream_id, relay_streams.c.turn == stream.turn)
+        .values(stream=_ENCODE(stream), turn=stream.turn + 1, **values)
+    )
+    return connection.execute(change).rowcount == 1
 
 
 def _stream(row: Row[Any, Any]) -> Stream:

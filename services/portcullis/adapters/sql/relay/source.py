@@ -44,9 +44,9 @@ class SqlReportedEvents:
         self._log = SqlLog(self._engine, secrets)
         self._keys = SubjectKeys(secrets)
 
-    def origin(self) -> str:
-        """Give the log's own name."""
-        return self._log.origin()
+    def timeline(self) -> str:
+        """Name the log as those know it who keep places in it."""
+        return self._log.timeline()
 
     def size(self) -> int:
         """Give how many entries the log has."""

@@ -104,7 +104,7 @@ settlements = Table(
     ),
 )
 
-# Before which sequence of a journal, named by its origin, its events were taken over.
+# Before which sequence of a journal, named by its timeline, its events were taken over.
 journals_read = Table(
     "journals_read",
     registry_metadata,
