@@ -54,7 +54,7 @@ from tests.support.decision_records import a_record
 from tests.support.feeds import FeedTally, next_told
 from tests.support.imports import StillClock
 from tests.support.journals import SEAL_KEY, a_settlement, sql_journal
-from tests.support.policies import NOW, YEAR_S, agreement
+from tests.support.policies import NOW, YEAR_S, KnownBy, agreement
 from tests.support.registry_entries import POLICY, TOKENISER, an_entry
 from tests.support.signers import SignCounts, SignerInMemory
 
@@ -86,8 +86,8 @@ class Deployment:
         self.timelines = held.enter_context(closing(SqlTimelines(journal, seal_key=SEAL_KEY)))
         reported = held.enter_context(closing(SqlReportedEvents(journal, seal_key=SEAL_KEY)))
         self.sources = {
-            Side.PARTNER: PartnerSource(self.feed, policy=lambda: LENDER, names=NAMES, clock=self.clock),
-            Side.AUTHORITY: AuthoritySource(reported, policy=lambda: LENDER),
+            Side.PARTNER: PartnerSource(self.feed, known=KnownBy(lambda: LENDER), names=NAMES, clock=self.clock),
+            Side.AUTHORITY: AuthoritySource(reported, known=KnownBy(lambda: LENDER)),
         }
         self.streams = Streams(self.store, sources=self.sources, clock=self.clock)
         ensure_set_key(folder)
@@ -134,7 +134,7 @@ class Deployment:
     async def watching(self, cursor: str) -> AsyncIterator[Any]:
         """Watch as the lender."""
         asyncio.get_running_loop().set_default_executor(self.threads)
-        watch = FeedWatch(self.feed, MemoryAnnouncer(), NAMES, lambda: LENDER, self.clock, heartbeat_s=60.0)
+        watch = FeedWatch(self.feed, MemoryAnnouncer(), NAMES, KnownBy(lambda: LENDER), self.clock, heartbeat_s=60.0)
         async with watch, aclosing(watch.watch("lender", cursor, ())) as stream:
             yield stream
 
