@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -149,6 +149,8 @@ class KillablePostgres:
         self._binaries = _binaries(home, uid)
         self._data = home / "data"
         self._process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, str] = {}
+        """What the next start sets besides."""
         self._data.mkdir(mode=0o700)
         os.chown(self._data, uid, -1)
         _initialise(self._binaries, self._data, uid)
@@ -166,7 +168,7 @@ class KillablePostgres:
         """Start the server, and wait until it answers; its former processes may still be about to end."""
         deadline = time.monotonic() + _START_WITHIN_S
         while True:
-            self._process = _start(_server_command(self._binaries, self._data), self._uid, self._home / "log")
+            self._process = _start(_server_command(self._binaries, self._data, self.settings), self._uid, self._home / "log")
             try:
                 _wait_until_ready(self._process, self._data, self._home / "log")
             except NoPostgres:
@@ -241,7 +243,7 @@ def _initialise(binaries: Path, data: Path, uid: int) -> None:
 
 @contextmanager
 def _running(binaries: Path, data: Path, uid: int, log: Path) -> Iterator[None]:
-    server = _start(_server_command(binaries, data), uid, log)
+    server = _start(_server_command(binaries, data, {}), uid, log)
     try:
         _wait_until_ready(server, data, log)
         yield
@@ -249,13 +251,14 @@ def _running(binaries: Path, data: Path, uid: int, log: Path) -> Iterator[None]:
         _stop(server)
 
 
-def _server_command(binaries: Path, data: Path) -> list[str]:
+def _server_command(binaries: Path, data: Path, more: Mapping[str, str]) -> list[str]:
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(data),
         # Processes are killed here, never the machine.
         "fsync": "off",
         "shared_buffers": "32MB",
+        **more,
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return [str(binaries / "postgres"), "-D", str(data), *options]
