@@ -18,11 +18,12 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 from sqlalchemy import delete
 
@@ -138,6 +139,19 @@ def _started() -> Iterator[PostgresServer]:
             yield PostgresServer(lambda name: f"postgresql://postgres@/{name}?host={data}")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of a folder. Outside CI a machine that has none skips its tests; CI never does."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except NoPostgres as reason:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL here: {reason}")
+        yield server
 
 
 class KillablePostgres:
