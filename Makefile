@@ -88,14 +88,14 @@ fuzz: $(VENV)/.dev ## Send random and mutated requests to every method, on both 
 fuzz-snapshot: $(VENV)/.dev ## Change ten thousand metadata and target files, and see each refused (two minutes)
 	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s tests/unit/adapters/test_tuf_mutations.py
 
-fuzz-journal: $(VENV)/.dev ## Change ten thousand places of a journal, and see each found (five minutes)
-	PORTCULLIS_FUZZ=10000 $(BIN)/python -m pytest -q -s --timeout 3600 tests/integration/test_journal_tampering.py
+fuzz-journal: $(VENV)/.dev ## Change ten thousand places of a journal on each database, and see each found (ten minutes)
+	PORTCULLIS_FUZZ=$${PORTCULLIS_FUZZ:-10000} PORTCULLIS_RESULTS=$${PORTCULLIS_RESULTS:-benchmarks/results} $(BIN)/python -m pytest -q -s --timeout 3600 tests/integration/test_journal_tampering.py
 
 rotate-token-key: $(VENV)/.dev ## Rotate the token key under a million checks, and see no wrong answer (ten minutes)
 	PORTCULLIS_CHECKS=1000000 $(BIN)/python -m pytest -q -s tests/e2e/test_token_key_rotation.py
 
 kill-exchange: $(VENV)/.dev ## Kill the exchange's parts 200 times under load, and see nothing lost (ten minutes)
-	PORTCULLIS_KILLS=200 $(BIN)/python -m pytest -q -s tests/e2e/test_exchange_kills.py
+	PORTCULLIS_KILLS=$${PORTCULLIS_KILLS:-200} PORTCULLIS_RESULTS=$${PORTCULLIS_RESULTS:-benchmarks/results} $(BIN)/python -m pytest -q -s tests/e2e/test_exchange_kills.py
 
 clean: ## Remove the environment, caches and local state
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .portcullis dist build

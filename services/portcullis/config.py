@@ -15,6 +15,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 Transport = Literal["grpcio", "native"]
+PostgresStorage = Literal["disk", "whole-pages", "disposable"]
+"""What a PostgreSQL keeps its data on: a disk, storage that never writes half a page, or what may be lost."""
 
 FORWARDED_BY_LOOPBACK = "loopback"
 """What ``forwarded_by`` says of a proxy without a certificate, on this host."""
@@ -54,6 +56,11 @@ class Settings(BaseSettings):
     redis_url: str = Field("", description="The store of snapshots; empty: the embedded Valkey's socket.")
     registry_url: str = Field("", description="The registry's database URL; empty: SQLite under home.")
     journal_url: str = Field("", description="The journal's database URL; empty: SQLite under home.")
+    postgres_storage: PostgresStorage = Field(
+        "disk",
+        description="What PostgreSQL keeps its data on; disk demands fsync and full_page_writes, whole-pages (ZFS, Aurora) "
+        "fsync alone, disposable (a trial) neither.",
+    )
     spool_dir: Path | None = Field(None, description="Where decisions wait for the journal; empty: under home.")
     replica_dir: Path | None = Field(None, description="Where the replica lies; empty: under home.")
     keys_dir: Path | None = Field(None, description="Where the key files lie; empty: under home.")

@@ -1,10 +1,11 @@
-"""The feed and its cursors against plain lists: any order of changes, ends, crashes, two feeders, trims and watchers."""
+"""The feed and its cursors against plain lists: any order of changes, steps, ends, crashes, two feeders, trims, watchers."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from sqlalchemy import delete
 
 from portcullis.adapters.memory.feed import MemoryAnnouncer, MemoryFeed
@@ -21,7 +22,8 @@ from portcullis.adapters.sql.feed.feed import SqlFeed
 from portcullis.adapters.sql.feed.schema import feed, feed_head
 from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.domain.changes import ChangeKind, Cursor, FeedChange, read_cursor
-from portcullis.domain.entries import EntryStatus
+from portcullis.domain.entries import LISTED, EntryStatus
+from portcullis.domain.entry_life import ReleaseGround, Step, StepNote, legal_steps, single_steps
 from portcullis.domain.errors import CursorExpired
 from portcullis.domain.policies import Partner, Policy
 from portcullis.domain.subjects import SubjectNames
@@ -29,9 +31,9 @@ from portcullis.exchange import feeding
 from portcullis.exchange.feeding import Feeder
 from portcullis.exchange.watching import FeedWatch
 from portcullis.gateway.registry_knowledge import RegistryKnowledge
-from portcullis.ports import FeedEnds, FeedStore, Progress, Watched
-from tests.support.databases import clear_registry, migrated_database
-from tests.support.feeds import FeedTally, next_told
+from portcullis.ports import FeedEnds, FeedStore, Progress, StoredEntry, Watched
+from tests.support.databases import PostgresServer, clear_registry, migrated_database
+from tests.support.feeds import STANDS, FeedTally, next_told, thought_after
 from tests.support.imports import StillClock
 from tests.support.policies import NOW, YEAR_S, agreement
 from tests.support.registries import import_rows
@@ -40,10 +42,21 @@ from tests.support.registry_entries import POLICY, SEAL_KEY, TOKENISER, an_entry
 SUBJECTS = SubjectNames(bytes(range(32)))
 PARTNERS = {"court-only": ("court",), "carrier-only": ("carrier",), "both": ("court", "carrier", "secret")}
 AGREED = st.tuples(st.sampled_from(sorted(PARTNERS)), st.sampled_from([("court",), ("carrier",), ("carrier", "court")]))
-LISTS = st.sampled_from(["court", "court", "carrier", "secret"])
+LIST_NAMES = ("court", "carrier", "secret")
+LISTS = st.sampled_from(["court", *LIST_NAMES])
 KEYS = st.sampled_from(["k1", "k2", "k3", "k4", "k5"])
 TERMS = st.sampled_from([-5, 2, 4, 9, YEAR_S])
-OPENING = {ChangeKind.ENTRY_ADDED, ChangeKind.AMENDED}
+STEPS = {
+    Step.STAY: ChangeKind.STAYED,
+    Step.LIFT: ChangeKind.REINSTATED,
+    Step.RELEASE: ChangeKind.RELEASED,
+    Step.WITHDRAW: ChangeKind.WITHDRAWN,
+    Step.RETRACT: ChangeKind.RELEASED_IN_ERROR,
+}
+"""What a person can do to an entry that was listed, and what partners are told of it."""
+BY_STEPS_ALONE = {ChangeKind.REINSTATED, ChangeKind.RELEASED, ChangeKind.RELEASED_IN_ERROR}
+"""Nothing but a step makes these; the others come of imports and of extensions too."""
+WITHDRAWABLE = {*LISTED, EntryStatus.WITHDRAWN}
 
 
 def shared(agreed: Mapping[str, tuple[str, ...]]) -> Policy:
@@ -133,6 +146,10 @@ def _cursor(partner: str, feed: str, position: int) -> str:
     return str(Cursor(feed, SUBJECTS.mark(partner, feed, position)))
 
 
+def _may(status: EntryStatus, step: Step) -> bool:
+    return any(each in legal_steps(status) for each in single_steps(status, step)[:1])
+
+
 class FeedMachine(RuleBasedStateMachine):
     """``make`` opens an empty registry and an empty feed; ``log`` is every change that was ever seen in the feed."""
 
@@ -151,8 +168,12 @@ class FeedMachine(RuleBasedStateMachine):
         self.announcer = Fragile()
         self.log: list[FeedChange] = []
         self.oldest = 0
+        self.due: set[tuple[ChangeKind, int, float]] = set()
+        self.made: set[tuple[ChangeKind, int, float]] = set()
         self.readers = [Reader(partner, 0) for partner in PARTNERS]
         self._feed()
+        for name, key in (("court", "k1"), ("court", "k2"), ("carrier", "k1")):
+            self.put(name, key, YEAR_S)
 
     # --- the registry ---------------------------------------------------------------------------------------------------
 
@@ -164,7 +185,7 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(name=LISTS, key=KEYS)
     def withdraw(self, name: str, key: str) -> None:
         self.clock.time += 1
-        if any(each.key == key for each in self.registry.entries(name, after_id=0, limit=100)):
+        if (present := self._present(name, key)) is not None and present.status in WITHDRAWABLE:
             self.registry.withdraw_entry(name, key, reason="paid", actor="ann")
 
     @rule(name=LISTS, rows=st.dictionaries(KEYS, TERMS, max_size=5), full=st.booleans())
@@ -183,11 +204,62 @@ class FeedMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.clock.time += seconds
 
+    # --- the life of an entry -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self._standing(EntryStatus.IN_FORCE))
+    @rule(data=st.data())
+    def stay(self, data: st.DataObject) -> None:
+        self._step(*data.draw(st.sampled_from(self._standing(EntryStatus.IN_FORCE))), Step.STAY)
+
+    @precondition(lambda self: self._standing(EntryStatus.STAYED))
+    @rule(data=st.data(), step=st.sampled_from([Step.LIFT, Step.LIFT, Step.RELEASE, Step.WITHDRAW, Step.RETRACT]))
+    def end_a_stay(self, data: st.DataObject, step: Step) -> None:
+        self._step(*data.draw(st.sampled_from(self._standing(EntryStatus.STAYED))), step)
+
+    @rule(name=LISTS, key=KEYS, step=st.sampled_from([Step.RELEASE, *STEPS]))
+    def take_a_step(self, name: str, key: str, step: Step) -> None:
+        self._step(name, key, step)
+
+    def _standing(self, status: EntryStatus) -> list[tuple[str, str]]:
+        """Give the list and the key of each entry that stands so, and has not ended."""
+        entries = (each for name in LIST_NAMES for each in self._entries(name))
+        return [
+            (each.list, each.key) for each in entries if each.status is status and each.effective_until > self.clock.time
+        ]
+
+    @rule(name=LISTS, key=KEYS, term=TERMS)
+    def propose(self, name: str, key: str, term: int) -> None:
+        self.clock.time += 1
+        self.registry.put(self._entry(name, key, term), note=StepNote(actor="ann"), four_eyes=True)
+
+    @rule(data=st.data(), step=st.sampled_from([Step.APPROVE, Step.APPROVE, Step.REJECT]))
+    def decide_about_a_proposal(self, data: st.DataObject, step: Step) -> None:
+        self.clock.time += 1
+        if waiting := self.registry.proposals():
+            proposal = data.draw(st.sampled_from(waiting))
+            self.registry.step(proposal.list, proposal.key, step, note=StepNote(actor="bob", why="looked at"))
+
+    def _step(self, name: str, key: str, step: Step) -> None:
+        """Take a step, where it can be taken, and note what is to be told of it."""
+        self.clock.time += 1
+        present = self._present(name, key)
+        if present is None or not _may(present.status, step):
+            return
+        ground = ReleaseGround.PAID if step is Step.RELEASE else ""
+        self.registry.step(name, key, step, note=StepNote(actor="bob", why="looked at", ground=ground))
+        told = (STEPS[step], present.entry_id, self.clock.time)
+        if name != "secret":
+            self.made.add(told)
+            # What has ended binds nobody, so nobody is told; that it was an error, everybody is.
+            if present.effective_until > self.clock.time or step is Step.RETRACT:
+                self.due.add(told)
+
     # --- the feeders ----------------------------------------------------------------------------------------------------
 
     @rule()
     def feed(self) -> None:
         self._feed()
+        self._compare()
 
     @rule(after=st.integers(0, 3), where=st.sampled_from(["before", "after", "announcing"]))
     def feed_and_die(self, after: int, where: str) -> None:
@@ -201,9 +273,15 @@ class FeedMachine(RuleBasedStateMachine):
             setattr(self.interrupted, where, [*waits, die])
         self._feed()
 
-    @rule(after=st.integers(0, 2), name=LISTS, key=KEYS, term=TERMS)
-    def feed_while_somebody_writes(self, after: int, name: str, key: str, term: int) -> None:
-        self.interrupted.before = [*[lambda: None] * after, lambda: self.put(name, key, term)]
+    @rule(after=st.integers(0, 2), name=LISTS, key=KEYS, term=TERMS, step=st.sampled_from([None, *STEPS]))
+    def feed_while_somebody_writes(self, after: int, name: str, key: str, term: int, step: Step | None) -> None:
+        def write() -> None:
+            if step is None:
+                self.put(name, key, term)
+            else:
+                self._step(name, key, step)
+
+        self.interrupted.before = [*[lambda: None] * after, write]
         self._feed()
 
     @rule(after=st.integers(0, 2))
@@ -315,30 +393,39 @@ class FeedMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_story_of_every_entry_fits(self) -> None:
-        binding: set[int] = set()
-        commits: list[tuple[float, int]] = []
+        thought: dict[int, str] = {}
+        commits: list[tuple[float, int, ChangeKind]] = []
         for change in self.log:
             assert "secret" != change.list
-            assert (change.kind is ChangeKind.ENTRY_ADDED) == (change.entry_id not in binding)
-            (binding.add if change.kind in OPENING else binding.discard)(change.entry_id)
+            thought[change.entry_id] = thought_after(thought.get(change.entry_id), change.kind)
             if not (change.kind is ChangeKind.EXPIRED and change.happened_at == change.until):
-                commits.append((change.happened_at, change.entry_id))
-        assert sorted(set(commits)) == commits
+                commits.append((change.happened_at, change.entry_id, change.kind))
+        assert len(set(commits)) == len(commits)
+        assert sorted(commits, key=itemgetter(0, 1)) == commits
 
     def teardown(self) -> None:
         self._feed()
-        self._note()
-        stands = {change.entry_id: change for change in self.log}
-        told = {entry_id: each.until for entry_id, each in stands.items() if each.kind in OPENING}
-        in_force = {
-            each.entry_id: each.until
-            for name in ("court", "carrier")
-            for each in self.registry.entries(name, after_id=0, limit=100)
-            if each.status is EntryStatus.IN_FORCE and each.until > self.clock.time
-        }
-        assert in_force == told
+        self._compare()
         self.every_reader_was_given_its_own_changes_each_once_and_in_order()
         self.registry.close()
+
+    def _compare(self) -> None:
+        """Whoever followed what was fed knows how every entry stands and until when, and was told each step by its name."""
+        self._note()
+        thought: dict[int, tuple[str, int]] = {}
+        for each in self.log:
+            before, _ = thought.get(each.entry_id, (None, 0))
+            thought[each.entry_id] = (thought_after(before, each.kind), each.until)
+        stand = {
+            each.entry_id: (STANDS[each.status], each.effective_until)
+            for name in ("court", "carrier")
+            for each in self._entries(name)
+            if each.status in STANDS and each.effective_until > self.clock.time
+        }
+        assert stand == {entry_id: each for entry_id, each in thought.items() if each[0] != "gone"}
+        told = {(each.kind, each.entry_id, each.happened_at) for each in self.log}
+        assert self.due <= told
+        assert {each for each in told if each[0] in BY_STEPS_ALONE} <= self.made
 
     # --- steps ----------------------------------------------------------------------------------------------------------
 
@@ -359,16 +446,25 @@ class FeedMachine(RuleBasedStateMachine):
     def _note(self) -> None:
         self.log += self.store.read(len(self.log), 100_000)
 
+    def _entries(self, name: str) -> Sequence[StoredEntry]:
+        return self.registry.entries(name, after_id=0, limit=100)
+
+    def _present(self, name: str, key: str) -> StoredEntry | None:
+        return next((each for each in self._entries(name) if each.key == key), None)
+
     def _entry(self, name: str, key: str, term: int) -> Any:
         return an_entry(key, list=name, until=int(self.clock.time) + term, valid_from=NOW - YEAR_S)
 
 
 @contextmanager
-def makers(kind: str, folder: Path) -> Iterator[Callable[[StillClock], tuple[SqlRegistry, FeedStore]]]:
-    """Give a maker of empty registries and feeds."""
+def makers(
+    kind: str, folder: Path, server: Callable[[], PostgresServer]
+) -> Iterator[Callable[[StillClock], tuple[SqlRegistry, FeedStore]]]:
+    """Give a maker of empty registries and feeds; a feed in memory has its registry on SQLite."""
+    database = "sqlite" if kind == "memory" else kind
     with (
-        migrated_database("sqlite", "registry", folder, NotImplemented) as registry_url,
-        migrated_database("sqlite", "journal", folder, NotImplemented) as journal_url,
+        migrated_database(database, "registry", folder, server) as registry_url,
+        migrated_database(database, "journal", folder, server) as journal_url,
         closing(SqlFeed(journal_url)) as sql_feed,
     ):
 
@@ -387,13 +483,13 @@ def makers(kind: str, folder: Path) -> Iterator[Callable[[StillClock], tuple[Sql
         yield make
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 12), ("sqlite", 4)])
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 15), ("sqlite", 5), ("postgresql", 4)])
 def test_a_feed_tells_each_change_once_and_in_order_whatever_happens(
-    kind: str, examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, examples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     # Small pages, so that a large change is one of three entries.
     monkeypatch.setattr(feeding, "_PAGE", 2)
-    with makers(kind, tmp_path) as make:
+    with makers(kind, tmp_path, lambda: request.getfixturevalue("postgres")) as make:
         machine = type("Machine", (FeedMachine,), {"make": staticmethod(make)})
         run_state_machine_as_test(
             machine,

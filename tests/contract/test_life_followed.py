@@ -18,9 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from portcullis.adapters.sql.registry.registry import SqlRegistry
 from portcullis.adapters.sql.rights.rights import SqlRights
 from portcullis.domain import dispute_rules
-from portcullis.domain.changes import ChangeKind
 from portcullis.domain.disputes import Case, CaseKind, DisputeGround, Resolution
-from portcullis.domain.entries import EntryStatus
 from portcullis.domain.entry_life import BULK_STEPS, Step, StepNote
 from portcullis.domain.errors import PortcullisError
 from portcullis.domain.lapses import lapses_at, with_lapse
@@ -28,6 +26,7 @@ from portcullis.domain.tokens import TOKEN_BYTES
 from portcullis.ports import BEGINNING, ENDED_KEPT_S, EntryQuery, IndexedEntry, RedressNumber
 from tests.support.clocks import HandClock
 from tests.support.databases import clear_registry, migrated_database
+from tests.support.feeds import STANDS, thought_after
 from tests.support.policies import NOW, YEAR_S, a_list, policy
 from tests.support.registry_entries import SEAL_KEY, TOKENISER, an_entry, document
 
@@ -46,19 +45,6 @@ PEOPLE = st.sampled_from(["ann", "bob"])
 SINGLE_STEPS = [each for each in Step if each not in {Step.PUT, Step.RENEW, Step.CLEAR}]
 NOTE = StepNote(actor="rev", why="as told")
 
-# What partners think of an entry after a change, and what they can have thought before it; None is nothing.
-TOLD = {
-    ChangeKind.ENTRY_ADDED: ("binds", {None, "gone"}),
-    ChangeKind.AMENDED: (None, {"binds", "stayed"}),
-    ChangeKind.STAYED: ("stayed", {None, "gone", "binds"}),
-    ChangeKind.REINSTATED: ("binds", {"stayed"}),
-    ChangeKind.RELEASED: ("gone", {"binds", "stayed"}),
-    ChangeKind.WITHDRAWN: ("gone", {"binds", "stayed"}),
-    ChangeKind.EXPIRED: ("gone", {"binds", "stayed"}),
-    ChangeKind.RELEASED_IN_ERROR: ("gone", {None, "gone", "binds", "stayed"}),
-}
-STANDS = {EntryStatus.IN_FORCE: "binds", EntryStatus.STAYED: "stayed"}
-
 
 class Followed(RuleBasedStateMachine):
     """``make`` opens an empty registry with the rights of its subjects."""
@@ -73,7 +59,7 @@ class Followed(RuleBasedStateMachine):
         self.indexed: dict[tuple[bytes, str], tuple[IndexedEntry, ...]] = {}
         self.place = (0, 0.0)
         self.progress = BEGINNING._replace(ended_until=int(self.clock.now()))
-        self.partner: dict[int, str | None] = {}
+        self.partner: dict[int, str] = {}
         self.cases: dict[str, Case] = {}
         self.numbers = 0
 
@@ -218,10 +204,7 @@ class Followed(RuleBasedStateMachine):
             assert read.follows
             told = list(read.changes)
         for change, _ in told[:at_once]:
-            after, before = TOLD[change.kind]
-            thought = self.partner.get(change.entry_id)
-            assert thought in before, change.kind
-            self.partner[change.entry_id] = after or thought
+            self.partner[change.entry_id] = thought_after(self.partner.get(change.entry_id), change.kind)
         if len(told) > at_once:
             self.progress = told[at_once - 1][1]
             return

@@ -41,6 +41,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
             postgres.create(name)
             urls[f"{name}_url"] = postgres.url(name).replace("postgres@", f"postgres:{PASSWORDS[name]}@")
         settings = folder / "settings.toml"
+        urls["postgres_storage"] = "disposable"
         settings.write_text("".join(f"{name} = {json.dumps(url)}\n" for name, url in urls.items()))
         yield held.enter_context(
             running_stack(folder / "home", "--workers", "2", umask=0, PORTCULLIS_CONFIG=str(settings), LANG="C.UTF-8")

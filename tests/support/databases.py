@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 from sqlalchemy import delete
 
@@ -140,6 +141,19 @@ def _started() -> Iterator[PostgresServer]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests of a folder. Outside CI a machine that has none skips its tests; CI never does."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgres_server())
+        except NoPostgres as reason:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL here: {reason}")
+        yield server
+
+
 class KillablePostgres:
     """A server of its own that a test kills and starts again; what it has committed is there afterwards."""
 
@@ -149,6 +163,8 @@ class KillablePostgres:
         self._binaries = _binaries(home, uid)
         self._data = home / "data"
         self._process: subprocess.Popen[bytes] | None = None
+        self.settings: dict[str, str] = {}
+        """What the next start sets besides."""
         self._data.mkdir(mode=0o700)
         os.chown(self._data, uid, -1)
         _initialise(self._binaries, self._data, uid)
@@ -166,7 +182,7 @@ class KillablePostgres:
         """Start the server, and wait until it answers; its former processes may still be about to end."""
         deadline = time.monotonic() + _START_WITHIN_S
         while True:
-            self._process = _start(_server_command(self._binaries, self._data), self._uid, self._home / "log")
+            self._process = _start(_server_command(self._binaries, self._data, self.settings), self._uid, self._home / "log")
             try:
                 _wait_until_ready(self._process, self._data, self._home / "log")
             except NoPostgres:
@@ -241,7 +257,7 @@ def _initialise(binaries: Path, data: Path, uid: int) -> None:
 
 @contextmanager
 def _running(binaries: Path, data: Path, uid: int, log: Path) -> Iterator[None]:
-    server = _start(_server_command(binaries, data), uid, log)
+    server = _start(_server_command(binaries, data, {}), uid, log)
     try:
         _wait_until_ready(server, data, log)
         yield
@@ -249,13 +265,14 @@ def _running(binaries: Path, data: Path, uid: int, log: Path) -> Iterator[None]:
         _stop(server)
 
 
-def _server_command(binaries: Path, data: Path) -> list[str]:
+def _server_command(binaries: Path, data: Path, more: Mapping[str, str]) -> list[str]:
     settings = {
         "listen_addresses": "",
         "unix_socket_directories": str(data),
         # Processes are killed here, never the machine.
         "fsync": "off",
         "shared_buffers": "32MB",
+        **more,
     }
     options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
     return [str(binaries / "postgres"), "-D", str(data), *options]

@@ -40,6 +40,7 @@ class Deployment:
             "PORTCULLIS_HOME": str(self.home),
             "PORTCULLIS_REDIS_URL": self.valkey.url,
             "PORTCULLIS_JOURNAL_URL": self.postgres.url("journal"),
+            "PORTCULLIS_POSTGRES_STORAGE": "disposable",
         } | environment
         self._prepare()
         self.parts: dict[str, Part] = {}

@@ -10,9 +10,30 @@ from typing import Any
 from portcullis.adapters.memory.feed import MemoryFeed
 from portcullis.adapters.sql.feed.feed import SqlFeed
 from portcullis.domain.changes import ChangeKind, FeedChange
+from portcullis.domain.entries import EntryStatus
 from portcullis.ports import FeedStore, Watched
 from tests.support.databases import PostgresServer, migrated_database
 from tests.support.policies import NOW, YEAR_S
+
+# What partners think of an entry after a change, and what they can have thought before it; None is nothing.
+TOLD = {
+    ChangeKind.ENTRY_ADDED: ("binds", {None, "gone"}),
+    ChangeKind.AMENDED: (None, {"binds", "stayed"}),
+    ChangeKind.STAYED: ("stayed", {None, "gone", "binds"}),
+    ChangeKind.REINSTATED: ("binds", {"stayed"}),
+    ChangeKind.RELEASED: ("gone", {"binds", "stayed"}),
+    ChangeKind.WITHDRAWN: ("gone", {"binds", "stayed"}),
+    ChangeKind.EXPIRED: ("gone", {"binds", "stayed"}),
+    ChangeKind.RELEASED_IN_ERROR: ("gone", {None, "gone", "binds", "stayed"}),
+}
+STANDS = {EntryStatus.IN_FORCE: "binds", EntryStatus.STAYED: "stayed"}
+
+
+def thought_after(before: str | None, kind: ChangeKind) -> str:
+    """Give what whoever is told a change thinks of its entry; fails where nobody who thought that can be told it."""
+    after, fitting = TOLD[kind]
+    assert before in fitting, (before, kind)
+    return after or str(before)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from portcullis.adapters.log_signing import LogSigner
 from portcullis.adapters.spool.reading import SET_ASIDE, SegmentReading
 from portcullis.adapters.spool.segments import segments_in
+from portcullis.adapters.sql.durability import what_could_be_lost
 from portcullis.adapters.sql.engines import open_engine, read_url, writing
 from portcullis.adapters.sql.feed.schema import feed_head
 from portcullis.adapters.sql.journal.schema import checkpoints, log, log_head
@@ -38,7 +39,7 @@ def examine_registry(settings: Settings) -> str:
         SetupFault: there is none here.
         Unavailable: it can't be used as it is.
     """
-    head = _examine("registry", settings.registry_database_url, _head)
+    head = _examine("registry", settings.registry_database_url, lambda connection: _forced_head(connection, settings))
     return f"reachable, migrated, at change {head}"
 
 
@@ -49,7 +50,7 @@ def examine_journal(settings: Settings) -> str:
         SetupFault: there is none here.
         Unavailable: it can't be used as it is.
     """
-    _examine("journal", settings.journal_database_url, lambda _connection: 0)
+    _examine("journal", settings.journal_database_url, lambda connection: _demand_forced(connection, "journal", settings))
     return "reachable, migrated, writable"
 
 
@@ -149,7 +150,13 @@ def _owner(database: str) -> str:
     return "registry" if database == "registry" else "exchange"
 
 
-def _head(connection: Connection) -> int:
+def _demand_forced(connection: Connection, database: str, settings: Settings) -> None:
+    if why := what_could_be_lost(connection, database, settings.postgres_storage):
+        raise Unavailable(why)
+
+
+def _forced_head(connection: Connection, settings: Settings) -> int:
+    _demand_forced(connection, "registry", settings)
     return connection.scalar(select(func.max(change_log.c.seq))) or 0
 
 

@@ -90,6 +90,28 @@ def open_registry_to_look(settings: Settings, tokeniser: TokenKeys, clock: Clock
         yield registry
 
 
+def demand_durable_registry(settings: Settings) -> None:
+    """Demand that what the registry's database commits outlasts a loss of power; where parts begin to serve from it.
+
+    Raises:
+        SetupFault: its server is not set to that, or can't be asked.
+    """
+    from portcullis.adapters.sql.durability import demand_durable
+
+    demand_durable("registry", settings.registry_database_url, settings.postgres_storage)
+
+
+def demand_durable_journal(settings: Settings) -> None:
+    """Demand that what the journal's database commits outlasts a loss of power, as `demand_durable_registry`.
+
+    Raises:
+        SetupFault: its server is not set to that, or can't be asked.
+    """
+    from portcullis.adapters.sql.durability import demand_durable
+
+    demand_durable("journal", settings.journal_database_url, settings.postgres_storage)
+
+
 @contextmanager
 def open_rights(settings: Settings, clock: Clock) -> Iterator[SqlRights]:
     """Open the rights of listed persons, in the registry's database, which must be migrated (`open_registry`).

@@ -27,7 +27,14 @@ from portcullis.mains.homes import HomeLock, prepare_home
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.listening import dialled, reserve_port
 from portcullis.mains.logs import configure_logs, log_uncaught
-from portcullis.mains.parts import open_entry_namer, open_journal, open_registry, open_token_keys
+from portcullis.mains.parts import (
+    demand_durable_journal,
+    demand_durable_registry,
+    open_entry_namer,
+    open_journal,
+    open_registry,
+    open_token_keys,
+)
 from portcullis.mains.stack import Stack
 from portcullis.mains.stopping import StopSignals, stop_signals
 from portcullis.mains.trials import first_steps, trials
@@ -92,6 +99,8 @@ def _prepare_state(settings: Settings, *, empty: bool) -> None:
     ensure_keys(settings.keys_path)
     clock = SystemClock()
     with open_journal(settings), open_registry(settings, open_token_keys(settings)) as store:
+        demand_durable_journal(settings)
+        demand_durable_registry(settings)
         keys = KeyDesk(store, clock=clock)
         importer = Importer(store, index_tokens=open_entry_namer(settings).index_tokens, clock=clock)
         if not empty:

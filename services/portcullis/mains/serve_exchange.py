@@ -38,7 +38,14 @@ from portcullis.mains.background import Background
 from portcullis.mains.home_keys import FolderKeys, note_key_ages
 from portcullis.mains.keeping import open_keeper
 from portcullis.mains.keys import JOURNAL_KEY, read_key
-from portcullis.mains.parts import open_feed, open_journal, open_registry, open_token_keys
+from portcullis.mains.parts import (
+    demand_durable_journal,
+    demand_durable_registry,
+    open_feed,
+    open_journal,
+    open_registry,
+    open_token_keys,
+)
 from portcullis.mains.quotas import open_quota_sharing
 from portcullis.mains.readiness import Check, Listening, registry_check, token_key_check
 from portcullis.mains.relaying import open_relay, open_streams, receivers_server
@@ -64,8 +71,8 @@ def run_exchange(settings: Settings) -> None:
     """Work until told to stop.
 
     Raises:
-        SetupFault: a key, a database or the store's URL is missing, another process ships this home's spool, or a port is
-            taken.
+        SetupFault: a key, a database or the store's URL is missing, a database could lose what it commits, another process
+            ships this home's spool, or a port is taken.
     """
     # The commits and the answers take turns at the interpreter; what wakes up meanwhile is not to come in between.
     run_in_batches()
@@ -78,6 +85,8 @@ async def _serve(settings: Settings) -> None:
     with stop_event() as stop, ExitStack() as held:
         journal = held.enter_context(open_journal(settings, clock))
         registry = held.enter_context(open_registry(settings, open_token_keys(settings), clock))
+        demand_durable_journal(settings)
+        demand_durable_registry(settings)
         known = RegistryKnowledge(registry, clock.now)
         await asyncio.to_thread(known.look)
         faults = AnnouncementMetrics(metrics)

@@ -16,7 +16,13 @@ from portcullis.adapters.lmdb.replica import LmdbReplica
 from portcullis.config import Settings
 from portcullis.gateway.operators import running_registry
 from portcullis.mains.desks import open_operator_desks
-from portcullis.mains.parts import open_journal, open_registry, open_token_keys
+from portcullis.mains.parts import (
+    demand_durable_journal,
+    demand_durable_registry,
+    open_journal,
+    open_registry,
+    open_token_keys,
+)
 from portcullis.mains.readiness import Check, Listening, registry_check, token_key_check
 from portcullis.mains.status import status
 from portcullis.mains.stopping import stop_event
@@ -29,7 +35,7 @@ def run_registry(settings: Settings) -> None:
     """Serve the operators until told to stop.
 
     Raises:
-        SetupFault: a key file is missing, a database can't be used, or a port is taken.
+        SetupFault: a key file is missing, a database can't be used or could lose what it commits, or a port is taken.
     """
     uvloop.run(_serve(settings))
 
@@ -41,6 +47,8 @@ async def _serve(settings: Settings) -> None:
     with stop_event() as stop, ExitStack() as held:
         journal = held.enter_context(open_journal(settings, clock))
         store = held.enter_context(open_registry(settings, tokeniser, clock))
+        demand_durable_journal(settings)
+        demand_durable_registry(settings)
         replica = held.enter_context(closing(LmdbReplica(settings.replica_path, clock)))
         draining = Check("draining", lambda: "a stop was asked for" if stop.is_set() else None)
         keys = token_key_check(store.check_token_keys, vital=True)

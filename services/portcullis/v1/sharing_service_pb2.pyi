@@ -125,7 +125,7 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     CHANGE_KIND_ENTRY_ADDED: _ChangeKind.ValueType  # 1
     """CHANGE_KIND_ENTRY_ADDED: it is new on the list."""
     CHANGE_KIND_AMENDED: _ChangeKind.ValueType  # 2
-    """CHANGE_KIND_AMENDED: its facts have changed."""
+    """CHANGE_KIND_AMENDED: its facts or its end have changed; one that is stayed stays so."""
     CHANGE_KIND_STAYED: _ChangeKind.ValueType  # 3
     """CHANGE_KIND_STAYED: a dispute suspends its effect."""
     CHANGE_KIND_RELEASED: _ChangeKind.ValueType  # 4
@@ -147,7 +147,7 @@ CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
 CHANGE_KIND_ENTRY_ADDED: ChangeKind.ValueType  # 1
 """CHANGE_KIND_ENTRY_ADDED: it is new on the list."""
 CHANGE_KIND_AMENDED: ChangeKind.ValueType  # 2
-"""CHANGE_KIND_AMENDED: its facts have changed."""
+"""CHANGE_KIND_AMENDED: its facts or its end have changed; one that is stayed stays so."""
 CHANGE_KIND_STAYED: ChangeKind.ValueType  # 3
 """CHANGE_KIND_STAYED: a dispute suspends its effect."""
 CHANGE_KIND_RELEASED: ChangeKind.ValueType  # 4

@@ -1,0 +1,7 @@
+"""What the integration tests share."""
+
+from __future__ import annotations
+
+from tests.support.databases import postgres
+
+__all__ = ["postgres"]
