@@ -89,6 +89,15 @@ def test_a_worker_that_keeps_silent_is_forgotten_and_what_it_showed_is_not(meet:
     assert {"lender": Used(0.0, 0.0, 4, 5)} == standing.used
 
 
+def test_calls_and_streams_are_summed_up_while_their_workers_tell_of_them(meet: Callable[[], QuotaExchange]) -> None:
+    one, two = meet(), meet()
+    one.turn("one", DAY, [use()._replace(calls=5, streams=2)])
+    used = two.turn("two", DAY, [use()._replace(calls=1, streams=30)]).used["lender"]
+    assert (6, 32) == (used.calls, used.streams)
+    used = one.turn("one", DAY, [use()._replace(calls=0, streams=1)]).used["lender"]
+    assert (1, 31) == (used.calls, used.streams)
+
+
 def test_one_worker_speaks_for_all_that_tell_of_a_partner(meet: Callable[[], QuotaExchange]) -> None:
     exchange = meet()
     exchange.turn("one", DAY, [use("shop")])
@@ -277,6 +286,8 @@ POISON = (
     b'[{now}, {"lender": [NaN, 0]}]',
     b'[{now}, {"lender": [1e308, 1e308]}]',
     b'[{now}, {"lender": [-5, 0]}]',
+    b'[{now}, {"lender": [0, 0, -5, 0]}]',
+    b'[{now}, {"lender": [0, 0, "many", {}]}]',
     b'[{now}, {"lender": ["many", 0]}]',
     b'[{now}, {"lender": 7}]',
     b'[{now}, {"lender": []}]',

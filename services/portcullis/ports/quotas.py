@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from portcullis.domain.evidence import NOTHING, Counts
@@ -44,6 +44,8 @@ class Use(NamedTuple):
         labels: labels that this worker has shown today, all of them.
         depth: which sample of the day's subjects is counted (`portcullis.gateway.quotas.day_counts`).
         subjects: names of subjects that the others may not know of, of 8 bytes each; told again they change nothing.
+        calls: calls under way at this worker.
+        streams: streams open at it.
         counted: what this worker's watch for probing has counted of all that was asked since it told last.
         fresh: subjects that were new to this worker since then.
     """
@@ -56,6 +58,27 @@ class Use(NamedTuple):
     subjects: Sequence[bytes]
     counted: Counts = NOTHING
     fresh: Sequence[NewSubject] = ()
+    calls: int = 0
+    streams: int = 0
+
+    @property
+    def load(self) -> Load:
+        """What the worker is asked for now."""
+        return Load(self.checks_per_s, self.events_per_s, self.calls, self.streams)
+
+
+class Load(NamedTuple):
+    """What a worker is asked for now of one partner; it is forgotten with the worker."""
+
+    checks_per_s: float = 0.0
+    events_per_s: float = 0.0
+    calls: int = 0
+    streams: int = 0
+
+    @classmethod
+    def of_all(cls, loads: Iterable[Load]) -> Load:
+        """Give what all of them come to."""
+        return cls(*map(sum, zip(*loads, strict=True)))
 
 
 class Used(NamedTuple):
@@ -68,6 +91,8 @@ class Used(NamedTuple):
         subjects: how many different ones of the sample.
         counted: what all watches have counted since anybody told, and what the full pools of the subjects say that were new
             to every worker; it begins anew where it was lost.
+        calls: under way at the workers that tell, in sum.
+        streams: likewise.
         first: whether no other worker that tells of this partner has a name before this one's: whoever speaks for all.
     """
 
@@ -77,6 +102,8 @@ class Used(NamedTuple):
     subjects: int
     counted: Counts = NOTHING
     first: bool = True
+    calls: int = 0
+    streams: int = 0
 
 
 class Standing(NamedTuple):

@@ -327,6 +327,36 @@ async def test_a_place_that_lost_what_watches_have_counted_raises_no_alarm_and_c
     assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
 
 
+async def test_streams_and_calls_are_counted_together_once_they_have_lasted_two_turns(deployment: Deployment) -> None:
+    one, two, *_ = deployment.start(streams=3, concurrent_calls=2)
+    two.gate.take()
+    with one.gate.stream(), one.gate.stream(), one.gate.under_way():
+        for _ in range(3):
+            deployment.clock.advance(1.0)
+            await deployment.turn()
+        with two.gate.stream(), two.gate.under_way():
+            with pytest.raises(QuotaExceeded, match="streams"), two.gate.stream():
+                pass
+            with pytest.raises(QuotaExceeded, match="concurrent_calls"), two.gate.under_way():
+                pass
+            assert {"streams": 1.0, "concurrent_calls": 1.0} == two.gate.used_parts()
+    deployment.clock.advance(1.0)
+    await deployment.turn()
+    with two.gate.stream(), two.gate.stream(), two.gate.stream():
+        two.gate.take()
+
+
+async def test_who_goes_from_one_worker_to_another_is_not_refused_what_it_has_left_behind(deployment: Deployment) -> None:
+    one, two, *_ = deployment.start(streams=1)
+    deployment.clock.advance(1.0)
+    await deployment.turn()
+    with one.gate.stream():
+        deployment.clock.advance(1.0)
+        await deployment.turn()
+    with two.gate.stream():
+        two.gate.take()
+
+
 async def test_labels_are_counted_together(deployment: Deployment) -> None:
     one, two, *_ = deployment.start(labels_per_day=3)
     assert one.gate.labels_used_up is two.gate.labels_used_up

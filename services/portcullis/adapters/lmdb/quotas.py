@@ -2,8 +2,8 @@
 
 Keys:
 
-* ``w`` and a worker's name — MessagePack, when it told (the host's monotonic clock) and each partner's checks and events a
-  second.
+* ``v`` and a worker's name — MessagePack, when it told (the host's monotonic clock) and what it is asked for of each
+  partner.
 * ``l``, the day, the partner and the worker — how many labels that worker has shown on the day.
 * ``s``, the day, the sample's depth, the partner and a subject's name — empty; one for each different subject.
 * ``n``, the day, the depth and the partner — how many of those there are.
@@ -27,7 +27,7 @@ import msgspec
 
 from portcullis.domain.errors import StoreUnavailable
 from portcullis.domain.evidence import NOTHING, Counts
-from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, NewSubject, Standing, Use, Used
+from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, Load, NewSubject, Standing, Use, Used
 
 _MAP_BYTES = 512 * 1024 * 1024
 _ROOM = 0.2
@@ -36,7 +36,7 @@ _ROOM = 0.2
 A turn may write every page anew, and LMDB gives those of the turn before free only with the next.
 """
 
-_Row = tuple[float, dict[str, tuple[float, float]]]
+_Row = tuple[float, dict[str, Load]]
 _rows = msgspec.msgpack.Decoder(_Row)
 _counts = msgspec.msgpack.Decoder(Counts)
 _pools = msgspec.msgpack.Decoder(tuple[int, int, int, int, int, int, int])
@@ -98,13 +98,13 @@ class LmdbQuotaExchange:
         return self._environment
 
     def _tell(self, kept: lmdb.Transaction, worker: str, uses: Sequence[Use]) -> None:
-        asked = {use.partner: (use.checks_per_s, use.events_per_s) for use in uses}
-        kept.put(b"w" + worker.encode(), msgspec.msgpack.encode((self._monotonic(), asked)))
+        asked = {use.partner: use.load for use in uses}
+        kept.put(b"v" + worker.encode(), msgspec.msgpack.encode((self._monotonic(), asked)))
 
-    def _living(self, kept: lmdb.Transaction) -> Iterator[tuple[str, dict[str, tuple[float, float]]]]:
+    def _living(self, kept: lmdb.Transaction) -> Iterator[tuple[str, dict[str, Load]]]:
         """Give the names of the workers that live and what they have told; the others are forgotten."""
         now = self._monotonic()
-        for key, value in list(_under(kept, b"w")):
+        for key, value in list(_under(kept, b"v")):
             told_at, asked = _rows.decode(value)
             # A time to come is one of before the host's last start.
             if 0.0 <= now - told_at < self._silent_s:
@@ -112,21 +112,22 @@ class LmdbQuotaExchange:
             else:
                 kept.delete(key)
 
-    def _use(
-        self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Mapping[str, Mapping[str, tuple[float, float]]]
-    ) -> Used:
+    def _use(self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Mapping[str, Mapping[str, Load]]) -> Used:
         asked = {name: row[use.partner] for name, row in rows.items() if use.partner in row}
+        load = Load.of_all(asked.values())
         shown = _key(b"l", day, use.partner) + b" "
         if use.labels:
             kept.put(shown + worker.encode(), str(use.labels).encode())
         labels = sum(int(value) for _, value in _under(kept, shown))
         return Used(
-            checks_per_s=sum(each[0] for each in asked.values()),
-            events_per_s=sum(each[1] for each in asked.values()),
+            checks_per_s=load.checks_per_s,
+            events_per_s=load.events_per_s,
             labels=labels,
             subjects=self._count(kept, day, use),
             counted=_sum_up(kept, day, use),
             first=worker == min(asked),
+            calls=load.calls,
+            streams=load.streams,
         )
 
     def _count(self, kept: lmdb.Transaction, day: int, use: Use) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from portcullis.domain.errors import StoreUnavailable
 from portcullis.domain.evidence import NOTHING, Counts
-from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, NewSubject, Standing, Use, Used
+from portcullis.ports.quotas import DAYS_KEPT, POOLED, SEEN_AT_LEAST, SILENT_MS, Load, NewSubject, Standing, Use, Used
 
 
 class MemoryQuotaExchange:
@@ -26,7 +26,7 @@ class MemoryQuotaExchange:
         self._silent_s = silent_ms / 1000
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._asked: dict[str, tuple[float, dict[str, tuple[float, float]]]] = {}
+        self._asked: dict[str, tuple[float, dict[str, Load]]] = {}
         self._labels: dict[tuple[int, str], dict[str, int]] = {}
         self._subjects: dict[tuple[int, int, str], set[bytes]] = {}
         self._counted: dict[str, Counts] = {}
@@ -39,7 +39,7 @@ class MemoryQuotaExchange:
             raise StoreUnavailable("the exchange of quotas was told to fail")
         with self._lock:
             now = self._monotonic()
-            self._asked[worker] = now, {use.partner: (use.checks_per_s, use.events_per_s) for use in uses}
+            self._asked[worker] = now, {use.partner: use.load for use in uses}
             self._asked = {name: row for name, row in self._asked.items() if now - row[0] < self._silent_s}
             self._labels = {key: kept for key, kept in self._labels.items() if day - key[0] < DAYS_KEPT}
             self._subjects = {key: kept for key, kept in self._subjects.items() if day - key[0] < DAYS_KEPT}
@@ -51,16 +51,19 @@ class MemoryQuotaExchange:
         labels[worker] = use.labels
         subjects = self._subjects.setdefault((day, use.depth, use.partner), set())
         subjects.update(use.subjects)
-        asked = [row.get(use.partner, (0.0, 0.0)) for _, row in self._asked.values()]
+        asked = {name: row[use.partner] for name, (_, row) in self._asked.items() if use.partner in row}
+        load = Load.of_all(asked.values())
         pooled = self._pools.setdefault((day, use.partner), _Pool()).take(use.fresh)
         counted = self._counted[use.partner] = self._counted.get(use.partner, NOTHING).plus(use.counted).plus(pooled)
         return Used(
-            checks_per_s=sum(each[0] for each in asked),
-            events_per_s=sum(each[1] for each in asked),
+            checks_per_s=load.checks_per_s,
+            events_per_s=load.events_per_s,
             labels=sum(labels.values()),
             subjects=len(subjects),
             counted=counted,
-            first=worker == min(name for name, (_, row) in self._asked.items() if use.partner in row),
+            first=worker == min(asked),
+            calls=load.calls,
+            streams=load.streams,
         )
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 -- One turn of one gateway worker at the exchange of quotas: takes what it tells of each partner, and gives what all have told.
 --
 -- KEYS[1]    portcullis:quotas:asked: a hash; the field is a worker's name, the value a JSON array of when it told (this
---            server's clock, milliseconds) and an object: the partner's name to an array of checks and events a second
+--            server's clock, milliseconds) and an object: the partner's name to an array of checks and events a second,
+--            calls under way and streams open
 -- KEYS[2]    portcullis:quotas:labels:DAY: a hash; the field is a partner's name, a space and a worker's name, the value how
 --            many labels that worker has shown on the day
 -- KEYS[3]    portcullis:quotas:counted: a hash; the field is a partner's name, the value a JSON array: what the watches for
@@ -14,7 +15,7 @@
 --            portcullis:quotas:pool:DAY:PARTNER: a JSON array: how many the pool has, how many were found, cells of each size
 -- ARGV[1]    the worker
 -- ARGV[2]    a JSON array, for each partner: its name, checks a second, events a second, labels, and an array of
---            what its watch has counted since the last turn
+--            what its watch has counted since the last turn, calls under way, streams open
 -- ARGV[3]    how long a silent worker is remembered, milliseconds
 -- ARGV[4]    how long a day's counts are kept, seconds
 -- ARGV[5]    how many names make a generation of those that are remembered
@@ -25,10 +26,11 @@
 -- A store that is full must still take it: it is little, and ends by itself.
 --
 -- Gives a JSON array: the number of workers, then for each partner checks and events a second, labels, subjects, what was
--- counted, and whether no other worker that tells of it has a name before this one's.
+-- counted, whether no other worker that tells of it has a name before this one's, calls, streams.
 
 local NAME = 8
 local AT_ONCE = 4000
+local LOAD = 4
 local FRESH = 4 * NAME + 1
 local MOST = 1e12
 
@@ -46,6 +48,13 @@ local function read_row(text)
   for _, wanted in pairs(row[2]) do
     if not (type(wanted) == 'table' and sane(wanted[1]) and sane(wanted[2])) then
       return nil
+    end
+    for place = 3, LOAD do
+      -- A worker of an earlier release tells no more than two.
+      wanted[place] = sane(wanted[place] or 0)
+      if not wanted[place] then
+        return nil
+      end
     end
   end
   return row
@@ -126,7 +135,7 @@ local told = cjson.decode(ARGV[2])
 
 local own = {}
 for _, use in ipairs(told) do
-  own[use[1]] = {use[2], use[3]}
+  own[use[1]] = {use[2], use[3], use[6], use[7]}
   if use[4] > 0 then
     redis.call('HSET', KEYS[2], use[1] .. ' ' .. ARGV[1], use[4])
   end
@@ -137,15 +146,18 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 
-local workers, checks, events, labels, first = 0, {}, {}, {}, {}
+local workers, loads, labels, first = 0, {}, {}, {}
 local rows = redis.call('HGETALL', KEYS[1])
 for place = 1, #rows, 2 do
   local row = read_row(rows[place + 1])
   if row and math.abs(now - row[1]) < tonumber(ARGV[3]) then
     workers = workers + 1
     for partner, wanted in pairs(row[2]) do
-      checks[partner] = (checks[partner] or 0) + wanted[1]
-      events[partner] = (events[partner] or 0) + wanted[2]
+      local load = loads[partner] or {0, 0, 0, 0}
+      for place = 1, LOAD do
+        load[place] = load[place] + wanted[place]
+      end
+      loads[partner] = load
       first[partner] = first[partner] and first[partner] < rows[place] and first[partner] or rows[place]
     end
   else
@@ -182,12 +194,14 @@ for number, use in ipairs(told) do
     counted[place] = counted[place] + count
   end
   answer[#answer + 1] = {
-    checks[use[1]],
-    events[use[1]],
+    loads[use[1]][1],
+    loads[use[1]][2],
     labels[use[1]] or 0,
     redis.call('PFCOUNT', key),
     sum_up(use[1], counted),
     first[use[1]] == ARGV[1],
+    math.floor(loads[use[1]][3]),
+    math.floor(loads[use[1]][4]),
   }
 end
 return cjson.encode(answer)

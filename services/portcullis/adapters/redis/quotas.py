@@ -51,7 +51,10 @@ class RedisQuotaExchange:
 
     def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
         """Tell and learn, in one round trip; as `QuotaExchange.turn`."""
-        told = [(use.partner, use.checks_per_s, use.events_per_s, use.labels, use.counted) for use in uses]
+        told = [
+            (use.partner, use.checks_per_s, use.events_per_s, use.labels, use.counted, use.calls, use.streams)
+            for use in uses
+        ]
         keys = [ASKED_KEY, f"{LABELS_KEY}:{day}", COUNTED_KEY, *(key for use in uses for key in _keys(use, day))]
         names = (text for use in uses for text in (b"".join(use.subjects), b"".join(map(_packed, use.fresh))))
         limits = (self._silent_ms, _KEPT_S, SEEN_AT_LEAST, POOLED)

@@ -48,17 +48,20 @@ class Gate:
         invalid: how many checks had an identifier that could not be what it said, since the last study.
         found: the tokens of the questions that found something, since the last study.
         watch: tells whether this partner goes through numbers.
-        calls: calls under way.
-        streams: streams open.
+        calls: calls under way here.
+        streams: streams open here.
         labels_used_up: no more labels are shown today, and so no caller is looked up.
         refused: how often each quota refused something, ever.
     """
 
     __slots__ = (
+        "_calls_elsewhere",
+        "_elsewhere_before",
         "_left",
         "_monotonic",
         "_now",
         "_stopped",
+        "_streams_elsewhere",
         "calls",
         "checks",
         "day",
@@ -97,6 +100,8 @@ class Gate:
         self.watch.on_hold = self._end_lease
         self.calls = 0
         self.streams = 0
+        self._calls_elsewhere = self._streams_elsewhere = 0
+        self._elsewhere_before = (0, 0)
         self.labels_used_up = False
         self.refused: dict[str, int] = {}
         self._stopped = False
@@ -120,6 +125,26 @@ class Gate:
     def share_events(self, per_s: float) -> None:
         """Have another share of the rate of events from now on."""
         self.events.follow(per_s, self._monotonic())
+
+    def hear_elsewhere(self, *, calls: int, streams: int) -> None:
+        """Go by how many calls and streams the other workers have under way.
+
+        What they had at one turn alone does not count: it is over by now, most likely, and a partner that goes from one
+        worker to another would be refused what it has left behind.
+        """
+        before_calls, before_streams = self._elsewhere_before
+        self._elsewhere_before = (calls, streams)
+        self._calls_elsewhere, self._streams_elsewhere = min(calls, before_calls), min(streams, before_streams)
+
+    @property
+    def calls_of_all(self) -> int:
+        """Calls under way at all workers, as far as is known."""
+        return self.calls + self._calls_elsewhere
+
+    @property
+    def streams_of_all(self) -> int:
+        """Streams open at all workers, as far as is known."""
+        return self.streams + self._streams_elsewhere
 
     @property
     def checks_asked(self) -> int:
@@ -237,7 +262,7 @@ class Gate:
         Raises:
             QuotaExceeded: too many are under way.
         """
-        if self.calls >= self.quota.concurrent_calls > 0:
+        if self.calls_of_all >= self.quota.concurrent_calls > 0:
             raise self.refusal("concurrent_calls", _CALL_ENDS_S)
         with self.decided():
             yield
@@ -246,7 +271,7 @@ class Gate:
     def decided(self) -> Iterator[None]:
         """Count a call while its answer waits to leave, without a refusal: by now one would tell what was found."""
         self.calls += 1
-        if self.calls >= self.quota.concurrent_calls > 0:
+        if self.calls_of_all >= self.quota.concurrent_calls > 0:
             self._halt()
         try:
             yield
@@ -260,7 +285,7 @@ class Gate:
         Raises:
             QuotaExceeded: too many are open.
         """
-        if self.streams >= self.quota.streams > 0:
+        if self.streams_of_all >= self.quota.streams > 0:
             raise self.refusal("streams", _STREAM_ENDS_S)
         self.streams += 1
         try:
@@ -303,7 +328,7 @@ class Gate:
         self._begin_day()
         quota = self.quota
         self.labels_used_up = self.day.labels >= quota.labels_per_day > 0
-        full = self.calls >= quota.concurrent_calls > 0
+        full = self.calls_of_all >= quota.concurrent_calls > 0
         self._stopped = False
         if full or self.day.subjects >= quota.subjects_per_day > 0:
             self._halt()
@@ -312,8 +337,8 @@ class Gate:
         """Give how much is used of each quota that is no rate and is limited, by its name, from 0 to 1."""
         quota = self.quota
         used = {
-            "concurrent_calls": (self.calls, quota.concurrent_calls),
-            "streams": (self.streams, quota.streams),
+            "concurrent_calls": (self.calls_of_all, quota.concurrent_calls),
+            "streams": (self.streams_of_all, quota.streams),
             "subjects_per_day": (self.day.subjects, quota.subjects_per_day),
             "labels_per_day": (self.day.labels, quota.labels_per_day),
         }

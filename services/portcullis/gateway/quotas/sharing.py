@@ -64,6 +64,8 @@ class _Seen(NamedTuple):
     tokens_now: int
     counted: Counts
     fresh: Fresh
+    calls: int
+    streams: int
 
 
 class _Demand:
@@ -159,7 +161,18 @@ class _Place:
         names = self._names.names(day, seen.partner, fresh)
         labels = seen.labels if seen.day == day else 0
         counted = self._there(seen.partner).fresh(seen.counted)
-        return Use(seen.partner, seen.checks_per_s, seen.events_per_s, labels, seen.depth, names, counted, new)
+        return Use(
+            seen.partner,
+            seen.checks_per_s,
+            seen.events_per_s,
+            labels,
+            seen.depth,
+            names,
+            counted,
+            new,
+            seen.calls,
+            seen.streams,
+        )
 
     def close(self) -> None:
         self._exchange.close()
@@ -278,6 +291,8 @@ class QuotaSharing:
             tokens_now=len(day.seen),
             counted=gate.watch.counted(),
             fresh=Fresh() if alone else fresh,
+            calls=gate.calls,
+            streams=gate.streams,
         )
 
     def _new_subjects(self, seen: _Seen, day: int) -> Sequence[NewSubject]:
@@ -316,6 +331,10 @@ class QuotaSharing:
             quota = gate.quota
             gate.share_checks(share(quota.checks_per_s, each.checks_per_s, checks, workers))
             gate.share_events(share(quota.events_per_s, each.events_per_s, events, workers))
+            gate.hear_elsewhere(
+                calls=max(used.calls - each.calls, 0) if used else 0,
+                streams=max(used.streams - each.streams, 0) if used else 0,
+            )
             if used and day == gate.day.day and each.depth == gate.day.depth:
                 # This worker's part of the sum is what it told, though more were shown since.
                 told = each.labels if each.day == day else 0
