@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from benchmarks.probing.traffic import Question, Stream
 from portcullis.adapters.memory.quotas import MemoryQuotaExchange
-from portcullis.domain.crowding import cells_of
 from portcullis.domain.evidence import NOTHING, Counts
 from portcullis.domain.probing import Detector, Fresh, Level, Suspicion
 from portcullis.ports.quotas import NewSubject, Use
@@ -67,7 +66,7 @@ class Worker:
         self._invalid = 0
         return told
 
-    def turn(self, name: str, exchange: MemoryQuotaExchange, now: float) -> Suspicion:
+    def turn(self, name: str, exchange: MemoryQuotaExchange, now: float) -> Suspicion | None:
         """Tell the others what was counted, and judge what all have."""
         counted = self.detector.counted()
         fresh = list(_named(self.detector.take_fresh()))
@@ -80,9 +79,9 @@ class Worker:
 
 
 def _named(fresh: Fresh) -> Iterator[NewSubject]:
-    for note, cells in zip(fresh.notes, cells_of(fresh.notes), strict=True):
+    for token, *cells in fresh.placed:
         near, block, region = (blake2b(cell.encode(), digest_size=8).digest() for cell in cells)
-        yield NewSubject(note[2][:8], (near, block, region), note[2] in fresh.found)
+        yield NewSubject(token[:8], (near, block, region), token in fresh.found)
 
 
 class Workers:
@@ -116,8 +115,8 @@ class Workers:
                 each.detector.begin_anew()
         return worst.level
 
-    def _turn(self) -> list[Suspicion]:
-        studied = [each.study(self._now) for each in self._workers]
+    def _turn(self) -> list[Suspicion | None]:
+        studied: list[Suspicion | None] = [each.study(self._now) for each in self._workers]
         heard = [each.turn(f"{place:02d}", self._exchange, self._now) for place, each in enumerate(self._workers)]
         return studied + heard
 

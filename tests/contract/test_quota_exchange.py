@@ -11,10 +11,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 import pytest
+import redis
 
 from portcullis.adapters.lmdb.quotas import LmdbQuotaExchange
 from portcullis.adapters.memory.quotas import MemoryQuotaExchange
-from portcullis.adapters.redis.quotas import RedisQuotaExchange
+from portcullis.adapters.redis.quotas import COUNTED_KEY, LABELS_KEY, RedisQuotaExchange
 from portcullis.domain.errors import StoreUnavailable
 from portcullis.domain.evidence import NOTHING, Counts
 from portcullis.ports import QuotaExchange, Use, Used
@@ -69,7 +70,7 @@ def test_what_workers_are_asked_for_is_told_to_all(meet: Callable[[], QuotaExcha
     one, two = meet(), meet()
     assert (1, {"lender": Used(100.0, 50.0, 0, 0)}) == one.turn("one", DAY, [use(checks=100.0)])
     standing = two.turn("two", DAY, [use(checks=20.0), use("shop", checks=7.0)])
-    assert (2, {"lender": Used(120.0, 60.0, 0, 0, first=False), "shop": Used(7.0, 3.5, 0, 0)}) == standing
+    assert (2, {"lender": Used(120.0, 60.0, 0, 0), "shop": Used(7.0, 3.5, 0, 0)}) == standing
     assert (2, {"lender": Used(21.0, 10.5, 0, 0)}) == one.turn("one", DAY, [use(checks=1.0)])
 
 
@@ -98,19 +99,6 @@ def test_calls_and_streams_are_summed_up_while_their_workers_tell_of_them(meet: 
     assert (1, 31) == (used.calls, used.streams)
 
 
-def test_one_worker_speaks_for_all_that_tell_of_a_partner(meet: Callable[[], QuotaExchange]) -> None:
-    exchange = meet()
-    exchange.turn("one", DAY, [use("shop")])
-    assert exchange.turn("two", DAY, [use()]).used["lender"].first
-    assert not exchange.turn("two", DAY, [use("shop")]).used["shop"].first
-    assert exchange.turn("one", DAY, [use("shop")]).used["shop"].first
-    # Whoever keeps silent speaks no more.
-    deadline = time.monotonic() + 10
-    while not exchange.turn("two", DAY, [use("shop")]).used["shop"].first:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_what_watches_count_is_summed_up_and_outlives_who_told_it(meet: Callable[[], QuotaExchange]) -> None:
     one, two = meet(), meet()
     counted = Counts(novel=3, found=1, asked=9, invalid=2)
@@ -119,7 +107,8 @@ def test_what_watches_count_is_summed_up_and_outlives_who_told_it(meet: Callable
         two.turn("two", DAY, [use()._replace(counted=Counts(asked=1))]).used["lender"].counted
     )
     assert Counts(asked=5) == two.turn("two", DAY, [use("shop")._replace(counted=Counts(asked=5))]).used["shop"].counted
-    assert Counts(novel=3, found=1, asked=10, invalid=2) == one.turn("one", DAY + 1, [use()]).used["lender"].counted
+    assert Counts(novel=3, found=1, asked=10, invalid=2) == one.turn("one", DAY, [use()]).used["lender"].counted
+    assert NOTHING == one.turn("one", DAY + 1, [use()]).used["lender"].counted
 
 
 def new_subjects(numbers: Sequence[int]) -> list[NewSubject]:
@@ -249,7 +238,7 @@ def test_processes_of_a_host_meet_in_its_file(tmp_path: Path) -> None:
             os._exit(0)
     assert (child, 0) == os.waitpid(child, 0)
     with closing(LmdbQuotaExchange(tmp_path)) as exchange:
-        assert (2, {"lender": Used(11.0, 5.5, 2, 0, first=False)}) == exchange.turn("parent", DAY, [use(checks=1.0)])
+        assert (2, {"lender": Used(11.0, 5.5, 2, 0)}) == exchange.turn("parent", DAY, [use(checks=1.0)])
 
 
 def test_days_that_are_over_are_forgotten_in_the_file(tmp_path: Path) -> None:
@@ -294,6 +283,18 @@ POISON = (
     b'["now", {"lender": [1, 1]}]',
     b"[" * 2_000,
 )
+
+
+@pytest.mark.parametrize("poison", [b"no json", b'{"x":1}', b'{"1":5,"near":2}', b"[1,[],-3]", b"[1e300]", b"7", b"[]"])
+def test_what_is_no_sum_ends_no_turn_and_is_not_carried_on(server: ValkeyAt, poison: bytes) -> None:
+    server.flush()
+    with closing(RedisQuotaExchange(server.url, timeout_s=5.0)) as exchange, redis.Redis.from_url(server.url) as client:
+        client.hset(f"{COUNTED_KEY}:{DAY}", "lender", poison)
+        for place in range(200):
+            client.hset(f"{LABELS_KEY}:{DAY}", f"lender {place}", "1000000000000")
+        for _ in range(2):
+            used = exchange.turn("one", DAY, [use()._replace(counted=Counts(asked=5))]).used["lender"]
+        assert 10 == used.counted.asked
 
 
 @pytest.mark.parametrize("poison", POISON)

@@ -12,7 +12,7 @@ Example: stopped at 10:00 and again at 10:20, a partner is answered again at 10:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -26,7 +26,12 @@ KEPT_S = 30 * 86_400
 """A board keeps alarms and releases for so long after its last change."""
 
 
-class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+_LevelName = Annotated[str, msgspec.Meta(pattern="^(slowed|stopped)$")]
+_Token = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{2})+$", max_length=64)]
+_Canaries = Annotated[tuple[tuple[_Token, float], ...], msgspec.Meta(max_length=256)]
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One alarm. It holds nothing that was asked about, but of canaries, which are nobody's numbers.
 
     Attributes:
@@ -40,11 +45,12 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         times: which stop within a day it is, from 1.
         told_only: nothing was held back, since the partner may go through numbers.
         releases: the number of the last release of this partner that was known of; 0 where none was.
-        canaries: the tokens (hexadecimal) of the canaries that it rests on, so that another one elsewhere is a second one.
+        canaries: the tokens (hexadecimal) of the canaries that were asked about, and when (Unix seconds), so that another
+            one elsewhere is a second one.
     """
 
     partner: str
-    level: str
+    level: _LevelName
     signs: tuple[str, ...]
     raised_at: float
     until: float
@@ -53,7 +59,7 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     times: int = 1
     told_only: bool = False
     releases: int = 0
-    canaries: tuple[str, ...] = ()
+    canaries: _Canaries = ()
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

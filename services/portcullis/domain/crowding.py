@@ -26,7 +26,7 @@ another at each size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 
@@ -51,7 +51,10 @@ _REWRITTEN = frozenset({"imo", "phone"})
 """Kinds with values of nothing but plain characters that are not canonical: those with a prefix that is dropped. Of all
 others that can be, such a value is, which is seen of many at once."""
 _roughly = itemgetter(slice(-6))
-_kind_of, _value_of = itemgetter(0), itemgetter(1)
+_kind_of, _value_of, _token_of = itemgetter(0), itemgetter(1), itemgetter(2)
+
+Placed = tuple[bytes, str, str, str]
+"""A number's token and its cells, smallest first."""
 
 
 class Crowd:
@@ -63,19 +66,23 @@ class Crowd:
         self._cells: tuple[set[int], set[int], set[int]] = (set(), set(), set())
         self.count = 0
 
-    def add(self, notes: Sequence[Note]) -> None:
-        """Add numbers that are not in it: each once, however it is written."""
+    def add(self, notes: Sequence[Note]) -> list[Placed]:
+        """Add numbers that are not in it: each once, however it is written. Gives where each lies."""
         self.count += len(notes)
         kinds = set(map(_kind_of, notes))
+        placed: list[Placed] = []
         for kind in kinds:
             own = notes if len(kinds) == 1 else [each for each in notes if each[0] == kind]
-            self._add_of(kind, map(_value_of, own))
+            placed += self._add_of(kind, own)
+        return placed
 
-    def _add_of(self, kind: str, values: Iterable[str]) -> None:
+    def _add_of(self, kind: str, notes: Sequence[Note]) -> Iterator[Placed]:
         # With the kind before it no number is beside one of another kind.
-        numbers = [f"{kind} {value}" for value in _canonical(kind, values)]
-        for cells, cut in zip(self._cells, _CUTS.get(kind, _OTHERS), strict=True):
-            cells.update(map(hash, map(cut, numbers)))
+        numbers = [f"{kind} {value}" for value in _canonical(kind, map(_value_of, notes))]
+        near, block, region = (list(map(cut, numbers)) for cut in _CUTS.get(kind, _OTHERS))
+        for held, cells in zip(self._cells, (near, block, region), strict=True):
+            held.update(map(hash, cells))
+        return zip(map(_token_of, notes), near, block, region, strict=True)
 
     def crowded(self) -> tuple[int, int, int]:
         """Tell how many of them are crowded, for cells of each size."""
@@ -87,18 +94,6 @@ class Crowd:
         self.count = 0
         for cells in self._cells:
             cells.clear()
-
-
-def cells_of(notes: Sequence[Note]) -> list[tuple[str, str, str]]:
-    """Give the cells of each number, smallest first: what other workers are told, once it is hashed, in place of it."""
-    found: list[tuple[str, str, str]] = [("", "", "")] * len(notes)
-    for kind in set(map(_kind_of, notes)):
-        near, block, region = _CUTS.get(kind, _OTHERS)
-        places = [place for place, note in enumerate(notes) if note[0] == kind]
-        for place, value in zip(places, _canonical(kind, (notes[place][1] for place in places)), strict=True):
-            number = f"{kind} {value}"
-            found[place] = near(number), block(number), region(number)
-    return found
 
 
 def looks_crowded(notes: Sequence[Note]) -> bool:

@@ -237,12 +237,7 @@ class Evidence:
 
     def parts(self) -> dict[Sign, float]:
         """Give what each sign adds to the suspicion."""
-        parts = {sign: each.part for sign, each in self._sums.items() if each.amount}
-        # These three see the same numbers, so they don't confirm one another.
-        worst = max(CROWDED, key=lambda sign: parts.get(sign, 0.0))
-        for sign in CROWDED:
-            if sign is not worst:
-                parts.pop(sign, None)
+        parts = _crowded_once({sign: each.part for sign, each in self._sums.items() if each.amount})
         if self._no_hits:
             parts[Sign.NO_HITS] = _NO_HITS_WEIGHT * min(self._no_hits / _NO_HITS_NATS, 1.0)
         return parts | self.other_parts
@@ -261,3 +256,17 @@ class Evidence:
             rare = usual * _NO_HITS_SHARE
             said = hits * math.log(_NO_HITS_SHARE) + (total - hits) * math.log((1 - rare) / (1 - usual))
             self._no_hits = max(0.0, self._no_hits + said)
+
+
+def parts_of_both(one: Evidence, other: Evidence) -> dict[Sign, float]:
+    """Give what each sign adds where the same questions are counted twice: the more that either says."""
+    parts = one.parts()
+    for sign, part in other.parts().items():
+        parts[sign] = max(parts.get(sign, 0.0), part)
+    return _crowded_once(parts)
+
+
+def _crowded_once(parts: dict[Sign, float]) -> dict[Sign, float]:
+    """Leave the worst sign of crowding alone: all see the same numbers, so they don't confirm one another."""
+    worst = max(CROWDED, key=lambda sign: parts.get(sign, 0.0))
+    return {sign: part for sign, part in parts.items() if sign is worst or sign not in CROWDED}

@@ -1,8 +1,9 @@
 """Probing: telling a partner that asks about its customers from somebody who goes through numbers to find who is listed.
 
-What is asked is counted, some dozens of questions at a time, and forgotten: no number outlives its study. What stays are
-sums, salted hashes of a few dozen cells (`portcullis.domain.crowding`), and the tokens of the last few thousand subjects, to
-know a customer who comes again. The rules:
+What is asked is counted, some dozens of questions at a time, and forgotten: no number outlives its study, save that the
+cells of new ones stay until the other workers have heard of them. What stays are sums, salted hashes of a few dozen cells
+(`portcullis.domain.crowding`), and the tokens of the last few thousand subjects, to know a customer who comes again. The
+rules:
 
 1. Two things are counted. Of all that is asked, a window at a time: how much is new, invalid, found. Of what is new, never
    asked about as far as is remembered, a pool at a time: how much is crowded, and found. So who hides among regular
@@ -38,13 +39,13 @@ allowed to a new partner: S is 100 of 96 for the sign ``near``, so the partner i
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from operator import itemgetter
 from typing import NamedTuple
 
-from portcullis.domain.crowding import Crowd, Note, looks_crowded
-from portcullis.domain.evidence import NOTHING, RULES, SHOWN, WINDOW, Counts, Evidence, Sign, Tally
+from portcullis.domain.crowding import Crowd, Note, Placed, looks_crowded
+from portcullis.domain.evidence import NOTHING, RULES, SHOWN, WINDOW, Counts, Evidence, Sign, Tally, parts_of_both
 
 __all__ = ["RULES", "Detector", "Level", "Sign", "Suspicion"]
 
@@ -63,28 +64,28 @@ _CANARY_KEPT = 0.5
 """A canary whose weight has fallen to this is forgotten: after a day."""
 _REMEMBERED = 4_096
 """Subjects in each of two generations."""
-_FRESH_KEPT = 512
-"""So many new subjects are kept for the other workers; they hear several times a second."""
+FRESH_KEPT = 128
+"""So many new subjects are kept for the other workers, which hear several times a second; the rest are left out."""
 _token_of = itemgetter(2)
 
 
 class Fresh:
-    """Subjects that were new to a worker, each once: their notes, and the tokens of those that were found.
+    """Subjects that were new to a worker, each once: where they lie, and the tokens of those that were found.
 
     It shows nothing of them.
     """
 
-    __slots__ = ("found", "notes")
+    __slots__ = ("found", "is_old", "placed")
 
     def __init__(self) -> None:
-        self.notes: list[Note] = []
+        self.placed: list[Placed] = []
         self.found: set[bytes] = set()
+        self.is_old = False
 
-    def add(self, notes: Iterable[Note], found: Iterable[bytes]) -> None:
-        """Add some, unless there are many already."""
-        if len(self.notes) < _FRESH_KEPT:
-            self.notes += notes
-            self.found.update(found)
+    def add(self, placed: Sequence[Placed], found: Iterable[bytes]) -> None:
+        """Add some, as far as there is room."""
+        self.placed += placed[: FRESH_KEPT - len(self.placed)]
+        self.found.update(found)
 
 
 class Level(IntEnum):
@@ -155,7 +156,7 @@ class Detector:
         self._found += hits
         novel = self._gather(notes, tokens, found) if notes else 0
         self._own.add([*self._window(), *self._pool()], novel)
-        return _conclude(self._own)
+        return self._conclude()
 
     def canary(self, tokens: Iterable[bytes], now: float) -> Suspicion:
         """Note a question that found entries of canary lists, by their tokens; ``now`` as for `study`."""
@@ -163,17 +164,19 @@ class Detector:
         self._canaries |= dict.fromkeys(tokens, 1.0)
         self._own.other_parts[Sign.CANARY] = max(SLOWED_AT, len(self._canaries) / CANARIES_TO_STOP)
         self._own.weigh(1)
-        return _conclude(self._own)
+        return self._conclude()
 
-    def canaries(self) -> Sequence[bytes]:
-        """Give the tokens of the canaries that count."""
-        return tuple(self._canaries)
+    def canaries(self) -> Mapping[bytes, float]:
+        """Give the tokens of the canaries that count, and how many seconds ago each was asked about."""
+        return {token: -math.log2(weight) * _HALF_LIFE_S for token, weight in self._canaries.items()}
 
-    def canaries_elsewhere(self, tokens: Iterable[bytes], now: float) -> None:
-        """Have canaries count that were asked about at another worker, which has raised the alarm for them."""
+    def canaries_elsewhere(self, ages_s: Mapping[bytes, float], now: float) -> None:
+        """Have canaries count that were asked about at another worker so long ago; it has raised the alarm for them."""
         self._fade(now)
-        self._canaries = dict.fromkeys(tokens, 1.0) | self._canaries
-        self._own.other_parts[Sign.CANARY] = sum(self._canaries.values()) / CANARIES_TO_STOP
+        weights = {token: 0.5 ** (max(age_s, 0.0) / _HALF_LIFE_S) for token, age_s in ages_s.items()}
+        self._canaries = {token: weight for token, weight in weights.items() if weight > _CANARY_KEPT} | self._canaries
+        if self._canaries:
+            self._own.other_parts[Sign.CANARY] = sum(self._canaries.values()) / CANARIES_TO_STOP
 
     def counted(self) -> Counts:
         """Give what was counted here of all that was asked, ever: it never grows less."""
@@ -184,8 +187,14 @@ class Detector:
         taken, self._fresh = self._fresh, Fresh()
         return taken
 
-    def hear(self, others: Counts, now: float) -> Suspicion:
-        """Judge what all workers have counted; ``now`` as for `study`.
+    def age_fresh(self) -> None:
+        """Forget new subjects that nobody has taken since the last time that this was called."""
+        if self._fresh.is_old:
+            self._fresh = Fresh()
+        self._fresh.is_old = True
+
+    def hear(self, others: Counts, now: float) -> Suspicion | None:
+        """Judge what all workers have counted; None where that is no news. ``now`` as for `study`.
 
         Args:
             others: what the others have counted of all that was asked since the last time, and what all together have of the
@@ -193,7 +202,7 @@ class Detector:
             now: as for `study`.
         """
         self._fade(now)
-        return self._common.hear(self.counted(), others)
+        return self._conclude() if self._common.hear(self.counted(), others) else None
 
     def begin_anew(self) -> None:
         """Forget every suspicion; the partner's usual shares stay."""
@@ -230,9 +239,8 @@ class Detector:
             self._novel += len(novel)
             hits = novel.intersection(found) if found else ()
             self._hits += len(hits)
-            fresh = list({note[2]: note for note in notes if note[2] in novel}.values())
-            self._crowd.add(fresh)
-            self._fresh.add(fresh, hits)
+            placed = self._crowd.add(list({note[2]: note for note in notes if note[2] in novel}.values()))
+            self._fresh.add(placed, hits)
         return len(novel)
 
     def _remember(self, tokens: set[bytes]) -> None:
@@ -240,6 +248,19 @@ class Detector:
         self._young |= tokens
         if len(self._young) > _REMEMBERED:
             self._old, self._young = self._young, set()
+
+    def _conclude(self) -> Suspicion:
+        """Judge by what was counted here and by what all have counted, each sign at its worst."""
+        own, common = self._own, self._common.evidence
+        if not (own.amount or common.amount):
+            return _NONE
+        parts = parts_of_both(own, common)
+        amount = sum(parts.values())
+        level = Level.NORMAL
+        if amount >= SLOWED_AT:
+            level = Level.STOPPED if amount >= 1 else Level.SLOWED
+        signs = tuple(sign for sign, part in parts.items() if part >= SHOWN) if level else ()
+        return Suspicion(level, signs, max(own.probes, common.probes), amount)
 
     def _open_window(self) -> Counts:
         return Counts(novel=self._novel, found=self._found, asked=self._asked, invalid=self._invalid)
@@ -272,38 +293,26 @@ class _Common:
         self.evidence = Evidence()
         self._own = own
         self._of_all = NOTHING
-        self._of_others = NOTHING
 
-    def hear(self, own: Counts, others: Counts) -> Suspicion:
+    def hear(self, own: Counts, others: Counts) -> bool:
+        """Take in what was counted; says whether a window or a pool is full."""
         fresh, self._own = own.minus(self._own).grown(), own
         self._of_all = self._of_all.plus(fresh).plus(others)
-        self._of_others = self._of_others.plus(others)
         pooled = self._of_all.pooled if self._of_all.pooled >= WINDOW else 0
-        self.evidence.add([*self._window(), *self._pool()], pooled)
-        return _conclude(self.evidence)
+        full = [*self._window(), *self._pool()]
+        if full:
+            self.evidence.add(full, pooled)
+        return bool(full)
 
     def _window(self) -> Iterator[Tally]:
         if self._of_all.written >= WINDOW:
-            # What nobody else has a part in is this worker's own evidence already.
-            if self._of_others.written:
-                yield from self._of_all.window()
+            yield from self._of_all.window()
             self._of_all = self._of_all._replace(novel=0, found=0, asked=0, invalid=0)
-            self._of_others = NOTHING
 
     def _pool(self) -> Iterator[Tally]:
         if self._of_all.pooled >= WINDOW:
             yield from self._of_all.pool()
             self._of_all = self._of_all._replace(near=0, block=0, region=0, hits=0, pooled=0)
-
-
-def _conclude(evidence: Evidence) -> Suspicion:
-    level = Level.NORMAL
-    if evidence.amount >= SLOWED_AT:
-        level = Level.STOPPED if evidence.amount >= 1 else Level.SLOWED
-    elif not evidence.amount:
-        return _NONE
-    signs = tuple(sign for sign, part in evidence.parts().items() if part >= SHOWN) if level else ()
-    return Suspicion(level, signs, evidence.probes, evidence.amount)
 
 
 _NONE = Suspicion(Level.NORMAL, (), 0, 0.0)

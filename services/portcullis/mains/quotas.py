@@ -19,12 +19,8 @@ from portcullis.ports import Clock
 _FOLDER = "quotas"
 
 
-def open_quota_sharing(
-    settings: Settings, gates: Gates, *, clock: Clock, metrics: CollectorRegistry, answers_checks: bool = True
-) -> QuotaSharing:
+def open_quota_sharing(settings: Settings, gates: Gates, *, clock: Clock, metrics: CollectorRegistry) -> QuotaSharing:
     """Build what keeps gates in agreement; it is not running yet.
-
-    Only who answers checks tells operators what all watches for probing have found: the others look at no alarm board.
 
     Raises:
         SetupFault: the feed key is missing or damaged.
@@ -42,5 +38,4 @@ def open_quota_sharing(
         names=DayNames(read_key(settings.keys_path, FEED_KEY)),
         clock=clock,
         metrics=QuotaMetrics(metrics),
-        speaks=answers_checks,
     )

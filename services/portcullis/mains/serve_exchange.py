@@ -179,7 +179,7 @@ async def _answer(
 
         tally = CheckTally(metrics)
         servicer = SharingServicer(desks, known.policy, Front(known.callers, tally, peers_of(settings)), gates)
-        quotas = open_quota_sharing(settings, gates, clock=clock, metrics=metrics, answers_checks=False)
+        quotas = open_quota_sharing(settings, gates, clock=clock, metrics=metrics)
         await stack.enter_async_context(quotas.running())
         services = {sharing_servicer.SERVICE: servicer.handlers()}
         port = await stack.enter_async_context(

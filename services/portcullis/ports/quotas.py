@@ -46,7 +46,8 @@ class Use(NamedTuple):
         subjects: names of subjects that the others may not know of, of 8 bytes each; told again they change nothing.
         calls: calls under way at this worker.
         streams: streams open at it.
-        counted: what this worker's watch for probing has counted of all that was asked since it told last.
+        counted: what this worker's watch for probing has counted of all that was asked since it told last, heard or not:
+            it is added up, so it is told once at most.
         fresh: subjects that were new to this worker since then.
     """
 
@@ -89,11 +90,10 @@ class Used(NamedTuple):
         events_per_s: likewise.
         labels: shown today, by all.
         subjects: how many different ones of the sample.
-        counted: what all watches have counted since anybody told, and what the full pools of the subjects say that were new
-            to every worker; it begins anew where it was lost.
+        counted: what all watches have told of the day, and what the full pools of the subjects say that were new to every
+            worker; it begins anew where it was lost.
         calls: under way at the workers that tell, in sum.
         streams: likewise.
-        first: whether no other worker that tells of this partner has a name before this one's: whoever speaks for all.
     """
 
     checks_per_s: float
@@ -101,7 +101,6 @@ class Used(NamedTuple):
     labels: int
     subjects: int
     counted: Counts = NOTHING
-    first: bool = True
     calls: int = 0
     streams: int = 0
 

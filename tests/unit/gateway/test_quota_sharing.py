@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -12,9 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from benchmarks.probing.traffic import SCRAPERS, Question, shop
+from portcullis.adapters.memory.alarms import MemoryAlarmBoard
 from portcullis.adapters.memory.quotas import MemoryQuotaExchange
 from portcullis.domain.day_names import DayNames
-from portcullis.domain.errors import ProbingSuspected, QuotaExceeded
+from portcullis.domain.errors import ProbingSuspected, QuotaExceeded, StoreUnavailable
 from portcullis.domain.policies import Probing
 from portcullis.domain.probing import Level
 from portcullis.domain.quotas import UNLIMITED
@@ -38,7 +40,6 @@ class Worker:
         host: MemoryQuotaExchange,
         store: MemoryQuotaExchange | None,
         probing: Probing = Probing.WATCH,
-        speaks: bool = True,
         **quotas: int,
     ) -> None:
         self.clock = clock
@@ -47,9 +48,7 @@ class Worker:
         self.gates.follow(policy(partners=(lender(quota=quota, probing=probing),)))
         self.registry = CollectorRegistry()
         self.metrics = QuotaMetrics(self.registry)
-        self.sharing = QuotaSharing(
-            self.gates, host=host, store=store, names=NAMES, clock=clock, metrics=self.metrics, speaks=speaks
-        )
+        self.sharing = QuotaSharing(self.gates, host=host, store=store, names=NAMES, clock=clock, metrics=self.metrics)
 
     @property
     def gate(self) -> Gate:
@@ -253,28 +252,15 @@ async def test_who_goes_through_numbers_over_many_workers_is_stopped_as_at_one(
     workers = deployment.start(count, stored=stored, probing=Probing.STRICT)
     await deployment.turn()
     assert await go_through(deployment, SCRAPERS[name](1), 64, 2_000) <= 400
-    # All hold it back within a turn, and one tells the operator.
+    # All hold it back within a turn, and whoever looks at the board first tells the operator.
     await deployment.turn()
     assert {Level.STOPPED} == {worker.gate.watch.level for worker in workers}
+    board = MemoryAlarmBoard()
+    for worker in reversed(workers):
+        worker.gates.watches.say(board.look())
+        board.put(worker.gates.watches.raised)
     told = [alarm.level for worker in workers for alarm in worker.gates.watches.raised]
     assert 1 == told.count("stopped")
-
-
-async def test_who_answers_no_checks_leaves_it_to_the_others_to_tell_what_all_have_found(deployment: Deployment) -> None:
-    answering = deployment.start(2, probing=Probing.STRICT)
-    besides = [Worker(deployment.clock, deployment.hosts[0], deployment.store, speaks=False) for _ in range(8)]
-    for each in besides:
-        each.gates.of("lender")
-    deployment.workers += besides
-    for _ in range(2):
-        deployment.clock.advance(1.0)
-        await deployment.turn()
-    deployment.workers[:] = answering
-    assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
-    deployment.workers += besides
-    await deployment.turn()
-    assert not any(each.gates.watches.raised for each in besides)
-    assert any(each.gates.watches.raised for each in answering)
 
 
 async def test_an_honest_shop_over_many_workers_raises_no_alarm(deployment: Deployment) -> None:
@@ -309,22 +295,128 @@ async def test_nothing_that_was_asked_about_is_told(deployment: Deployment) -> N
     one.gate.noted.append((question.kind, question.value, question.token))
     deployment.clock.advance(TURN_S)
     await sharing.turn(deployment.thread)
-    ((subject,),) = [each.fresh for each in told]
+    (subject,) = [each for use in told for each in use.fresh]
     said = b"".join((subject.name, *subject.cells))
     assert 32 == len(said)
     assert all(part not in said for part in (question.value[-6:].encode(), question.token[:8]))
     # Nor is it kept, once it was told.
-    assert not one.gate.watch.take_fresh().notes
+    assert not one.gate.watch.take_fresh().placed
+
+
+class Late(MemoryQuotaExchange):
+    """A place that takes what it is told, and whose answer comes too late while it is."""
+
+    late = False
+
+    def turn(self, worker: str, day: int, uses: Sequence[Use]) -> Standing:
+        standing = super().turn(worker, day, uses)
+        if self.late:
+            raise StoreUnavailable("too late")
+        return standing
+
+
+def ask_badly(worker: Worker, questions: Iterator[Question], invalid: int) -> None:
+    """Ask about 60 honest customers, and with so many identifiers that can't be: suspicious, and too little for an alarm."""
+    for question in islice(questions, 60):
+        worker.gate.noted.append((question.kind, question.value, question.token))
+    for _ in range(invalid):
+        worker.gate.miswritten()
+
+
+def suspicions(workers: Sequence[Worker]) -> list[float]:
+    return [round(worker.gate.watch._detector._common.evidence.amount, 2) for worker in workers]
+
+
+async def known(deployment: Deployment, **options: Any) -> tuple[Sequence[Worker], Iterator[Question]]:
+    """Three workers whose partner is known."""
+    workers = deployment.start(3, probing=Probing.STRICT, **options)
+    questions = shop(1, customers=20_000)
+    assert 6_400 == await go_through(deployment, questions, 64, 6_400)
+    return workers, questions
+
+
+async def silence(deployment: Deployment, turns: int) -> None:
+    for _ in range(turns):
+        deployment.clock.advance(1.0)
+        await deployment.turn()
+
+
+@pytest.mark.parametrize("turns", [0, 2, 5, 20])
+@pytest.mark.parametrize("heard", [True, False], ids=["which heard it all", "which heard nothing"])
+async def test_what_was_counted_while_the_store_did_not_answer_counts_once_at_most(
+    deployment: Deployment, turns: int, heard: bool
+) -> None:
+    deployment.store = store = Late(monotonic=deployment.clock.monotonic)
+    workers, questions = await known(deployment)
+    store.late, store.failing = turns > 0 and heard, turns > 0 and not heard
+    ask_badly(workers[0], questions, 150)
+    await silence(deployment, turns)
+    store.late = store.failing = False
+    await silence(deployment, 3)
+    assert all(amount < 0.6 for amount in suspicions(workers))
+    assert not any(worker.gate.watch.level for worker in workers)
+
+
+async def test_an_alarm_of_what_all_have_counted_ends_a_quarter_of_an_hour_after_the_last_sign(
+    deployment: Deployment,
+) -> None:
+    workers, questions = await known(deployment)
+    for worker in workers[:2]:
+        ask_badly(worker, questions, 130)
+    await silence(deployment, 2)
+    assert {Level.SLOWED} == {worker.gate.watch.level for worker in workers}
+    alarms = sum(len(worker.gate.watch.holding()) for worker in workers)
+    until = max(alarm.until for worker in workers for alarm in worker.gate.watch.holding())
+    await silence(deployment, 1_000)
+    for worker in workers:
+        worker.gate.take()
+    assert not any(worker.gate.watch.level for worker in workers)
+    assert 3 == alarms
+    assert deployment.clock.now() - 100 >= until - 1
+
+
+async def test_a_canary_weighs_beside_what_all_have_counted(
+    deployment: Deployment,
+) -> None:
+    workers, questions = await known(deployment)
+    for worker in workers[:2]:
+        ask_badly(worker, questions, 130)
+    await silence(deployment, 2)
+    assert Level.SLOWED is workers[2].gate.watch.level
+    workers[2].gate.canary([b"one"])
+    assert Level.STOPPED is workers[2].gate.watch.level
+    assert [("canary", "invalid")] == [tuple(sorted(alarm.signs)) for alarm in workers[2].gates.watches.raised]
+
+
+async def test_a_day_that_begins_takes_nothing_away_and_counts_nothing_twice(deployment: Deployment) -> None:
+    workers, questions = await known(deployment)
+    ask_badly(workers[0], questions, 150)
+    await silence(deployment, 2)
+    before = suspicions(workers)
+    deployment.clock.advance(86_400 - deployment.clock.now() % 86_400 + 1)
+    await silence(deployment, 3)
+    assert all(after <= amount for after, amount in zip(suspicions(workers), before, strict=True))
+    assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
 
 
 async def test_a_place_that_lost_what_watches_have_counted_raises_no_alarm_and_counts_on(deployment: Deployment) -> None:
-    one, two = deployment.start(2, probing=Probing.STRICT)
-    await deployment.turn()
-    assert 3_000 == await go_through(deployment, shop(1, customers=20_000), 64, 3_000)
+    workers, questions = await known(deployment)
+    ask_badly(workers[0], questions, 150)
+    await silence(deployment, 2)
     deployment.store._counted.clear()
-    assert 1_000 == await go_through(deployment, shop(2, customers=20_000), 64, 1_000)
-    assert not one.gates.watches.raised + two.gates.watches.raised
+    await silence(deployment, 2)
+    assert all(amount < 0.6 for amount in suspicions(workers))
+    assert not any(worker.gates.watches.raised for worker in workers)
     assert await go_through(deployment, SCRAPERS["phones in order"](1), 64, 2_000) <= 400
+
+
+async def test_what_nobody_takes_of_new_subjects_is_forgotten(deployment: Deployment) -> None:
+    (one,) = deployment.start(1, probing=Probing.STRICT)
+    for question in islice(shop(1, customers=20_000), 64):
+        one.gate.noted.append((question.kind, question.value, question.token))
+    one.gates.study_left()
+    one.gates.study_left()
+    assert not one.gate.watch.take_fresh().placed
 
 
 async def test_streams_and_calls_are_counted_together_once_they_have_lasted_two_turns(deployment: Deployment) -> None:

@@ -64,6 +64,28 @@ def test_two_canaries_at_two_workers_stop_as_two_at_one_do() -> None:
     assert Level.STOPPED is two.of("shop").level
 
 
+@pytest.mark.parametrize(("age_s", "level"), [(0.0, Level.STOPPED), (80_000.0, Level.SLOWED)])
+def test_a_canary_that_another_worker_told_of_is_as_old_here_as_there(age_s: float, level: Level) -> None:
+    clock = HandClock()
+    made = watches(clock)
+    now = clock.now()
+    alarm = Alarm(
+        partner="shop",
+        level="slowed",
+        signs=("canary",),
+        raised_at=now,
+        until=now + 900,
+        gateway="other",
+        probes=1,
+        canaries=((b"one".hex(), now - age_s),),
+    )
+    made.of("shop")
+    made.hear(Board((alarm,)))
+    clock.advance(10_000)
+    made.of("shop").canary([b"other"])
+    assert level is made.of("shop").level
+
+
 def test_a_stop_that_another_worker_raised_begins_suspicion_anew_here_too() -> None:
     clock, board = HandClock(), MemoryAlarmBoard()
     one, two = watches(clock), watches(clock)

@@ -7,7 +7,7 @@ Keys:
 * ``l``, the day, the partner and the worker — how many labels that worker has shown on the day.
 * ``s``, the day, the sample's depth, the partner and a subject's name — empty; one for each different subject.
 * ``n``, the day, the depth and the partner — how many of those there are.
-* ``c`` and the partner — MessagePack, what the watches for probing have counted, in sum.
+* ``c``, the day and the partner — MessagePack, what the watches for probing have counted, in sum.
 * ``p``, the day and the partner — MessagePack, the pool of subjects that were new to every worker: how many, how many of
   them were found, how many cells of each size, the generation of names that are remembered, and how many that has.
 * ``k``, the day, the partner, the size and a cell's name — empty; the pool's cells.
@@ -84,7 +84,7 @@ class LmdbQuotaExchange:
             if day != self._day:
                 _forget(kept, day)
             self._tell(kept, worker, uses)
-            rows = dict(self._living(kept))
+            rows = list(self._living(kept))
             used = {use.partner: self._use(kept, worker, day, use, rows) for use in uses}
         self._day = day
         return Standing(len(rows), used)
@@ -101,20 +101,19 @@ class LmdbQuotaExchange:
         asked = {use.partner: use.load for use in uses}
         kept.put(b"v" + worker.encode(), msgspec.msgpack.encode((self._monotonic(), asked)))
 
-    def _living(self, kept: lmdb.Transaction) -> Iterator[tuple[str, dict[str, Load]]]:
-        """Give the names of the workers that live and what they have told; the others are forgotten."""
+    def _living(self, kept: lmdb.Transaction) -> Iterator[dict[str, Load]]:
+        """Give what the workers that live have told; the others are forgotten."""
         now = self._monotonic()
         for key, value in list(_under(kept, b"v")):
             told_at, asked = _rows.decode(value)
             # A time to come is one of before the host's last start.
             if 0.0 <= now - told_at < self._silent_s:
-                yield key[1:].decode(), asked
+                yield asked
             else:
                 kept.delete(key)
 
-    def _use(self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Mapping[str, Mapping[str, Load]]) -> Used:
-        asked = {name: row[use.partner] for name, row in rows.items() if use.partner in row}
-        load = Load.of_all(asked.values())
+    def _use(self, kept: lmdb.Transaction, worker: str, day: int, use: Use, rows: Sequence[Mapping[str, Load]]) -> Used:
+        load = Load.of_all(row[use.partner] for row in rows if use.partner in row)
         shown = _key(b"l", day, use.partner) + b" "
         if use.labels:
             kept.put(shown + worker.encode(), str(use.labels).encode())
@@ -125,7 +124,6 @@ class LmdbQuotaExchange:
             labels=labels,
             subjects=self._count(kept, day, use),
             counted=_sum_up(kept, day, use),
-            first=worker == min(asked),
             calls=load.calls,
             streams=load.streams,
         )
@@ -215,7 +213,7 @@ def _key(kind: bytes, day: int, rest: str) -> bytes:
 
 
 def _sum_up(kept: lmdb.Transaction, day: int, use: Use) -> Counts:
-    key = b"c" + use.partner.encode()
+    key = _key(b"c", day, use.partner)
     before = kept.get(key)
     fresh = use.counted.plus(_Pool(kept, day, use.partner).take(use.fresh)) if use.fresh else use.counted
     now = (_counts.decode(before) if before else NOTHING).plus(fresh)
@@ -237,7 +235,7 @@ def _under(kept: lmdb.Transaction, prefix: bytes) -> Iterator[tuple[bytes, bytes
 def _forget(kept: lmdb.Transaction, day: int) -> None:
     """Forget the days that have ended for everybody."""
     oldest = f"{day - DAYS_KEPT + 1:08d}".encode()
-    for kind in (b"l", b"n", b"s", b"p", b"k", b"y"):
+    for kind in (b"l", b"n", b"s", b"c", b"p", b"k", b"y"):
         for key, _ in list(_under(kept, kind)):
             if key[1:9] < oldest:
                 kept.delete(key)

@@ -29,7 +29,7 @@ class MemoryQuotaExchange:
         self._asked: dict[str, tuple[float, dict[str, Load]]] = {}
         self._labels: dict[tuple[int, str], dict[str, int]] = {}
         self._subjects: dict[tuple[int, int, str], set[bytes]] = {}
-        self._counted: dict[str, Counts] = {}
+        self._counted: dict[tuple[int, str], Counts] = {}
         self._pools: dict[tuple[int, str], _Pool] = {}
         self.failing = False
 
@@ -43,6 +43,7 @@ class MemoryQuotaExchange:
             self._asked = {name: row for name, row in self._asked.items() if now - row[0] < self._silent_s}
             self._labels = {key: kept for key, kept in self._labels.items() if day - key[0] < DAYS_KEPT}
             self._subjects = {key: kept for key, kept in self._subjects.items() if day - key[0] < DAYS_KEPT}
+            self._counted = {key: kept for key, kept in self._counted.items() if day - key[0] < DAYS_KEPT}
             self._pools = {key: kept for key, kept in self._pools.items() if day - key[0] < DAYS_KEPT}
             return Standing(len(self._asked), {use.partner: self._take(worker, day, use) for use in uses})
 
@@ -51,17 +52,16 @@ class MemoryQuotaExchange:
         labels[worker] = use.labels
         subjects = self._subjects.setdefault((day, use.depth, use.partner), set())
         subjects.update(use.subjects)
-        asked = {name: row[use.partner] for name, (_, row) in self._asked.items() if use.partner in row}
-        load = Load.of_all(asked.values())
+        load = Load.of_all(row[use.partner] for _, row in self._asked.values() if use.partner in row)
         pooled = self._pools.setdefault((day, use.partner), _Pool()).take(use.fresh)
-        counted = self._counted[use.partner] = self._counted.get(use.partner, NOTHING).plus(use.counted).plus(pooled)
+        before = self._counted.get((day, use.partner), NOTHING)
+        counted = self._counted[day, use.partner] = before.plus(use.counted).plus(pooled)
         return Used(
             checks_per_s=load.checks_per_s,
             events_per_s=load.events_per_s,
             labels=sum(labels.values()),
             subjects=len(subjects),
             counted=counted,
-            first=worker == min(asked),
             calls=load.calls,
             streams=load.streams,
         )

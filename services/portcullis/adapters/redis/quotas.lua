@@ -6,7 +6,7 @@
 --            calls under way and streams open
 -- KEYS[2]    portcullis:quotas:labels:DAY: a hash; the field is a partner's name, a space and a worker's name, the value how
 --            many labels that worker has shown on the day
--- KEYS[3]    portcullis:quotas:counted: a hash; the field is a partner's name, the value a JSON array: what the watches for
+-- KEYS[3]    portcullis:quotas:counted:DAY: a hash; the field is a partner's name, the value a JSON array: what the watches for
 --            probing of all workers have counted
 -- KEYS[4..]  for each partner told of, in order, five keys:
 --            portcullis:quotas:subjects:DAY:DEPTH:PARTNER: a HyperLogLog of the names of the subjects asked about on the day
@@ -26,7 +26,7 @@
 -- A store that is full must still take it: it is little, and ends by itself.
 --
 -- Gives a JSON array: the number of workers, then for each partner checks and events a second, labels, subjects, what was
--- counted, whether no other worker that tells of it has a name before this one's, calls, streams.
+-- counted, calls, streams.
 
 local NAME = 8
 local AT_ONCE = 4000
@@ -70,23 +70,22 @@ local function read_pool(key)
   return pool
 end
 
-local function is_new(young, old, name)
-  if redis.call('SCARD', young) >= tonumber(ARGV[5]) then
-    redis.call('RENAME', young, old)
-  end
-  return redis.call('SADD', young, name) == 1 and redis.call('SISMEMBER', old, name) == 0
-end
-
 -- Adds subjects to a pool; gives what the pools say that became full: crowded in cells of each size, found, of how many.
 local function take_fresh(young, old, cells, pooled, fresh)
   local full, most = {0, 0, 0, 0, 0}, tonumber(ARGV[6])
   if #fresh == 0 then
     return full
   end
-  local pool = read_pool(pooled)
+  local pool, remembered = read_pool(pooled), redis.call('SCARD', young)
   for place = 1, #fresh, FRESH do
     local name = string.sub(fresh, place, place + NAME - 1)
-    if is_new(young, old, name) then
+    if remembered >= tonumber(ARGV[5]) then
+      redis.call('RENAME', young, old)
+      remembered = 0
+    end
+    local added = redis.call('SADD', young, name)
+    remembered = remembered + added
+    if added == 1 and redis.call('SISMEMBER', old, name) == 0 then
       pool[1] = pool[1] + 1
       pool[2] = pool[2] + tonumber(string.sub(fresh, place + FRESH - 1, place + FRESH - 1))
       for size = 1, 3 do
@@ -110,18 +109,14 @@ local function take_fresh(young, old, cells, pooled, fresh)
   return full
 end
 
+-- Adds what was counted to what all have; whatever else stands there is not carried on.
 local function sum_up(partner, fresh)
-  local read, sums = pcall(cjson.decode, redis.call('HGET', KEYS[3], partner) or '')
-  if not (read and type(sums) == 'table') then
-    sums = {}
-  end
-  local any = false
+  local read, before = pcall(cjson.decode, redis.call('HGET', KEYS[3], partner) or '')
+  local sums, any = {}, false
   for place, count in ipairs(fresh) do
-    sums[place] = math.floor((sane(sums[place]) or 0) + count)
+    local known = read and type(before) == 'table' and sane(before[place]) or 0
+    sums[place] = math.min(math.floor(known + count), MOST)
     any = any or count > 0
-  end
-  for place = #fresh + 1, #sums do
-    sums[place] = nil
   end
   if any then
     redis.call('HSET', KEYS[3], partner, cjson.encode(sums))
@@ -146,7 +141,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 
-local workers, loads, labels, first = 0, {}, {}, {}
+local workers, loads, labels = 0, {}, {}
 local rows = redis.call('HGETALL', KEYS[1])
 for place = 1, #rows, 2 do
   local row = read_row(rows[place + 1])
@@ -158,7 +153,6 @@ for place = 1, #rows, 2 do
         load[place] = load[place] + wanted[place]
       end
       loads[partner] = load
-      first[partner] = first[partner] and first[partner] < rows[place] and first[partner] or rows[place]
     end
   else
     redis.call('HDEL', KEYS[1], rows[place])
@@ -169,7 +163,7 @@ rows = redis.call('HGETALL', KEYS[2])
 for place = 1, #rows, 2 do
   local partner, count = string.match(rows[place], '^(%S+) '), sane(rows[place + 1])
   if partner and count then
-    labels[partner] = (labels[partner] or 0) + math.floor(count)
+    labels[partner] = math.min((labels[partner] or 0) + math.floor(count), MOST)
   end
 end
 
@@ -199,7 +193,6 @@ for number, use in ipairs(told) do
     labels[use[1]] or 0,
     redis.call('PFCOUNT', key),
     sum_up(use[1], counted),
-    first[use[1]] == ARGV[1],
     math.floor(loads[use[1]][3]),
     math.floor(loads[use[1]][4]),
   }

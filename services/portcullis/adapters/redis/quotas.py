@@ -2,9 +2,10 @@
 
 Who reads the server learns how much each partner asks, and of whom it asks nothing: a subject's name is a hash with a key
 that no server has and that is another one each day and for each partner, and what is kept of it is a bit of a HyperLogLog
-(Flajolet, Fusy, Gandouet and Meunier, 2007; the server's standard error is 0.81 %). Watches for probing tell
-hashes of the same kind, and sums. Who writes to it can have a partner refused, or let through once at each worker, and
-nothing else: no gateway takes a share above the quota from it.
+(Flajolet, Fusy, Gandouet and Meunier, 2007; the server's standard error is 0.81 %). Watches for probing tell sums, and
+hashes of the same kind of each new subject and of its cells, with whether it was found: those of some thousands are kept,
+whole, for two days. Who writes to it can have a partner refused, or let through once at each worker, and nothing else: no
+gateway takes a share above the quota from it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class RedisQuotaExchange:
             (use.partner, use.checks_per_s, use.events_per_s, use.labels, use.counted, use.calls, use.streams)
             for use in uses
         ]
-        keys = [ASKED_KEY, f"{LABELS_KEY}:{day}", COUNTED_KEY, *(key for use in uses for key in _keys(use, day))]
+        keys = [ASKED_KEY, f"{LABELS_KEY}:{day}", f"{COUNTED_KEY}:{day}", *(key for use in uses for key in _keys(use, day))]
         names = (text for use in uses for text in (b"".join(use.subjects), b"".join(map(_packed, use.fresh))))
         limits = (self._silent_ms, _KEPT_S, SEEN_AT_LEAST, POOLED)
         try:

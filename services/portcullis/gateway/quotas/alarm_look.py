@@ -67,6 +67,7 @@ class _Look:
                         "the alarm board can't be used; going by this worker's own alarms", type=type(fault).__name__
                     )
                 self._reachable = False
+                self._watches.say(None)
             self._metrics.levels(self._watches.levels())
             with suppress(TimeoutError):
                 # Where the board is away, an alarm raised meanwhile waits for the next look.
@@ -80,6 +81,7 @@ class _Look:
             del self._watches.raised[: len(own)]
         seen = await loop.run_in_executor(self._thread, self._board.look)
         self._watches.hear(seen)
+        self._watches.say(seen)
         lacking = self._watches.lacking(seen)
         if lacking:
             # The store has begun anew. Operators must see who is held back, and later workers go by it.

@@ -25,7 +25,8 @@ STUDIED_AT_ONCE = 64
 """So many notes are studied in one go."""
 
 Note = tuple[str, str, bytes]
-"""Kind and value of an identifier asked about, and its first token. The value is gone once the note is studied."""
+"""Kind and value of an identifier asked about, and its first token. The value is gone once the note is studied; of a
+new subject its cells stay until the other workers hear of them, two seconds at most."""
 
 CHECKS_PER_S = "checks_per_s"
 """The name of the quota that is a rate of checks."""
@@ -405,6 +406,7 @@ class Gates:
         for gate in self._gates.values():
             if gate.noted or gate.invalid:
                 gate.study()
+            gate.watch.age_fresh()
 
     def follow(self, policy: Policy) -> None:
         """Go by another policy's quotas from now on; what was used up stays used up.

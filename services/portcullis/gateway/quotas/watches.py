@@ -15,7 +15,7 @@ import structlog
 from portcullis.domain.alarms import FIRST_HOLD_S, REPEATED_WITHIN_S, Alarm, Board, hold_s, level_name
 from portcullis.domain.crowding import Note
 from portcullis.domain.errors import ProbingSuspected
-from portcullis.domain.evidence import Counts, Sign
+from portcullis.domain.evidence import Counts
 from portcullis.domain.policies import Policy, Probing
 from portcullis.domain.probing import Detector, Fresh, Level, Suspicion
 from portcullis.domain.quotas import Quota
@@ -35,7 +35,8 @@ class Watch:
         partner: whose it is.
         monotonic: seconds.
         now: wall time in Unix seconds.
-        put: is given each alarm that is raised here.
+        tell: is given each alarm that is raised by what was seen here.
+        keep: is given each that is raised by what all workers have counted.
 
     Attributes:
         level: what is done about the partner now, as far as was looked; never more than NORMAL where it is only told of.
@@ -47,12 +48,13 @@ class Watch:
         "_alarms",
         "_detector",
         "_due",
+        "_keep",
         "_monotonic",
         "_now",
-        "_put",
         "_releases",
         "_slowed_at",
         "_stops",
+        "_tell",
         "level",
         "on_hold",
         "partner",
@@ -61,7 +63,12 @@ class Watch:
     )
 
     def __init__(
-        self, partner: str, monotonic: Callable[[], float], now: Callable[[], float], put: Callable[[Alarm], object]
+        self,
+        partner: str,
+        monotonic: Callable[[], float],
+        now: Callable[[], float],
+        tell: Callable[[Alarm], object],
+        keep: Callable[[Alarm], object],
     ) -> None:
         self.partner = partner
         self.level = Level.NORMAL
@@ -69,7 +76,8 @@ class Watch:
         self.per_s = SLOWED_MOST_PER_S
         self._monotonic = monotonic
         self._now = now
-        self._put = put
+        self._tell = tell
+        self._keep = keep
         self._detector = Detector()
         self.on_hold: Callable[[], object] = lambda: None
         self._alarms: dict[Level, Alarm] = {}
@@ -86,11 +94,11 @@ class Watch:
 
     def study(self, notes: Sequence[Note], *, found: Collection[bytes] = (), invalid: int = 0) -> None:
         """Study what was asked."""
-        self._act(self._detector.study(notes, self._monotonic(), found=found, invalid=invalid))
+        self._act(self._detector.study(notes, self._monotonic(), found=found, invalid=invalid), self._tell)
 
     def canary(self, tokens: Iterable[bytes]) -> None:
         """Note that entries of canary lists were asked about."""
-        self._act(self._detector.canary(tokens, self._monotonic()))
+        self._act(self._detector.canary(tokens, self._monotonic()), self._tell)
 
     def counted(self) -> Counts:
         """Give what was counted here, ever, for the other workers."""
@@ -100,12 +108,19 @@ class Watch:
         """Give the subjects that were new here since the last time, for the other workers."""
         return self._detector.take_fresh()
 
-    def hear_counted(self, others: Counts, *, speaks: bool) -> None:
+    def age_fresh(self) -> None:
+        """Forget new subjects that nobody has taken since the last time that this was called."""
+        self._detector.age_fresh()
+
+    def hear_counted(self, others: Counts) -> None:
         """Judge what all workers have counted, by what the others have since the last time.
 
-        All see the same, and each holds the partner back at once; the one that ``speaks`` tells the operator.
+        The others see the same. Each holds the partner back at once, and tells of it if nobody else has by its next look at
+        the board.
         """
-        self._act(self._detector.hear(others, self._monotonic()), speaks=speaks)
+        suspicion = self._detector.hear(others, self._monotonic())
+        if suspicion is not None:
+            self._act(suspicion, self._keep)
 
     def take(self, checks: int = 1) -> None:
         """Let checks through, as far as the partner is held back. A batch passes whole, and the next wait for it.
@@ -154,7 +169,9 @@ class Watch:
         if level is Level.STOPPED:
             self._detector.begin_anew()
         elif alarm.canaries:
-            self._detector.canaries_elsewhere(map(bytes.fromhex, alarm.canaries), self._monotonic())
+            now = self._now()
+            ages_s = {bytes.fromhex(token): now - asked_at for token, asked_at in alarm.canaries}
+            self._detector.canaries_elsewhere(ages_s, self._monotonic())
 
     def holding(self) -> list[Alarm]:
         """Give the last alarm of each level, raised here or heard, that still holds."""
@@ -176,23 +193,23 @@ class Watch:
         else:
             self._due = 0.0  # what is owed is so only while the partner is slowed
 
-    def _act(self, suspicion: Suspicion, *, speaks: bool = True) -> None:
+    def _act(self, suspicion: Suspicion, tell: Callable[[Alarm], object]) -> None:
         now = self._now()
         if suspicion.level is Level.STOPPED:
             self._detector.begin_anew()
             if self._until(Level.STOPPED) <= now:
-                self._stop(suspicion, now, speaks=speaks)
-        elif suspicion.level is Level.SLOWED and now - self._slowed_at >= _PROLONG_AFTER_S:
+                self._stop(suspicion, now, tell)
+        elif suspicion.level is Level.SLOWED and (now - self._slowed_at >= _PROLONG_AFTER_S or self._knows_another_canary()):
             self._slowed_at = now
-            self._raise(suspicion, now, FIRST_HOLD_S, 1, speaks=speaks)
+            self._raise(suspicion, now, FIRST_HOLD_S, 1, tell)
 
-    def _stop(self, suspicion: Suspicion, now: float, *, speaks: bool) -> None:
+    def _stop(self, suspicion: Suspicion, now: float, tell: Callable[[Alarm], object]) -> None:
         times, last = self._stops
         times = times + 1 if now - last < REPEATED_WITHIN_S else 1
         self._stops = (times, now)
-        self._raise(suspicion, now, hold_s(times), times, speaks=speaks)
+        self._raise(suspicion, now, hold_s(times), times, tell)
 
-    def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int, *, speaks: bool) -> None:
+    def _raise(self, suspicion: Suspicion, now: float, length_s: float, times: int, tell: Callable[[Alarm], object]) -> None:
         alarm = self._alarms[suspicion.level] = Alarm(
             partner=self.partner,
             level=level_name(suspicion.level),
@@ -204,24 +221,16 @@ class Watch:
             times=times,
             told_only=self.probing is Probing.WATCH,
             releases=self._releases,
-            canaries=self._canaries_of(suspicion),
+            canaries=tuple((token.hex(), now - age_s) for token, age_s in self._detector.canaries().items()),
         )
         self._look()
-        if not speaks:
-            return
-        _log.error(
-            "numbers look gone through",
-            partner=alarm.partner,
-            alarm=alarm.level,  # not `level`, which is the line's own
-            signs=list(alarm.signs),
-            probes=alarm.probes,
-            until=int(alarm.until),
-            held_back=not alarm.told_only,
-        )
-        self._put(alarm)
+        tell(alarm)
 
-    def _canaries_of(self, suspicion: Suspicion) -> tuple[str, ...]:
-        return tuple(each.hex() for each in self._detector.canaries()) if Sign.CANARY in suspicion.signs else ()
+    def _knows_another_canary(self) -> bool:
+        """Whether a canary counts that the alarm which holds does not tell of: the other workers are to know of it."""
+        held = self._alarms.get(Level.SLOWED)
+        told = dict(held.canaries) if held else {}
+        return any(token.hex() not in told for token in self._detector.canaries())
 
 
 class Watches:
@@ -242,6 +251,8 @@ class Watches:
         self._watches: dict[str, Watch] = {}
         self._board = Board()
         self._rules: dict[str, tuple[Probing, Quota]] = {}
+        # Raised by what all workers have counted, and told by none yet, as far as is known.
+        self._unsaid: list[Alarm] = []
         self.raised: list[Alarm] = []
         self.on_alarm: list[Callable[[Alarm], object]] = [self.raised.append]
 
@@ -249,7 +260,7 @@ class Watches:
         """Give a partner's watch."""
         watch = self._watches.get(partner)
         if watch is None:
-            watch = self._watches[partner] = Watch(partner, self._monotonic, self._now, self._tell)
+            watch = self._watches[partner] = Watch(partner, self._monotonic, self._now, self._tell, self._unsaid.append)
             watch.follow(*self._rules.get(partner, (Probing.STRICT, Quota())))
             self._hear(watch)
         return watch
@@ -273,6 +284,14 @@ class Watches:
         held = (alarm for watch in self._watches.values() for alarm in watch.holding())
         return [each for each in held if (each.partner, each.level) not in up and not board.released(each)]
 
+    def say(self, board: Board | None) -> None:
+        """Tell of what all workers found out together and no board shows yet; None where there is no board to be seen."""
+        unsaid, self._unsaid = self._unsaid, []
+        up = {(each.partner, each.level) for each in board.holding(self._now())} if board else set()
+        for alarm in unsaid:
+            if (alarm.partner, alarm.level) not in up:
+                self._tell(alarm)
+
     def levels(self) -> dict[str, Level]:
         """Give what is done about each partner that has called."""
         return {partner: watch.level for partner, watch in self._watches.items()}
@@ -283,5 +302,14 @@ class Watches:
         watch.hear(alarms, release.number if release else 0)
 
     def _tell(self, alarm: Alarm) -> None:
+        _log.error(
+            "numbers look gone through",
+            partner=alarm.partner,
+            alarm=alarm.level,  # not `level`, which is the line's own
+            signs=list(alarm.signs),
+            probes=alarm.probes,
+            until=int(alarm.until),
+            held_back=not alarm.told_only,
+        )
         for each in self.on_alarm:
             each(alarm)
