@@ -14,10 +14,10 @@ from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.domain.log_entries import EntryKind, decode_entry
 from portcullis.domain.log_facts import ERASURE_FACTS
 from portcullis.domain.log_findings import LogFinding, Note, Place
-from portcullis.domain.shared_events import EventKind
+from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.verifying import verify_log
-from portcullis.ports import Journal, Look, Receipt, StoredDecision
+from portcullis.ports import Erasure, Journal, Look, Receipt, ReportedBy, StoredDecision
 from tests.support.databases import migrated_database
 from tests.support.decision_records import a_reason, a_record
 from tests.support.imports import StillClock
@@ -50,6 +50,11 @@ def decided(journal: Journal, decision_id: str, *tokens: bytes, at: float = 0, *
 
 def names(found: Sequence[StoredDecision]) -> list[str]:
     return [each.decision_id for each in found]
+
+
+def known_events(journal: Journal) -> list[SharedEvent]:
+    found = journal.events_after(-1, ALL_KINDS, limit=50).events
+    return [each.event for each in found if each.event is not None]
 
 
 def erasures(journal: Journal) -> list[tuple[str, str, int]]:
@@ -233,6 +238,43 @@ async def test_keys_of_events_without_a_decision_stay(journal: Journal) -> None:
     assert 0 == journal.erase_quiet({"court": NOW + DAY_S, "": NOW + DAY_S}, actor="clock", dry_run=False)
     assert [] == erasures(journal)
     assert [a_settlement("e1")] == [each.event for each in journal.events_after(-1, ALL_KINDS, limit=5).events]
+
+
+async def test_what_was_reported_by_a_case_or_a_name_goes_when_that_is_given_and_nothing_else_does(journal: Journal) -> None:
+    ended = an_event("e2", EventKind.TERMINATED, list="court", subject="a" * 32)
+    kept = [a_settlement("e3", case_reference="another"), a_settlement("e4", list="carrier")]
+    decided(journal, "d1", FIRST)
+    await journal.record_events("lending", [a_settlement("e1"), ended, *kept])
+    named = ReportedBy(cases=[("court", "(2090) Demo 1"), ("court", "none")], subjects=["a" * 32, "b" * 32])
+
+    assert 2 == journal.erase_reports(named, actor="clock", purpose="retention", dry_run=True)
+    assert 4 == len(known_events(journal))
+    assert 2 == journal.erase_reports(named, actor="clock", purpose="retention")
+    assert kept == known_events(journal)
+    assert ["d1"] == names(journal.decisions_of([FIRST], **ANN))
+    # What is not there is not told.
+    assert 0 == journal.erase_reports(named, actor="clock", purpose="retention")
+    assert [("clock", "retention", 2)] == erasures(journal)
+    assert [] == list(journal.index_faults())
+
+
+async def test_what_was_reported_goes_in_the_same_entry_of_the_log_as_the_person(journal: Journal) -> None:
+    decided(journal, "d1", FIRST)
+    await journal.record_events("lending", [a_settlement("e1")])
+    named = ReportedBy(cases=[("court", "(2090) Demo 1")])
+
+    assert Erasure(keys=2, left=0) == journal.erase([FIRST], actor="ann", purpose="asked", reported=named)
+    assert ([], []) == (known_events(journal), names(journal.decisions_of([FIRST], **ANN)))
+    assert [("ann", "asked", 2)] == erasures(journal)
+
+
+async def test_many_reports_are_erased_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portcullis.adapters.sql.journal.journal._ERASED_AT_ONCE", 2)
+    with migrated_database("sqlite", "journal", tmp_path, NotImplemented) as url, closing(sql_journal(url)) as journal:
+        await journal.record_events("lending", [a_settlement(f"e{n}", case_reference=f"case {n}") for n in range(5)])
+        named = ReportedBy(cases=[("court", f"case {n}") for n in range(9)])
+        assert 5 == journal.erase_reports(named, actor="clock", purpose="retention")
+        assert [2, 2, 1] == [count for _, _, count in erasures(journal)]
 
 
 def test_many_quiet_subjects_are_forgotten_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

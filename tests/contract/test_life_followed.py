@@ -173,7 +173,8 @@ class Followed(RuleBasedStateMachine):
 
     @rule(list_name=st.sampled_from(sorted(LISTS)), days=st.sampled_from([0, 1]))
     def forget_who_is_gone(self, list_name: str, days: int) -> None:
-        self.rights.forget_identities(list_name, self.clock.now() - days * DAY_S, note=NOTE, dry_run=False)
+        before = self.clock.now() - days * DAY_S
+        self.rights.forget_identities(list_name, before, self.rights.old_identities(list_name, before), note=NOTE)
 
     @rule(days=st.sampled_from([0.1, 1, 2, 6, 30]))
     def let_time_pass(self, days: float) -> None:

@@ -28,7 +28,8 @@ RETENTION = StepNote(actor="keeper", why="term")
 
 
 def forget(office: Office, before: float, *, dry_run: bool = False) -> int:
-    return office.rights.forget_identities("court", before, note=RETENTION, dry_run=dry_run)
+    old = office.rights.old_identities("court", before)
+    return len(old) if dry_run else office.rights.forget_identities("court", before, old, note=RETENTION)
 
 
 def known(office: Office, key: str) -> bool:
@@ -75,9 +76,12 @@ def test_lists_have_terms_of_their_own(office: Office) -> None:
     office.registry.step("carrier", "k1", Step.RELEASE, note=NOTE)
     office.step(Step.RELEASE)
     later = NOW + DAY_S
-    assert office.rights.forget_identities("carrier", later, note=RETENTION, dry_run=False) == 1
+    released = office.entry("k1", "carrier").entry_id
+    assert [released] == list(office.rights.old_identities("carrier", later))
+    assert office.rights.forget_identities("carrier", later, [released], note=RETENTION) == 1
     assert known(office, "k1")
-    assert office.rights.forget_identities("none", later, note=RETENTION, dry_run=False) == 0
+    assert [] == list(office.rights.old_identities("none", later))
+    assert office.rights.forget_identities("none", later, [released], note=RETENTION) == 0
 
 
 def test_many_are_forgotten_in_one_change(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,16 +165,6 @@ def test_no_log_of_sqlite_holds_what_was_forgotten(tmp_path: Path) -> None:
 
 def _stands_in_a_file(folder: Path, value: bytes) -> bool:
     return any(value in file.read_bytes() for file in folder.rglob("*") if file.is_file())
-
-
-def test_many_identities_are_forgotten_some_at_a_time(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portcullis.adapters.sql.rights.rights._FORGOTTEN_AT_ONCE", 1)
-    for key in ("k1", "k2"):
-        office.step(Step.RELEASE, key)
-    head = office.registry.head()
-    assert forget(office, NOW + 1.0) == 2
-    assert head + 2 == office.registry.head()
-    assert [False, False] == [known(office, key) for key in ("k1", "k2")]
 
 
 def test_an_entry_whose_subject_was_erased_is_not_renewed(office: Office) -> None:

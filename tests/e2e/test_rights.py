@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from portcullis.cli.entry_files import entry_message
-from portcullis.client import Client, Identifier, NotFound
+from portcullis.client import Client, Event, Identifier, NotFound, Settled
 from portcullis.client.operating import StaffClient
 from portcullis.config import Settings
 from portcullis.demo.people import passport, resident_id
 from portcullis.domain.disputes import DisputeGround
+from portcullis.domain.shared_events import EventKind
 from portcullis.mains.demo import POLICY
-from portcullis.mains.parts import open_registry, open_rights, open_token_keys
+from portcullis.mains.parts import open_journal, open_registry, open_rights, open_token_keys
 from portcullis.mains.wiring import ProcessWiring
 from portcullis.registry.disputes import Disputes
 from portcullis.v1 import redress_service_pb2 as redress
@@ -301,14 +302,32 @@ def test_an_erased_subject_is_nobodys_and_the_journal_still_verifies(stack):
         editor.call(editor.registry.WithdrawEntry, request)
     assert_everywhere(stack, identifier, "ALLOW")
     wait_for(lambda: decisions_of(stack, "erased"), what="the refusals in the journal")
+    report_settled(stack, "erased")
+    assert ["erased"] == readable_reports(stack)
     erased = command(stack, "subject", "erase", "--id", f"{identifier.kind}:{identifier.value}", "--why", "asked for")
     assert ("1", "0") == (erased["entries"], erased["kept"])
-    assert int(erased["keys"]) >= 1
+    assert int(erased["keys"]) >= 2
+    assert [] == readable_reports(stack)
     verified = portcullis("journal", "verify", "--home", stack.home)
     assert 0 == verified.returncode, verified.stdout + verified.stderr
     request = registry.RevealEntryRequest(list=LIST, key="erased", purpose="to see that nothing is left")
     with staff(stack, "editor") as editor, pytest.raises(NotFound):
         editor.call(editor.registry.RevealEntry, request)
+
+
+def report_settled(stack: RunningStack, key: str) -> None:
+    """Have a partner report an entry's case as settled."""
+    event = Event(key, datetime.now(UTC), Settled(LIST, f"Flight report {key}"), reference=f"order/{key}")
+    with stack.client("ticketing") as client:
+        (answer,) = client.report_events([event])
+    assert answer.receipt is not None, answer
+
+
+def readable_reports(stack: RunningStack) -> list[str]:
+    """Name the settlements in the journal that can be read."""
+    with open_journal(Settings(home=stack.home)) as journal:
+        found = journal.events_after(-1, {EventKind.SETTLED: None}, limit=100).events
+    return [each.event.event_id for each in found if each.event is not None]
 
 
 def told_since(stack: RunningStack, cursor: str, subject: str) -> list[str]:

@@ -16,24 +16,35 @@ from portcullis.domain.entry_life import StepNote
 from portcullis.domain.identifiers import Identifier
 from portcullis.domain.policies import Policy, RestrictedList
 from portcullis.domain.roles import Role
-from portcullis.ports import ApiKey, StoredEntry, SubjectSession
+from portcullis.domain.subjects import SubjectNames
+from portcullis.ports import ApiKey, Journal, StoredEntry, SubjectSession
+from portcullis.registry.reported_names import ReportedNames
 from tests.support.clocks import HandClock
 from tests.support.databases import sqlite_url
 from tests.support.policies import a_list
 from tests.support.registry_entries import SEAL_KEY, TOKENISER, an_entry
 
 SESSION_S = 3600.0
+SUBJECTS = SubjectNames(bytes(range(32)))
 
 
 class RightsHome:
     """A registry with what listed persons have rights to, and a journal, all by one clock that is moved by hand."""
 
-    def __init__(self, folder: Path, *lists: RestrictedList, url: str = "") -> None:
-        self.clock = HandClock()
+    def __init__(
+        self,
+        folder: Path,
+        *lists: RestrictedList,
+        url: str = "",
+        journal: Journal | None = None,
+        clock: HandClock | None = None,
+    ) -> None:
+        self.clock = clock or HandClock()
         self.url = url or sqlite_url(folder, "registry.db", migrate_registry)
         self.registry = SqlRegistry(self.url, seal_key=SEAL_KEY, tokeniser=TOKENISER, clock=self.clock)
         self.rights = SqlRights(self.url, clock=self.clock)
-        self.journal = MemoryJournal(clock=self.clock)
+        self.journal: Journal = journal or MemoryJournal(clock=self.clock)
+        self.names = ReportedNames(self.rights, SUBJECTS)
         self.registry.apply_policy(Policy(lists=lists or (a_list("court"), a_list("carrier"))), actor="otto")
 
     def put(self, key: str = "k1", *identifiers: Identifier, **changes: Any) -> StoredEntry:

@@ -32,6 +32,7 @@ from portcullis.registry.held_imports import HeldImports
 from portcullis.registry.imports import Importer
 from portcullis.registry.keys import KeyDesk
 from portcullis.registry.life import EntryLife
+from portcullis.registry.reported_names import ReportedNames
 from portcullis.registry.subject_codes import SubjectCodes
 from portcullis.registry.subject_records import SubjectRecords
 from portcullis.registry.subjects import Subjects
@@ -42,6 +43,7 @@ from tests.support.gateways import TOKENISER, Bench, arrival, running_gateway
 from tests.support.people import resident_id
 from tests.support.policies import a_list, policy
 from tests.support.registry_entries import SEAL_KEY
+from tests.support.rights_homes import SUBJECTS
 
 UNTIL = int(time.time()) + 3600
 
@@ -81,6 +83,7 @@ class StaffHome:
         registry, rights, journal, clock = self.registry, self.rights, self.journal, self.clock
         importer = Importer(registry, index_tokens=TOKENISER.index_tokens, clock=clock)
         codes = SubjectCodes(rights, tokeniser=TOKENISER, clock=clock)
+        names = ReportedNames(rights, SUBJECTS)
         return OperatorDesks(
             alarms=MemoryAlarmBoard(),
             registry=EntryDesk(registry, importer),
@@ -96,6 +99,7 @@ class StaffHome:
                 codes=codes,
                 verifier=codes,
                 records=SubjectRecords(registry=registry, life=registry, rights=rights, journal=journal, clock=clock),
+                names=names,
                 clock=clock,
             ),
             aftermath=Aftermath(
@@ -105,6 +109,7 @@ class StaffHome:
                 journal=journal,
                 acknowledgements=self.hosts,
                 signer=self.signer,
+                names=names,
                 clock=clock,
             ),
         )

@@ -211,7 +211,7 @@ def test_a_gateway_needs_no_database_and_waits_for_no_store() -> None:
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        ("registry", {TOKEN_KEY, SEAL_KEY, ENTRY_KEY, RECORD_KEY, JOURNAL_KEY}),
+        ("registry", {TOKEN_KEY, FEED_KEY, SEAL_KEY, ENTRY_KEY, RECORD_KEY, JOURNAL_KEY}),
         ("publisher", {TOKEN_KEY, SEAL_KEY, ENTRY_KEY}),
         ("follower", {TOKEN_KEY}),
         ("shipper", {RECORD_KEY}),

@@ -28,7 +28,7 @@ from portcullis.domain.log_facts import (
     TimelineFacts,
 )
 from portcullis.domain.shared_events import KnownDecision, SharedEvent
-from portcullis.ports import DecisionRecord, RecordedReason
+from portcullis.ports import DecisionRecord, RecordedReason, ReportedBy
 
 HANDLE_BYTES: Final = 16
 
@@ -116,6 +116,11 @@ class JournalSecrets:
         if event.case_reference:
             return self._handle("case", event.list, event.case_reference)
         return self._handle("commitment", event.list, event.commitment_reference)
+
+    def reported_handles(self, reported: ReportedBy) -> set[str]:
+        """Give the handles of `event_handle` for these cases and subjects."""
+        cases = {self._handle("case", *case) for case in reported.cases}
+        return cases | {self._handle("subject", subject) for subject in reported.subjects}
 
     def event_digest(self, event: SharedEvent) -> bytes:
         """Give the keyed digest of all that an event says."""

@@ -120,7 +120,9 @@ def erase(
     """Erase a person: destroy the keys that their entries are sealed under. Nobody can undo this.
 
     The journal still verifies. What was asked about with a country and without is under different keys: give both forms
-    where both were used.
+    where both were used. What partners reported by the case of the person's entries, or by their names for them, goes too,
+    whether an entry still stands or not: entries are found in the registry, by identifiers with their country. What was
+    reported of a case that another person's entry has as well stays.
     """
     identifiers = asking.identifiers(ids)
     wiring = wiring_of(ctx)
@@ -128,8 +130,9 @@ def erase(
     tokens = dict.fromkeys(
         token for each in identifiers for token in wiring.probe_tokens(settings, each.kind, each.value, each.country)
     )
+    reported = wiring.reported_names(settings, identifiers)
     with wiring.journal(settings) as journal:
-        erasure = journal.erase(tuple(tokens), actor=wiring.actor(), purpose=purpose)
+        erasure = journal.erase(tuple(tokens), actor=wiring.actor(), purpose=purpose, reported=reported)
     if as_json:
         print_json({"keys": erasure.keys, "left": erasure.left})
         return

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from portcullis.cli.examined import Exposure
     from portcullis.cli.progress import Progress
-    from portcullis.client import Client
+    from portcullis.client import Client, Identifier
     from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
     from portcullis.domain.checkpoints import VerifierKey
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RegistryStore,
         Replay,
         Replica,
+        ReportedBy,
         SnapshotStore,
         TrustedSnapshots,
     )
@@ -127,6 +128,18 @@ class Wiring(Protocol):
 
     def journal(self, settings: Settings) -> AbstractContextManager[Journal]:
         """Open the journal; the errors are those of the registry's."""
+        ...
+
+    def reported_names(self, settings: Settings, identifiers: Sequence[Identifier]) -> ReportedBy:
+        """Give by what partners may have reported, without a decision, about the entries of whoever has these identifiers.
+
+        The entries are listed or not. A number without the country that it needs finds none: it may be somebody else's.
+
+        Raises:
+            InvalidIdentifier: one can't be what it says.
+            SetupFault: the registry's database or a key file is not here.
+            RegistryUnavailable: it can't be used.
+        """
         ...
 
     def case_counts(self, settings: Settings) -> Sequence[CaseCount]:

@@ -14,7 +14,7 @@ from portcullis.config import Settings
 from portcullis.domain.token_keys import TokenKeys
 from portcullis.gateway.operators import OperatorDesks
 from portcullis.mains.keys import JOURNAL_KEY, read_key
-from portcullis.mains.parts import open_entry_namer, open_rights
+from portcullis.mains.parts import open_entry_namer, open_rights, open_subjects
 from portcullis.mains.stack_file import locate_store
 from portcullis.ports import Clock, Journal, RightsStore
 from portcullis.registry.aftermath import Aftermath
@@ -24,6 +24,7 @@ from portcullis.registry.held_imports import HeldImports
 from portcullis.registry.imports import Importer
 from portcullis.registry.keys import KeyDesk
 from portcullis.registry.life import EntryLife
+from portcullis.registry.reported_names import ReportedNames
 from portcullis.registry.subject_codes import SubjectCodes
 from portcullis.registry.subject_records import SubjectRecords
 from portcullis.registry.subjects import Subjects
@@ -42,7 +43,7 @@ def open_aftermath(settings: Settings, records: Records, clock: Clock) -> Iterat
     """Build what follows when an entry ends, with what followers acknowledge.
 
     Raises:
-        SetupFault: no store is set, or the journal's key is missing.
+        SetupFault: no store is set, or a key file is missing.
     """
     signer = LogSigner(read_key(settings.keys_path, JOURNAL_KEY), settings.keys_path)
     with closing(RedisSnapshotStore(locate_store(settings))) as store:
@@ -53,6 +54,7 @@ def open_aftermath(settings: Settings, records: Records, clock: Clock) -> Iterat
             journal=records.journal,
             acknowledgements=store,
             signer=signer,
+            names=ReportedNames(records.rights, open_subjects(settings)),
             clock=clock,
         )
 
@@ -83,6 +85,7 @@ def open_operator_desks(
             codes=codes,
             verifier=codes,
             records=seen,
+            names=ReportedNames(records.rights, open_subjects(settings)),
             clock=clock,
         ),
         aftermath=held.enter_context(open_aftermath(settings, records, clock)),

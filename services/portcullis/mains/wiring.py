@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from portcullis.cli.examined import Exposure, LogExamined, SpoolExamined
     from portcullis.cli.progress import Progress
     from portcullis.cli.wiring import DevCertificates, Tls
-    from portcullis.client import Client
+    from portcullis.client import Client, Identifier
     from portcullis.client.operating import StaffClient
     from portcullis.config import Settings
     from portcullis.domain.alarms import Board
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RegistryStore,
         Replay,
         Replica,
+        ReportedBy,
         SnapshotStore,
         TimeKeeper,
         TrustedSnapshots,
@@ -142,6 +143,22 @@ class ProcessWiring:
         demand_database("journal", settings.journal_database_url)
         with open_journal(settings, self.clock) as journal:
             yield journal
+
+    def reported_names(self, settings: Settings, identifiers: Sequence[Identifier]) -> ReportedBy:
+        """Find the entries of whoever has these identifiers, and by what partners may have reported about them."""
+        from portcullis.mains.examining import demand_database
+        from portcullis.mains.parts import open_rights, open_subjects, open_token_keys
+        from portcullis.registry.reported_names import ReportedNames
+
+        demand_database("registry", settings.registry_database_url)
+        probes: list[tuple[bytes, bool]] = []
+        for key in open_token_keys(settings).held():
+            for each in identifiers:
+                key.probes(each.kind, each.value, each.country, probes)
+        certain = [token for token, weak in probes if not weak]
+        with self.registry(settings), open_rights(settings, self.clock) as rights:
+            found = [each.entry_id for each in rights.entries_of(certain)]
+            return ReportedNames(rights, open_subjects(settings)).of(found)
 
     def case_counts(self, settings: Settings) -> Sequence[CaseCount]:
         """Count the closed cases."""

@@ -27,6 +27,7 @@ from portcullis.ports.distribution import (
 )
 from portcullis.ports.feed import BEGINNING, Announcer, ChangeSource, ChangesRead, FeedEnds, FeedStore, Progress
 from portcullis.ports.journal import (
+    NOTHING_REPORTED,
     AgreedLists,
     Backlog,
     DecisionRecord,
@@ -42,6 +43,7 @@ from portcullis.ports.journal import (
     Refusals,
     Replay,
     Reported,
+    ReportedBy,
     Spooled,
     SpoolReader,
     StoredCheckpoint,
@@ -83,6 +85,7 @@ from portcullis.ports.registry import (
 from portcullis.ports.rights import (
     CaseCount,
     CaseStore,
+    EntryTraces,
     RedressNumber,
     RedressNumberStore,
     Removed,
@@ -113,6 +116,7 @@ __all__ = [
     "ACKNOWLEDGED_KEPT_S",
     "BEGINNING",
     "ENDED_KEPT_S",
+    "NOTHING_REPORTED",
     "Acknowledgement",
     "Acknowledgements",
     "AftermathDesk",
@@ -134,6 +138,7 @@ __all__ = [
     "DisputeDesk",
     "EntryQuery",
     "EntryStore",
+    "EntryTraces",
     "Erasure",
     "EventsRead",
     "FeedDesk",
@@ -190,6 +195,7 @@ __all__ = [
     "ReplicaWriter",
     "ReportDesk",
     "Reported",
+    "ReportedBy",
     "RetentionStore",
     "RevokedCertificate",
     "RightsStore",

@@ -7,7 +7,7 @@ partners report goes into the journal at once. All of it has a place in one log,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -181,6 +181,21 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     left: int
 
 
+class ReportedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """By what partners report about an entry where they name no decision.
+
+    Attributes:
+        cases: (list, the authority's case reference).
+        subjects: the entry as each partner knows it (`portcullis.domain.subjects`).
+    """
+
+    cases: Collection[tuple[str, str]] = ()
+    subjects: Collection[str] = ()
+
+
+NOTHING_REPORTED: Final = ReportedBy()
+
+
 class Refusals(msgspec.Struct, frozen=True, kw_only=True):
     """How many decisions there were of one kind in a month ("2026-11", UTC); dry runs are not among them."""
 
@@ -352,8 +367,21 @@ class Journal(LogReader, Protocol):
         """Give the looks at one decision in their order."""
         ...
 
-    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
-        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+    def erase(
+        self, tokens: Sequence[bytes], *, actor: str, purpose: str, reported: ReportedBy = NOTHING_REPORTED
+    ) -> Erasure:
+        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom.
+
+        With them, in the same entry of the log, go the keys of what was ``reported`` without a decision. Without tokens
+        nothing is done.
+        """
+        ...
+
+    def erase_reports(self, reported: ReportedBy, *, actor: str, purpose: str, dry_run: bool = False) -> int:
+        """Destroy the keys of what partners have reported without a decision; gives how many.
+
+        Where there is none, the log is told nothing. With ``dry_run`` nothing is destroyed.
+        """
         ...
 
     def keep_checkpoint(self, checkpoint: StoredCheckpoint) -> None:

@@ -191,8 +191,8 @@ class SubjectErasure(NamedTuple):
 
     Attributes:
         entries: ended entries that name nobody any more.
-        keys: keys of records that are gone.
-        kept: entries that still stand; while there are any, the keys of records stay.
+        keys: keys of records that are gone: of decisions, and of what partners reported about an ended entry.
+        kept: entries that still stand; while there are any, the keys of decisions stay.
         left: records that mention the identifier and are sealed under another of the person's, so that they can be read.
     """
 

@@ -6,7 +6,8 @@
 2. A host has dropped an entry once it serves a snapshot that includes the change by which the entry left its list. A host
    that has said nothing for a day is not counted, and the certificate names those that are.
 3. Decisions are kept by their lists' terms; where several lists have given a subject's decisions reasons, the longest term
-   counts. A list that the policy does not have any more keeps what the default says.
+   counts. A list that the policy does not have any more keeps what the default says. What partners have reported by the case
+   or name of an entry (`portcullis.registry.reported_names`) is kept as long as the entry says who it is about.
 
 Example: a court's entry is withdrawn as change 42. Gateway-1 serves snapshot 17, which includes change 45, and gateway-2
 still one that includes change 41: the certificate waits for gateway-2.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -45,8 +46,12 @@ from portcullis.ports import (
 from portcullis.registry.entries import DEFAULT_PURPOSE
 from portcullis.registry.notes import read_note
 from portcullis.registry.purposes import read_purpose
+from portcullis.registry.reported_names import ReportedNames
 
 _WHY_REMOVED = "retention"
+
+FORGOTTEN_AT_ONCE: Final = 2_000
+"""How many identities are forgotten at once: about a second, in which nobody else can write to the registry."""
 
 _log = structlog.get_logger("portcullis.registry")
 
@@ -69,6 +74,7 @@ class Aftermath:
         journal: the decisions; its log's name is that of the certificates' signer.
         acknowledgements: what every host serves.
         signer: signs certificates.
+        names: by what partners report about an entry without a decision.
         clock: wall time.
     """
 
@@ -81,6 +87,7 @@ class Aftermath:
         journal: Journal,
         acknowledgements: Acknowledgements,
         signer: CertificateSigner,
+        names: ReportedNames,
         clock: Clock,
     ) -> None:
         self._registry = registry
@@ -89,6 +96,7 @@ class Aftermath:
         self._journal = journal
         self._acknowledgements = acknowledgements
         self._signer = signer
+        self._names = names
         self._clock = clock
 
     def settlements(self, list_name: str) -> Sequence[WaitingRelease]:
@@ -182,12 +190,25 @@ class Aftermath:
         return removed
 
     def _retain_list(self, each: RestrictedList, now: float, note: StepNote, *, dry_run: bool) -> list[Removed]:
-        identities = self._rights.forget_identities(each.name, now - each.kept_after_end_s, note=note, dry_run=dry_run)
+        identities, reports = self._forget_identities(each.name, now - each.kept_after_end_s, note, dry_run=dry_run)
         looks = self._rights.forget_looks(each.name, now - each.looks_kept_s, dry_run=dry_run)
         return [
             Removed(list=each.name, kind="identities", count=identities),
             Removed(list=each.name, kind="looks", count=looks),
+            Removed(list=each.name, kind="reports", count=reports),
         ]
+
+    def _forget_identities(self, list_name: str, before: float, note: StepNote, *, dry_run: bool) -> tuple[int, int]:
+        """Forget who entries were about, and before that what partners reported by their names; gives how many of each."""
+        old = self._rights.old_identities(list_name, before)
+        forgotten, reports = len(old) if dry_run else 0, 0
+        for start in range(0, len(old), FORGOTTEN_AT_ONCE):
+            some = old[start : start + FORGOTTEN_AT_ONCE]
+            reported = self._names.of(some)
+            reports += self._journal.erase_reports(reported, actor=note.actor, purpose=_WHY_REMOVED, dry_run=dry_run)
+            if not dry_run:
+                forgotten += self._rights.forget_identities(list_name, before, some, note=note)
+        return forgotten, reports
 
 
 def _left_by(history: Sequence[PastStep]) -> PastStep | None:

@@ -5,8 +5,9 @@
 2. A redress number clears a person of one entry. It is issued for the identifier by which they are mistaken, which must find
    the entry, and a document of their own, which must not, and it counts only where a check carries number and document.
    Where the entry gets another identifier later that they have too, they need another number.
-3. Erasing destroys who the entries that have left their lists or ended are about, and the keys of the decisions. As long as
-   one entry of the person still stands, the records of what it did stay, since the person has a right to see them.
+3. Erasing destroys who the entries that have left their lists or ended are about, and the keys of the decisions and of what
+   partners have reported about them. As long as one entry of the person still stands, the records of what it did stay, since
+   the person has a right to see them; what was reported by an ended one's case or name goes with it.
 
 Example: an entry names the phone number that its subject once had. Its holder of today is refused a loan, shows a passport,
 and gets a number for (the phone, the passport). With it, and the passport in the check, the entry does not count for them.
@@ -30,6 +31,7 @@ from portcullis.domain.token_keys import TokenKeys
 from portcullis.domain.tokens import Tokeniser
 from portcullis.ports import (
     Clock,
+    Erasure,
     Journal,
     RedressNumber,
     RegistryStore,
@@ -44,6 +46,7 @@ from portcullis.registry.case_texts import read_why
 from portcullis.registry.disputes import SUBJECT
 from portcullis.registry.given_identifiers import certain_tokens, probed, read_identifier
 from portcullis.registry.imports import known_list
+from portcullis.registry.reported_names import ReportedNames
 
 SESSION_S: Final = 3600.0
 """How long a session lasts, in seconds."""
@@ -83,6 +86,7 @@ class Subjects:
         codes: what operators issue.
         verifier: what a session is begun with; the codes, where nothing else is set up.
         records: what a subject sees.
+        names: by what partners report about an entry without a decision.
         clock: wall time ends a session.
         random_bytes: makes credentials and numbers.
     """
@@ -97,6 +101,7 @@ class Subjects:
         codes: CodeIssuer,
         verifier: SubjectVerifier,
         records: SubjectRecords,
+        names: ReportedNames,
         clock: Clock,
         random_bytes: RandomBytes = secrets.token_bytes,
     ) -> None:
@@ -107,6 +112,7 @@ class Subjects:
         self._codes = codes
         self._verifier = verifier
         self._records = records
+        self._names = names
         self._clock = clock
         self._random_bytes = random_bytes
 
@@ -220,7 +226,7 @@ class Subjects:
     def erase(self, identifier: GivenIdentifier, *, why: str, actor: str) -> SubjectErasure:
         """Destroy what tells who somebody is.
 
-        The keys of records stay while an entry is kept. Again is no fault, and goes on where a fault has broken it off.
+        The keys of decisions stay while an entry is kept. Again is no fault, and goes on where a fault has broken it off.
 
         Raises:
             InvalidRequest: the identifier can't be what it says or is not certain, or the reason is missing.
@@ -228,10 +234,14 @@ class Subjects:
         """
         told = read_why(why)
         tokens = certain_tokens(self._tokeniser, read_identifier(identifier, "identifier"), "identifier")
-        erased, kept = self._rights.erase_of(tokens, note=StepNote(actor=actor, why=told))
-        if kept:
-            return SubjectErasure(erased, 0, kept, 0)
-        records = self._journal.erase(tokens, actor=actor, purpose=told)
+        ended, standing = self._rights.ended_of(tokens)
+        reported = self._names.of(ended)
+        # The registry last: once it has forgotten them, the names of these entries can't be found by the person any more.
+        if standing:
+            records = Erasure(keys=self._journal.erase_reports(reported, actor=actor, purpose=told), left=0)
+        else:
+            records = self._journal.erase(tokens, actor=actor, purpose=told, reported=reported)
+        erased, kept = self._rights.erase_of(tokens, note=StepNote(actor=actor, why=told), only=ended)
         return SubjectErasure(erased, records.keys, kept, records.left)
 
     def _finding(self, entry: StoredEntry, mistaken: Identifier) -> set[int]:

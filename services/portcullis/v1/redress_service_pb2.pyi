@@ -1188,7 +1188,9 @@ class EraseSubjectResponse(_message.Message):
     entries: _builtins.int
     """entries counts the ended entries that name nobody any more."""
     keys: _builtins.int
-    """keys counts the keys of records that were destroyed."""
+    """keys counts the keys of records that were destroyed: those of decisions, and those of what partners reported by the case
+    of an ended entry or by their names for it.
+    """
     kept: _builtins.int
     """kept counts entries that still stand, which are not erased."""
     left: _builtins.int

@@ -2388,7 +2388,9 @@ class RunRetentionResponse(_message.Message):
         list: _builtins.str
         """list is the list's name; empty where the kind belongs to none."""
         kind: _builtins.str
-        """kind is what was removed: identities, looks, cases, sessions or decisions."""
+        """kind is what was removed: identities, looks, reports, sessions or decisions. Reports are the keys of what partners
+        reported by the cases of the entries whose identities were removed, or by their names for them.
+        """
         count: _builtins.int
         """count says how many."""
         def __init__(

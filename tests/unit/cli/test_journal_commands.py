@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -18,17 +19,19 @@ from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
 from portcullis.cli import journals
 from portcullis.cli.faults import guarded
+from portcullis.client import Identifier
 from portcullis.domain.checkpoints import VerifierKey, read_checkpoint, read_key
 from portcullis.domain.log_findings import LogFinding, Note, Place, Verified
+from portcullis.domain.shared_events import EventKind
 from portcullis.domain.tokens import Tokeniser
 from portcullis.exchange.checkpointing import Checkpointer
 from portcullis.exchange.verifying import verify_log
-from portcullis.ports import relay
+from portcullis.ports import NOTHING_REPORTED, ReportedBy, relay
 from portcullis.ports.timelines import Timeline
 from tests.support.clocks import HandClock
 from tests.support.databases import sqlite_url
 from tests.support.decision_records import a_record
-from tests.support.journals import sql_journal
+from tests.support.journals import a_settlement, sql_journal
 from tests.support.policies import NOW
 from tests.support.signers import SignCounts
 
@@ -44,6 +47,8 @@ class Wired:
         self.url = sqlite_url(home, "journal.db", migrate_journal)
         self.signer = LogSigner(bytes(range(32)), home / "keys")
         self.begun: list[tuple[str, bool]] = []
+        self.reported = NOTHING_REPORTED
+        self.asked: list[list[str]] = []
 
     def settings(self, **given: object) -> SimpleNamespace:
         return SimpleNamespace()
@@ -76,6 +81,10 @@ class Wired:
         probes: list[tuple[bytes, bool]] = []
         TOKENISER.probes(kind, value, country, probes)
         return [token for token, _ in probes]
+
+    def reported_names(self, settings: object, identifiers: Sequence[Identifier]) -> ReportedBy:
+        self.asked.append([str(each.value) for each in identifiers])
+        return self.reported
 
     def verify_journal(
         self,
@@ -237,6 +246,21 @@ def test_an_erased_person_can_not_be_read_any_more_and_the_journal_still_verifie
     assert {"keys": 0, "left": 0} == json.loads(capsys.readouterr().out.split("ok\n")[1])
     assert 0 == portcullis(signed, "journal", "erase", "--id", PASSPORT, "--purpose", "again")
     assert "0 keys were destroyed\nthe journal holds no record under these identifiers" in capsys.readouterr().out
+
+
+def test_what_partners_reported_of_an_erased_persons_entries_goes_with_them(
+    signed: Wired, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with signed.journal(None) as journal:
+        asyncio.run(journal.record_events("lending", [a_settlement("e1"), a_settlement("e2", case_reference="another")]))
+    signed.reported = ReportedBy(cases=[("court", "(2090) Demo 1")])
+    assert 0 == portcullis(signed, "journal", "erase", "--id", PASSPORT, "--purpose", "request 7")
+    assert "2 keys were destroyed\n" == capsys.readouterr().out
+    assert [["A1234567"]] == signed.asked
+    with signed.journal(None) as journal:
+        read = journal.events_after(-1, dict.fromkeys(EventKind), limit=5).events
+    assert [None, "e2"] == [each.event and each.event.event_id for each in read]
+    assert 0 == portcullis(signed, "journal", "verify")
 
 
 def test_an_identifier_that_is_none_erases_nothing_and_is_not_repeated(

@@ -45,6 +45,7 @@ class World:
             journal=self.home.journal,
             acknowledgements=self.store,
             signer=self.signer,
+            names=self.home.names,
             clock=self.home.clock,
         )
 

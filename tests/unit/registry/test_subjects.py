@@ -58,6 +58,7 @@ class Place:
             codes=self.codes,
             verifier=self.codes,
             records=self.records,
+            names=home.names,
             clock=home.clock,
         )
 
@@ -294,6 +295,7 @@ def test_a_number_issued_while_two_keys_are_here_counts_under_both_wherever_the_
         codes=place.codes,
         verifier=place.codes,
         records=place.records,
+        names=place.home.names,
         clock=place.home.clock,
     )
     text, _ = desk.issue_number(

@@ -28,6 +28,7 @@ from portcullis.domain.log_facts import DECISION_FACTS, EVENT_FACTS, ErasureFact
 from portcullis.domain.merkle import Frontier, leaf_hash, root_of
 from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports import (
+    NOTHING_REPORTED,
     AgreedLists,
     Clock,
     DecisionRecord,
@@ -39,6 +40,7 @@ from portcullis.ports import (
     Receipt,
     Refusals,
     Reported,
+    ReportedBy,
     StoredCheckpoint,
     StoredDecision,
 )
@@ -229,17 +231,27 @@ class MemoryJournal:
         with self._lock:
             return tuple(self._looks.get(decision_id, ()))
 
-    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
-        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+    def erase(
+        self, tokens: Sequence[bytes], *, actor: str, purpose: str, reported: ReportedBy = NOTHING_REPORTED
+    ) -> Erasure:
+        """Destroy the keys of these tokens and of what was reported without a decision; the log tells when and by whom."""
         if not tokens:
             return Erasure(keys=0, left=0)
         with self._writing():
             handles = {self._secrets.token_handle(token.hex()) for token in tokens}
             mentioned = {each for handle in handles for each in self._mentions.get(handle, ())}
-            key_ids = self._destroy(handles, actor, purpose)
+            key_ids = self._destroy(handles | self._secrets.reported_handles(reported), actor, purpose)
             for handle in handles:
                 self._mentions.pop(handle, None)
             return Erasure(keys=len(key_ids), left=sum(self._decisions[each].key_id not in key_ids for each in mentioned))
+
+    def erase_reports(self, reported: ReportedBy, *, actor: str, purpose: str, dry_run: bool = False) -> int:
+        """Destroy the keys of what partners have reported without a decision; gives how many."""
+        with self._writing():
+            held = self._secrets.reported_handles(reported).intersection(self._keys)
+            if held and not dry_run:
+                self._destroy(held, actor, purpose)
+            return len(held)
 
     def _destroy(self, handles: Collection[str], actor: str, purpose: str) -> Sequence[str]:
         """Destroy the keys of subjects, and what finds the decisions that are sealed under them; gives their names."""

@@ -1,5 +1,8 @@
 """Erasing people: their keys, and what finds decisions by them, by whichever of the tokens that a decision mentions.
 
+What a partner reported without a decision is under a key of the case or of the entry's name. Those names come from the
+registry (`portcullis.registry.reported_names`); here they are handles as a token's is, by which no decision is found.
+
 SQLite fills what it deletes with zeros, first in its write-ahead log, where the older frames still hold the key: so the log
 is carried over and cut at once (`portcullis.adapters.sql.engines`). PostgreSQL keeps a deleted row until it is vacuumed, and
 so does every backup. What is left there is a key wrapped under the seal key, which is worth nothing without that one.
@@ -14,19 +17,24 @@ from sqlalchemy import Connection, delete, func, select
 from portcullis.adapters.journal_entries import JournalSecrets, erasure_entry
 from portcullis.adapters.sql.among import among
 from portcullis.adapters.sql.journal.keys import SubjectKeys
-from portcullis.adapters.sql.journal.log import lock_tail
+from portcullis.adapters.sql.journal.log import LogTail, lock_tail
 from portcullis.adapters.sql.journal.schema import decision_handles, decisions
 from portcullis.domain.log_facts import ErasureFacts
-from portcullis.ports import Erasure, Look
+from portcullis.ports import Erasure, Look, ReportedBy
 
 
-def erase_people(
-    connection: Connection, secrets: JournalSecrets, keys: SubjectKeys, tokens: Sequence[bytes], look: Look
+def erase_people(  # noqa: PLR0917 - where, with what, whom and by whom
+    connection: Connection,
+    secrets: JournalSecrets,
+    keys: SubjectKeys,
+    tokens: Sequence[bytes],
+    reported: ReportedBy,
+    look: Look,
 ) -> Erasure:
     """Erase the subjects of tokens, within a writing transaction; ``look`` says who does it, when and why."""
     tail = lock_tail(connection, secrets)
     handles = {secrets.token_handle(token.hex()) for token in tokens}
-    key_ids = keys.destroy(connection, handles)
+    key_ids = keys.destroy(connection, handles | secrets.reported_handles(reported))
     left = _under_other_keys(connection, handles, key_ids)
     unreadable = (
         select(decision_handles.c.sequence)
@@ -35,10 +43,25 @@ def erase_people(
     )
     connection.execute(delete(decision_handles).where(decision_handles.c.sequence.in_(unreadable)))
     connection.execute(delete(decision_handles).where(among(connection, decision_handles.c.handle, handles)))
+    _note(tail, key_ids, look)
+    return Erasure(keys=len(key_ids), left=left)
+
+
+def erase_reports(
+    connection: Connection, secrets: JournalSecrets, keys: SubjectKeys, handles: Collection[str], look: Look
+) -> int:
+    """Destroy the keys of these cases and names, within a writing transaction; gives how many. None is no entry."""
+    tail = lock_tail(connection, secrets)
+    key_ids = keys.destroy(connection, handles)
+    if key_ids:
+        _note(tail, key_ids, look)
+    return len(key_ids)
+
+
+def _note(tail: LogTail, key_ids: Sequence[str], look: Look) -> None:
     facts = ErasureFacts(key_ids=tuple(key_ids), actor=look.actor, purpose=look.purpose)
     tail.append([erasure_entry(facts, int(look.at * 1000))])
     tail.note_erasure()
-    return Erasure(keys=len(key_ids), left=left)
 
 
 def _under_other_keys(connection: Connection, handles: Collection[str], key_ids: Sequence[str]) -> int:

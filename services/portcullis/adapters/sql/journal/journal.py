@@ -23,7 +23,7 @@ from portcullis.adapters.sql.journal.decisions import (
     noted_looks,
     read_decision,
 )
-from portcullis.adapters.sql.journal.erasure import erase_people
+from portcullis.adapters.sql.journal.erasure import erase_people, erase_reports
 from portcullis.adapters.sql.journal.events import EventReport, EventWriter, answers_before, find_receipt, read_events
 from portcullis.adapters.sql.journal.guard import guarded
 from portcullis.adapters.sql.journal.keys import SubjectKeys
@@ -44,6 +44,7 @@ from portcullis.domain.errors import EventConflict, JournalUnavailable, NotFound
 from portcullis.domain.merkle import root_of
 from portcullis.domain.shared_events import EventKind, KnownDecision, SharedEvent
 from portcullis.ports import (
+    NOTHING_REPORTED,
     AgreedLists,
     Clock,
     DecisionRecord,
@@ -54,6 +55,7 @@ from portcullis.ports import (
     Receipt,
     Refusals,
     Reported,
+    ReportedBy,
     StoredCheckpoint,
     StoredDecision,
 )
@@ -68,7 +70,7 @@ _DECISIONS_AT_ONCE = 1_000
 """Keeps one commit short; a caller with more has several."""
 
 _ERASED_AT_ONCE = 1_000
-"""Keeps the commits of `SqlJournal.erase_quiet` short, and the entry that each makes."""
+"""Keeps the commits of `SqlJournal.erase_quiet` and `erase_reports` short, and the entry that each makes."""
 
 _CACHE_KIB = 32 * 1024
 _CHECKPOINT_PAGES = 8_000
@@ -235,14 +237,35 @@ class SqlJournal:
         """Give the looks at one decision in their order."""
         return self._read(lambda connection: noted_looks(connection, decision_id))
 
-    def erase(self, tokens: Sequence[bytes], *, actor: str, purpose: str) -> Erasure:
-        """Destroy the keys of these tokens, and what finds decisions by them; the log tells when and by whom."""
+    def erase(
+        self, tokens: Sequence[bytes], *, actor: str, purpose: str, reported: ReportedBy = NOTHING_REPORTED
+    ) -> Erasure:
+        """Destroy the keys of these tokens and of what was reported without a decision; the log tells when and by whom."""
         if not tokens:
             return Erasure(keys=0, left=0)
         look = Look(actor=actor, at=self._clock.now(), purpose=purpose)
-        erased = self._write(lambda connection: erase_people(connection, self._secrets, self._keys, tokens, look))
+        erased = self._write(lambda connection: erase_people(connection, self._secrets, self._keys, tokens, reported, look))
         forget_deleted(self._engine)
         return erased
+
+    def erase_reports(self, reported: ReportedBy, *, actor: str, purpose: str, dry_run: bool = False) -> int:
+        """Destroy the keys of what partners have reported without a decision; gives how many.
+
+        Nearly every name that is asked about has none, so they are looked up before whoever writes is held up. Those done
+        before a fault stay so.
+        """
+        handles = self._secrets.reported_handles(reported)
+        held = self._read(lambda connection: self._keys.held(connection, handles))
+        if dry_run or not held:
+            return len(held)
+        look, erased = Look(actor=actor, at=self._clock.now(), purpose=purpose), 0
+        for start in range(0, len(held), _ERASED_AT_ONCE):
+            erased += self._write(partial(self._erase_reports, held[start : start + _ERASED_AT_ONCE], look))
+        forget_deleted(self._engine)
+        return erased
+
+    def _erase_reports(self, handles: Sequence[str], look: Look, connection: Connection) -> int:
+        return erase_reports(connection, self._secrets, self._keys, handles, look)
 
     def erase_quiet(self, before: Mapping[str, float], *, actor: str, dry_run: bool) -> int:
         """Destroy the keys of the subjects about whom nothing was decided since their lists' times; gives how many.

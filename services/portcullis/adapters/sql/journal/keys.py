@@ -73,6 +73,10 @@ class SubjectKeys:
         """Give the keys of these names as they are kept, as far as they were not erased."""
         return [KeptKey(*row) for row in _BY_ID.rows(connection, key_ids)]
 
+    def held(self, connection: Connection, handles: Collection[str]) -> list[str]:
+        """Give those of these handles that have a key, ascending."""
+        return sorted(row[0] for row in _BY_HANDLE.rows(connection, handles))
+
     def destroy(self, connection: Connection, handles: Collection[str]) -> Sequence[str]:
         """Delete the keys of subjects; gives their names, ascending."""
         ours = among(connection, subject_keys.c.handle, handles)

@@ -7,7 +7,8 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -18,9 +19,23 @@ from portcullis.adapters.sql.registry.schema import policies
 from portcullis.adapters.sql.registry.switches import suspended_lists
 from portcullis.domain.errors import RegistryUnavailable
 from portcullis.domain.policies import Policy
+from portcullis.domain.subjects import FIRST_EPOCH
 
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _DECODER: Final = msgspec.json.Decoder(Policy)
+
+
+class _Partner(msgspec.Struct):
+    name: str
+
+
+class _Partners(msgspec.Struct):
+    """As much of a policy as every release can read."""
+
+    partners: tuple[_Partner, ...] = ()
+
+
+_PARTNERS: Final = msgspec.json.Decoder(_Partners)
 
 
 def present_policy(connection: Connection) -> Policy:
@@ -66,6 +81,19 @@ def earlier_policy(connection: Connection, version: int) -> Policy:
         return Policy() if document is None else _DECODER.decode(document)
     except msgspec.MsgspecError:
         return Policy()
+
+
+def partners_ever(connection: Connection) -> Mapping[str, int]:
+    """Give every partner that a policy ever had, with the epoch of their present feed key.
+
+    A policy that this release can't read at all tells of none.
+    """
+    names: set[str] = set()
+    for document in connection.scalars(select(policies.c.document)):
+        with suppress(msgspec.MsgspecError):
+            names.update(each.name for each in _PARTNERS.decode(document).partners)
+    rotated = {name: epoch for name, (epoch, _) in feed_epochs(connection).items()}
+    return dict.fromkeys(names, FIRST_EPOCH) | rotated
 
 
 def is_present(connection: Connection, policy: Policy) -> bool:

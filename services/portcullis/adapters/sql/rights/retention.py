@@ -26,10 +26,19 @@ _ERASE: Final = "erase"
 _LEFT: Final = tuple(status.value for status in EntryStatus if status not in {*LISTED, EntryStatus.PROPOSED})
 
 
-def erase_of(connection: Connection, tokens: Collection[bytes], *, note: StepNote, at: float) -> tuple[int, int]:
+def ended_of(connection: Connection, tokens: Collection[bytes], *, at: float) -> tuple[Sequence[int], int]:
+    """Give the entries of these tokens that are not listed or have ended, and how many others there are."""
+    found = entries_of(connection, tokens)
+    ended = [entry.entry_id for entry in found if _is_over(entry, at)]
+    return ended, len(found) - len(ended)
+
+
+def erase_of(
+    connection: Connection, tokens: Collection[bytes], *, only: Collection[int] | None, note: StepNote, at: float
+) -> tuple[int, int]:
     """Destroy who the entries of these tokens are about, where they are not listed or have ended; gives (erased, kept)."""
     found = entries_of(connection, tokens)
-    gone = [entry for entry in found if _is_over(entry, at)]
+    gone = [entry for entry in found if _is_over(entry, at) and (only is None or entry.entry_id in only)]
     theirs = set(tokens)
     for entry in gone:
         seq = log_note(connection, f"{entry.list}/{entry.key}", _ERASE, note=note, at=at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
 
 from sqlalchemy import Connection
 
@@ -15,13 +14,21 @@ from portcullis.adapters.sql.rights import numbers as rights_numbers
 from portcullis.adapters.sql.rights import retention as rights_retention
 from portcullis.adapters.sql.rights import settlements as rights_settlements
 from portcullis.adapters.sql.rights import subjects as rights_subjects
+from portcullis.adapters.sql.rights import traces as rights_traces
 from portcullis.domain.disputes import Case, CaseState, EntryEffect
 from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import NotFound
-from portcullis.ports import CaseCount, Clock, Look, RedressNumber, Settlement, StoredEntry, SubjectSession, WaitingRelease
-
-_FORGOTTEN_AT_ONCE: Final = 2_000
-"""How many identities one transaction destroys: about a second, in which nobody else can write."""
+from portcullis.ports import (
+    CaseCount,
+    Clock,
+    EntryTraces,
+    Look,
+    RedressNumber,
+    Settlement,
+    StoredEntry,
+    SubjectSession,
+    WaitingRelease,
+)
 
 
 class SqlRights:
@@ -265,29 +272,37 @@ class SqlRights:
         with self._database.reading() as connection:
             return rights_subjects.looks_at(connection, entry_ids)
 
-    def erase_of(self, tokens: Collection[bytes], *, note: StepNote) -> tuple[int, int]:
+    def ended_of(self, tokens: Collection[bytes]) -> tuple[Sequence[int], int]:
+        """Give the entries that `erase_of` would erase, and how many it would keep."""
+        with self._database.reading() as connection:
+            return rights_retention.ended_of(connection, tokens, at=self._database.now())
+
+    def traces_of(self, entry_ids: Collection[int]) -> EntryTraces:
+        """Give by what partners know these entries."""
+        with self._database.reading() as connection:
+            return rights_traces.traces_of(connection, entry_ids)
+
+    def erase_of(self, tokens: Collection[bytes], *, note: StepNote, only: Collection[int] | None = None) -> tuple[int, int]:
         """Destroy who the entries of these tokens are about, where they are not listed; gives (erased, kept)."""
         with self._database.writing() as connection:
-            erased, kept = rights_retention.erase_of(connection, tokens, note=note, at=self._database.now())
+            erased, kept = rights_retention.erase_of(connection, tokens, only=only, note=note, at=self._database.now())
         if erased:
             self._database.forget_deleted()
         return erased, kept
 
     # --- terms ----------------------------------------------------------------------------------------------------------
 
-    def forget_identities(self, list_name: str, before: float, *, note: StepNote, dry_run: bool) -> int:
-        """Destroy who the entries are about that left the list, or ended, before a time (Unix seconds); gives how many."""
+    def old_identities(self, list_name: str, before: float) -> Sequence[int]:
+        """Give the entries that left the list, or ended, before a time (Unix seconds), and still say who they are about."""
         with self._database.reading() as connection:
-            candidates = rights_retention.old_identities(connection, list_name, before)
-        if dry_run or not candidates:
-            return len(candidates)
-        forgotten = 0
-        for start in range(0, len(candidates), _FORGOTTEN_AT_ONCE):
-            some = candidates[start : start + _FORGOTTEN_AT_ONCE]
-            with self._database.writing() as connection:
-                forgotten += rights_retention.forget_identities(
-                    connection, list_name, before, some, note=note, at=self._database.now()
-                )
+            return rights_retention.old_identities(connection, list_name, before)
+
+    def forget_identities(self, list_name: str, before: float, entry_ids: Collection[int], *, note: StepNote) -> int:
+        """Destroy who these entries are about, as far as `old_identities` still gives them; gives how many."""
+        with self._database.writing() as connection:
+            forgotten = rights_retention.forget_identities(
+                connection, list_name, before, sorted(entry_ids), note=note, at=self._database.now()
+            )
         self._database.forget_deleted()
         return forgotten
 
