@@ -252,7 +252,7 @@ class Watches:
         self._board = Board()
         self._rules: dict[str, tuple[Probing, Quota]] = {}
         # Raised by what all workers have counted, and told by none yet, as far as is known.
-        self._unsaid: list[Alarm] = []
+        self._unsaid: dict[tuple[str, str], Alarm] = {}
         self.raised: list[Alarm] = []
         self.on_alarm: list[Callable[[Alarm], object]] = [self.raised.append]
 
@@ -260,7 +260,7 @@ class Watches:
         """Give a partner's watch."""
         watch = self._watches.get(partner)
         if watch is None:
-            watch = self._watches[partner] = Watch(partner, self._monotonic, self._now, self._tell, self._unsaid.append)
+            watch = self._watches[partner] = Watch(partner, self._monotonic, self._now, self._tell, self._keep)
             watch.follow(*self._rules.get(partner, (Probing.STRICT, Quota())))
             self._hear(watch)
         return watch
@@ -286,10 +286,10 @@ class Watches:
 
     def say(self, board: Board | None) -> None:
         """Tell of what all workers found out together and no board shows yet; None where there is no board to be seen."""
-        unsaid, self._unsaid = self._unsaid, []
+        unsaid, self._unsaid = self._unsaid, {}
         up = {(each.partner, each.level) for each in board.holding(self._now())} if board else set()
-        for alarm in unsaid:
-            if (alarm.partner, alarm.level) not in up:
+        for key, alarm in unsaid.items():
+            if key not in up:
                 self._tell(alarm)
 
     def levels(self) -> dict[str, Level]:
@@ -300,6 +300,9 @@ class Watches:
         release = self._board.releases.get(watch.partner)
         alarms = [each for each in self._board.holding(self._now()) if each.partner == watch.partner]
         watch.hear(alarms, release.number if release else 0)
+
+    def _keep(self, alarm: Alarm) -> None:
+        self._unsaid[alarm.partner, alarm.level] = alarm
 
     def _tell(self, alarm: Alarm) -> None:
         _log.error(
