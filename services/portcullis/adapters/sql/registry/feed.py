@@ -12,7 +12,8 @@ only notes what partners have no part in is passed over: that an amendment was p
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, not_, or_, select, union_all
@@ -39,6 +40,9 @@ _STANDING: Final[Mapping[str, Standing]] = {
 }
 _UNTOLD: Final = frozenset({PROPOSE, Step.REJECT.value, Step.CLEAR.value})
 _STREAMED: Final = {"yield_per": 1_000}
+
+_Names = Callable[[], Mapping[int, str]]
+"""Gives the names of the lists that may be told of, by their numbers."""
 
 
 def first_progress(connection: Connection, since: float, now: float) -> Progress:
@@ -68,8 +72,9 @@ def _made_at(connection: Connection, seq: int) -> float | None:
 
 
 def _changes(connection: Connection, after: Progress, then: Progress) -> Iterator[tuple[FeedChange, Progress]]:
+    # The policy is read where there is something to tell alone: most looks find nothing, and this is asked every second.
+    names = cache(partial(_published, connection))
     with guarded():
-        names = _published(connection)
         if then.registry_seq > after.registry_seq or after.entry_id:
             yield from _versions(connection, names, after)
         yield from _ends(connection, names, after, then)
@@ -82,14 +87,14 @@ def _published(connection: Connection) -> Mapping[int, str]:
     return {row.list_id: row.name for row in connection.execute(select(lists)) if row.name in wanted}
 
 
-def _versions(connection: Connection, names: Mapping[int, str], after: Progress) -> Iterator[tuple[FeedChange, Progress]]:
+def _versions(connection: Connection, names: _Names, after: Progress) -> Iterator[tuple[FeedChange, Progress]]:
     for row in connection.execute(_versions_after(after), execution_options=_STREAMED):
         if row.change in _UNTOLD and row.status in LISTED_STATUSES:
             continue
         kind = kind_of(_standing_before(row, after), _standing(row.status, row.until, row.entry_id, after))
-        if kind is not None and row.list_id in names:
+        if kind is not None and row.list_id in names():
             progress = after._replace(registry_seq=row.seq, registry_at=row.at, entry_id=row.entry_id)
-            yield _change(kind, names[row.list_id], row, happened_at=row.at), progress
+            yield _change(kind, names()[row.list_id], row, happened_at=row.at), progress
 
 
 def _versions_after(after: Progress) -> Select[Any]:
@@ -140,9 +145,7 @@ def _standing(status: str, until: int, entry_id: int, after: Progress) -> Standi
     return Standing.ENDED if ended else _STANDING[status]
 
 
-def _ends(
-    connection: Connection, names: Mapping[int, str], after: Progress, then: Progress
-) -> Iterator[tuple[FeedChange, Progress]]:
+def _ends(connection: Connection, names: _Names, after: Progress, then: Progress) -> Iterator[tuple[FeedChange, Progress]]:
     ended = (
         select(entries.c.entry_id, entries.c.list_id, entries.c.until)
         .where(
@@ -153,9 +156,9 @@ def _ends(
         .order_by(entries.c.until, entries.c.entry_id)
     )
     for row in connection.execute(ended, execution_options=_STREAMED):
-        if row.list_id in names:
+        if row.list_id in names():
             progress = then._replace(ended_until=row.until, ended_entry_id=row.entry_id)
-            yield _change(ChangeKind.EXPIRED, names[row.list_id], row, happened_at=float(row.until)), progress
+            yield _change(ChangeKind.EXPIRED, names()[row.list_id], row, happened_at=float(row.until)), progress
 
 
 def _change(kind: ChangeKind, list_name: str, row: Any, *, happened_at: float) -> FeedChange:
