@@ -116,8 +116,11 @@ class FeedTail:
     async def _take_page(self) -> bool:
         """Take one page; gives whether there is more that can be told."""
         changes, ends = await asyncio.to_thread(self._read, self.newest)
-        if self._is_another(ends):
-            return True
+        self._read_at = self._clock.monotonic()
+        if ends.feed != self.ends.feed or ends.newest < self.ends.newest:
+            await self._turn_to(ends)
+            return False
+        self.ends = ends
         self._note_held_back(changes)
         # Begun after the reading: what is there was committed under no later policy.
         known = await self._looks.up_to(self.turn, ends.newest) if self.newest < ends.newest else self.newest
@@ -130,18 +133,17 @@ class FeedTail:
         # Asked afterwards: what was read is of the feed that is named now, since no name comes back.
         return changes, self._store.ends()
 
-    def _is_another(self, ends: FeedEnds) -> bool:
-        """Note where the feed ends; gives whether it is another, or shorter, so that nothing is known of it."""
-        earlier, self.ends, self._read_at = self.ends, ends, self._clock.monotonic()
-        if ends.feed == earlier.feed and ends.newest >= earlier.newest:
-            return False
-        if ends.feed == earlier.feed:
+    async def _turn_to(self, ends: FeedEnds) -> None:
+        """Go on with another feed, or one that is shorter now; what it holds already is left to the store."""
+        # Nobody is to begin before it is clear what can be told, so that all is noted at once after it.
+        known = await self._looks.up_to(self.turn + 1, ends.newest)
+        if ends.feed == self.ends.feed:
             self.note_shorter(ends)
+        self.ends = ends
         self.turn += 1
-        self._skip_to(ends.oldest)
+        self._skip_to(max(ends.oldest, min(known, ends.newest)))
         self.held_back_since = None
         self._note_held_back(())
-        return True
 
     def _note_held_back(self, changes: Sequence[FeedChange]) -> None:
         if self.newest >= self.ends.newest:
