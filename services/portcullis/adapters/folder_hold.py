@@ -10,6 +10,10 @@ from portcullis.adapters.durable_files import PRIVATE_FILE
 from portcullis.domain.errors import SetupFault
 
 
+class FolderHeld(SetupFault):
+    """Another process holds a folder."""
+
+
 def hold_folder(folder: Path, name: str, *, what: str, holder: str, does: str, setting: str) -> int:
     """Take the hold of a folder that stands; gives the descriptor that keeps it, to be closed by the caller.
 
@@ -22,7 +26,8 @@ def hold_folder(folder: Path, name: str, *, what: str, holder: str, does: str, s
         setting: the variable that names another folder.
 
     Raises:
-        SetupFault: the folder can't be written, or another process holds it.
+        FolderHeld: another process holds it.
+        SetupFault: the folder can't be written.
     """
     try:
         descriptor = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
@@ -32,7 +37,7 @@ def hold_folder(folder: Path, name: str, *, what: str, holder: str, does: str, s
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as fault:
         os.close(descriptor)
-        raise SetupFault(
+        raise FolderHeld(
             f"{what}: another {holder} {does} {folder}; one {holder} serves a host: stop it, or set {setting}"
         ) from fault
     return descriptor

@@ -10,7 +10,9 @@ The rules:
    follows from reports, go on from no later than the newest checkpoint in the journal. After a restore none is signed until
    a person has decided so, so what was reported since, and took places that were read before, is not passed over.
 4. That does not hold for streams to partners where an exchange has worked on the restored database before this: then they go
-   on from the oldest change that is kept, if the operator says so. While one works nothing is done.
+   on from the oldest change that is kept, if the operator says so.
+5. While an exchange works nothing is done. One of this home is known by its hold on the spool, which whoever calls this has
+   taken. One of another home is known by the feed's mark, where clocks agree and it reaches the registry.
 
 Example: the log has 900 entries in the backup, the last 10 of them unsigned, and had 1,000. Reports had been followed up to
 entry 990, under the old name. They are followed from 890 under the new one; following one twice has no further effect.
@@ -43,7 +45,7 @@ def begin_timeline(
     from_oldest: bool = False,
     draw: Callable[[int], bytes] = secrets.token_bytes,
 ) -> Timeline:
-    """Begin a timeline of a journal that was restored from a backup. Blocks on both databases.
+    """Begin a timeline of a journal that was restored from a backup; the caller holds the spool. Blocks on both databases.
 
     Args:
         store: the journal's database.

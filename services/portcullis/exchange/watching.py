@@ -5,14 +5,15 @@ The rules:
 1. A watcher is a position in the feed and nothing else: no queue is kept for it. It takes what follows from the tail that
    all watchers of the process share, or from the store when it is further behind. So a slow one costs nobody anything.
 2. What a partner is told is judged by its agreements at the moment in which each change is given to it, not when it began;
-   and by a policy that is no older than the change, or a list agreed on just before would be passed over for good.
+   and by a policy that is no older than the change, or a list agreed on just before would be passed over for good. What the
+   policy can't be looked at for is held back; what is known already is told, to whoever comes as well.
 3. A cursor is made for one partner alone (`portcullis.domain.subjects`). It says up to where was looked, not what was told
    last: past changes of other lists it moves on with the heartbeats.
 4. A cursor that the feed can't go on from is refused with the oldest one that is kept, at the start and in the middle alike.
    So is one from before the partner's feed key was rotated: its names are others now, and it reads what is kept anew. One
    beyond the feed's end is a true one, for nobody else can make it: the journal was restored, which is logged.
-5. A heartbeat says how far behind the watcher is, and counts in that the feed itself may be behind the registry. Where the
-   feed can't be read any more, the stream ends rather than say that all is quiet.
+5. A heartbeat says how far behind the watcher is, and counts in what is held back from it and that the feed itself may be
+   behind the registry. Where the feed can't be read any more, the stream ends rather than say that all is quiet.
 
 Example: of changes 41 to 45 only 43 is on a list of the partner. From the cursor of 40 on it gets 43, with the cursor of 43;
 then a heartbeat with that of 45.
@@ -100,7 +101,6 @@ class FeedWatch:
             NotPermitted: a list is in none of the partner's agreements in force, or is not any more.
             CursorExpired: what followed the cursor is not kept any more, or it is of another feed.
             JournalUnavailable: the feed can't be read.
-            RegistryUnavailable: the feed was not read yet, and what it holds can't be judged.
         """
         if len(lists) > _MOST_LISTS:
             raise InvalidRequest.at("lists", f"are more than {_MOST_LISTS}; name fewer, or none for all of your agreements")
@@ -180,7 +180,7 @@ class FeedWatch:
             kept, ends = await read_after(self._store, reader.position, reader.feed, _PAGE)
         if kept is None:
             raise self._expired(reader.partner, ends)
-        # What the tail hasn't come to is newer than the policy may be.
+        # What the tail doesn't hold yet is newer than the policy may be.
         return [change for change in kept if change.position <= self._tail.newest]
 
     def _lag_of(self, reader: _Reader, looked_at: Collection[FeedChange]) -> float:
@@ -194,6 +194,8 @@ class FeedWatch:
         now, as_of = self._clock.now(), self._tail.ends.as_of
         next_ones = self._tail.after(reader.position, 1)
         oldest = [each.happened_at for each in (looked_at if next_ones is None else next_ones)]
+        if not oldest and self._tail.held_back_since is not None and reader.position < self._tail.ends.newest:
+            oldest = [self._tail.held_back_since]
         lag_s = now - max(oldest, default=now)
         feeder_lag_s = now - as_of if as_of else 0.0
         return max(0.0, lag_s, feeder_lag_s if feeder_lag_s > _BEHIND_S else 0.0)

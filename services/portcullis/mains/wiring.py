@@ -220,10 +220,12 @@ class ProcessWiring:
         from portcullis.mains.examining import demand_database
         from portcullis.mains.keys import RECORD_KEY, read_key
         from portcullis.mains.parts import open_feed, open_rights
+        from portcullis.mains.shipping import nobody_shipping
 
         demand_database("registry", settings.registry_database_url)
         url, key = settings.journal_database_url, read_key(settings.keys_path, RECORD_KEY)
         with (
+            nobody_shipping(settings),
             self.journal(settings) as journal,
             self.registry(settings),
             open_rights(settings, self.clock) as rights,

@@ -11,6 +11,7 @@ The rules:
 3. IDENTITY_MISMATCH opens a case on each listed entry that gave its decision a reason, or is one document more of the case
    that is open. It names the event as ``event:PARTNER/EVENT_ID``, and never stays the entry by itself.
 4. What there is nothing left to follow from is passed over: an event whose key was erased, an entry or a list that is gone.
+   An event is judged by a policy that is no older, or one on a list that has just been given its ``settled_days`` would be.
 
 Example: on a Friday a shop reports a judgment as settled, on a list of three working days. The entry is released on
 Wednesday at that time of day, unless the court has objected.
@@ -30,7 +31,7 @@ from portcullis.domain.errors import InvalidRequest, NotFound, StepNotAllowed
 from portcullis.domain.policies import Policy, RestrictedList
 from portcullis.domain.shared_events import EventKind, SharedEvent
 from portcullis.domain.working_days import add_working_days
-from portcullis.ports import Clock, Journal, JournalEvent, RegistryStore, RightsStore, Settlement, StoredEntry
+from portcullis.ports import Clock, EventsRead, Journal, JournalEvent, RegistryStore, RightsStore, Settlement, StoredEntry
 from portcullis.registry.disputes import RandomBytes, case_name
 
 KEEPER: Final = "portcullis:keeper"
@@ -75,8 +76,10 @@ class PartnerReports:
         """
         journal = self._journal.timeline()
         begin = self._rights.read_up_to(journal)
+        # Asked before the policy: what is reported after it is left to the next turn, and a later policy.
+        size = self._journal.size()
         policy = self._registry.policy()
-        read = self._journal.events_after(begin - 1, _wanted(policy), limit=_PAGE)
+        read = _before(size, self._journal.events_after(begin - 1, _wanted(policy), limit=_PAGE))
         # What settles has no effect on cases, nor they on it, so all of it is noted in one transaction.
         settled = [each for each in (_settlement(taken, policy) for taken in read.events) if each is not None]
         if settled:
@@ -158,6 +161,11 @@ def _settlement(taken: JournalEvent, policy: Policy) -> Settlement | None:
         reported_at=taken.recorded_at,
         release_at=add_working_days(taken.recorded_at, on.settled_days, on.calendar),
     )
+
+
+def _before(size: int, read: EventsRead) -> EventsRead:
+    """Give what was read of the log's first ``size`` entries."""
+    return EventsRead([each for each in read.events if each.sequence < size], min(read.up_to, size - 1))
 
 
 def _wanted(policy: Policy) -> Mapping[EventKind, Collection[str] | None]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from portcullis.domain.changes import ChangeKind, Cursor, FeedChange
 from portcullis.domain.errors import CursorExpired, InvalidRequest, JournalUnavailable, NotPermitted, RegistryUnavailable
 from portcullis.domain.policies import Disclosure, Partner, Policy
 from portcullis.domain.subjects import SubjectNames
+from portcullis.exchange import feed_tail, policy_looks
 from portcullis.exchange.watching import LOOKED_AT_S, FeedWatch
 from portcullis.ports import BEGINNING, FeedEnds, Progress, Watched
 from tests.support.clocks import HandClock
@@ -43,14 +45,9 @@ class Desk:
                 Partner(name="airline", title="An airline", agreements=(agreement(("carrier", "court")),)),
             ),
         )
+        self.known = UnknownAtTimes(lambda: self.policy)
         self.watch = FeedWatch(
-            self.store,
-            self.announcer,
-            SUBJECTS,
-            KnownBy(lambda: self.policy),
-            self.clock,
-            heartbeat_s=heartbeat_s,
-            ring=ring,
+            self.store, self.announcer, SUBJECTS, self.known, self.clock, heartbeat_s=heartbeat_s, ring=ring
         )
 
     def feed(self, *changes: FeedChange) -> None:
@@ -61,6 +58,13 @@ class Desk:
 
     def feed_many(self, count: int, **values: Any) -> None:
         self.feed(*(a_change(number, **values) for number in range(1, count + 1)))
+
+    async def hold_back(self, *changes: FeedChange) -> None:
+        """Have the registry go away, and the feed grow; gives once that is known."""
+        self.known.fails = True
+        self.feed(*changes)
+        tried = self.known.looks_in_vain
+        await until(lambda: self.known.looks_in_vain > tried)
 
     def cursor(self, position: int, partner: str = "lender") -> str:
         feed = self.store.ends().feed
@@ -95,16 +99,35 @@ class FailingFeed(MemoryFeed):
 class UnknownAtTimes(KnownBy):
     """A policy of a registry that can't be reached while ``fails`` is set."""
 
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(lambda: policy)
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        super().__init__(policy)
         self.fails = False
         self.looks_in_vain = 0
+        self._answers = threading.Event()
+        self._answers.set()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have looks take as long as this block."""
+        self._answers.clear()
+        try:
+            yield
+        finally:
+            self._answers.set()
 
     def look(self) -> None:
+        assert self._answers.wait(WITHIN_S)
         if self.fails:
             self.looks_in_vain += 1
-            raise RegistryUnavailable
+            raise RegistryUnavailable("gone")
         super().look()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have faults be tried again, and looks be waited for, in a fraction of the time."""
+    monkeypatch.setattr(feed_tail, "POLL_S", 0.05)
+    monkeypatch.setattr(policy_looks, "_WITHIN_S", 0.05)
 
 
 @pytest.fixture
@@ -117,6 +140,30 @@ async def desk() -> AsyncIterator[Desk]:
 async def take(stream: AsyncIterator[Watched | None], count: int) -> list[Watched]:
     async with asyncio.timeout(WITHIN_S):
         return [await next_told(stream) for _ in range(count)]
+
+
+async def first_told(stream: AsyncIterator[Watched | None], count: int) -> AsyncIterator[Watched]:
+    """Give so many changes, without the heartbeats between them."""
+    async with asyncio.timeout(WITHIN_S):
+        while count:
+            if (told := await next_told(stream)).change is not None:
+                count -= 1
+                yield told
+
+
+async def until_lag(stream: AsyncIterator[Watched | None]) -> AsyncIterator[Watched]:
+    """Give what is told up to a heartbeat that says that something is held back."""
+    async with asyncio.timeout(WITHIN_S):
+        while (told := await next_told(stream)).change is not None or not told.lag_s:
+            yield told
+
+
+async def let_time_pass(desk: Desk, seconds: float) -> None:
+    """Have time pass, and the feed read since; a look at it is not that old before."""
+    desk.clock.advance(seconds)
+    before = desk.store.reads
+    # The first of these readings began after the time had passed, and has ended once the second begins.
+    await until(lambda: desk.store.reads > before + 1)
 
 
 def entries(told: Sequence[Watched]) -> list[int]:
@@ -150,17 +197,118 @@ async def test_a_list_agreed_on_since_the_last_look_is_told_of_the_change_that_f
 
 
 async def test_what_the_policy_is_not_known_for_is_held_back_and_then_told(desk: Desk) -> None:
-    known = UnknownAtTimes(desk.policy)
-    watch = FeedWatch(desk.store, desk.announcer, SUBJECTS, known, desk.clock, heartbeat_s=60.0)
-    async with watch, aclosing(watch.watch("lender", "", ())) as stream:
+    async with aclosing(desk.watch.watch("lender", "", ())) as stream:
         await take(stream, 1)
-        known.fails = True
-        desk.feed_many(3)
-        await until(lambda: known.looks_in_vain > 0)
-        known.fails = False
+        await desk.hold_back(a_change(1), a_change(2), a_change(3))
+        desk.known.fails = False
         told = await take(stream, 3)
 
     assert [1, 2, 3] == entries(told)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_while_something_is_held_back_heartbeats_tell_since_when_and_streams_go_on() -> None:
+    desk = Desk(heartbeat_s=0.02)
+    desk.feed_many(2)
+    async with desk.watch, aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        await desk.hold_back(a_change(3, happened_at=float(NOW - 1)))
+        # The feeder's own mark is not that old, so what is held back alone can tell.
+        desk.clock.set_wall(4)
+        assert {(desk.cursor(2), None, 5.0)} == {(each.cursor, each.change, each.lag_s) for each in await take(stream, 3)}
+        for _ in range(4):
+            await let_time_pass(desk, 3)
+            assert {(desk.cursor(2), None)} == {(each.cursor, each.change) for each in await take(stream, 3)}
+        desk.known.fails = False
+        desk.feed(a_change(4))
+        told = [each async for each in first_told(stream, 2)]
+        assert [3, 4] == entries(told)
+        beat = (await take(stream, 1))[0]
+
+    assert (desk.cursor(4), None, 0.0) == (beat.cursor, beat.change, beat.lag_s)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_who_comes_while_something_is_held_back_catches_up_to_there_and_has_the_rest_afterwards() -> None:
+    desk = Desk(ring=10, heartbeat_s=0.05)
+    desk.feed_many(700)
+    async with desk.watch:
+        await take(desk.watch.watch("lender", "", ()), 1)
+        await desk.hold_back(a_change(701), a_change(702), a_change(703))
+        await let_time_pass(desk, 4)
+        places = {"oldest": range(1, 704), desk.cursor(699): range(700, 704), desk.cursor(702): (703,), "": ()}
+        streams = {cursor: desk.watch.watch("lender", cursor, ()) for cursor in places}
+        told = {cursor: [each async for each in until_lag(stream)] for cursor, stream in streams.items() if cursor}
+        assert [700, 1, 0] == [len(entries(each)) for each in told.values()]
+        assert [0.0] == [each.lag_s for each in await take(streams[""], 1)]
+        desk.known.fails = False
+        for cursor, told_before in told.items():
+            told_after = first_told(streams[cursor], len(places[cursor]) - len(entries(told_before)))
+            assert list(places[cursor]) == entries(told_before) + entries([each async for each in told_after])
+        desk.feed(a_change(704))
+        for stream in streams.values():
+            assert [704] == entries([each async for each in first_told(stream, 1)])
+            await stream.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_process_that_could_not_look_at_the_policy_yet_holds_all_back_and_refuses_nobody() -> None:
+    desk = Desk(heartbeat_s=0.02)
+    desk.feed_many(3, happened_at=float(NOW - 30))
+    desk.known.fails = True
+    async with desk.watch, aclosing(desk.watch.watch("lender", "oldest", ())) as stream:
+        assert {(desk.cursor(0), None, 30.0)} == {(each.cursor, each.change, each.lag_s) for each in await take(stream, 3)}
+        desk.known.fails = False
+        assert [1, 2, 3] == entries([each async for each in first_told(stream, 3)])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_registry_that_does_not_answer_keeps_nobody_from_reading_the_feed() -> None:
+    desk = Desk(heartbeat_s=0.02)
+    desk.feed_many(1)
+    async with desk.watch, aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        with desk.known.hanging():
+            desk.feed(a_change(2))
+            for _ in range(3):
+                await let_time_pass(desk, 3)
+                await take(stream, 3)
+            async with aclosing(desk.watch.watch("lender", "oldest", ())) as other:
+                assert [1] == entries([each async for each in first_told(other, 1)])
+        assert [2] == entries([each async for each in first_told(stream, 1)])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_was_forgotten_while_it_was_held_back_is_refused_with_the_oldest() -> None:
+    desk = Desk()
+    desk.feed_many(1, happened_at=float(NOW - 10))
+    async with desk.watch, aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        await desk.hold_back(a_change(2, happened_at=float(NOW - 10)), a_change(3, happened_at=float(NOW - 10)), a_change(4))
+        desk.store.trim(NOW)
+        desk.known.fails = False
+        with pytest.raises(CursorExpired) as refused:
+            await take(stream, 1)
+        assert {"oldest": desk.cursor(3)} == refused.value.metadata
+        async with aclosing(desk.watch.watch("lender", desk.cursor(3), ())) as again:
+            assert [4] == entries(await take(again, 1))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_feed_that_begins_anew_while_the_registry_is_away_ends_every_stream_and_is_held_back() -> None:
+    desk = Desk(heartbeat_s=0.02)
+    async with desk.watch, aclosing(desk.watch.watch("lender", "", ())) as stream:
+        desk.feed_many(30)
+        await take(stream, 31)
+        desk.known.fails = True
+        desk.store.begin_anew(expected=desk.store.progress())
+        desk.feed_many(40)
+        with pytest.raises(CursorExpired):
+            await take(stream, 1_000)
+        async with aclosing(desk.watch.watch("lender", "oldest", ())) as again:
+            assert [] == entries(await take(again, 3))
+            desk.known.fails = False
+            assert list(range(1, 41)) == entries([each async for each in first_told(again, 40)])
 
 
 async def test_oldest_gives_everything_that_is_kept(desk: Desk) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from portcullis.client import Identifier
 from portcullis.config import Settings
@@ -14,6 +16,7 @@ from portcullis.domain.entry_life import StepNote
 from portcullis.domain.errors import SetupFault
 from portcullis.mains.keys import ensure_keys
 from portcullis.mains.parts import open_feed, open_journal, open_registry, open_rights, open_subjects, open_token_keys
+from portcullis.mains.shipping import open_shipper
 from portcullis.mains.wiring import ProcessWiring
 from tests.support.clocks import HandClock
 from tests.support.decision_records import a_record
@@ -47,6 +50,21 @@ def test_a_restored_journal_begins_its_timeline_in_every_database_of_the_home(tm
         with open_feed(settings) as feed, open_rights(settings, clock) as rights:
             assert begun.timeline == feed.ends().feed
             assert 0 == rights.read_up_to(begun.log)
+
+
+def test_no_timeline_begins_while_an_exchange_of_the_home_runs_though_it_feeds_nothing(tmp_path: Path) -> None:
+    clock = HandClock()
+    wiring, settings = ProcessWiring(clock), Settings(home=tmp_path)
+    ensure_keys(settings.keys_path, clock=clock)
+    with open_registry(settings, open_token_keys(settings), clock), open_journal(settings, clock) as journal:
+        with ExitStack() as held:
+            open_shipper(settings, journal, clock=clock, metrics=CollectorRegistry(), held=held)
+            with pytest.raises(SetupFault, match="stop every"):
+                wiring.begin_timeline(settings, purpose="the backup of noon", from_oldest=False)
+        assert (journal.origin(), 0) == (journal.timeline(), journal.size())
+
+        begun = wiring.begin_timeline(settings, purpose="the backup of noon", from_oldest=False)
+        assert begun.log == journal.timeline()
 
 
 def test_no_timeline_begins_where_a_database_is_not_and_none_is_made(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from portcullis.domain.disputes import Case, CaseKind, CaseState, DisputeGround,
 from portcullis.domain.entries import EntryStatus
 from portcullis.domain.entry_life import ReleaseGround, StepNote
 from portcullis.domain.errors import JournalUnavailable, RegistryUnavailable, StepNotAllowed, VersionMissed
+from portcullis.domain.policies import Policy
 from portcullis.domain.shared_events import EventKind
 from portcullis.domain.working_days import add_working_days
 from portcullis.metrics.registry import KeeperMetrics
@@ -190,6 +192,26 @@ async def test_where_the_authority_alone_releases_nothing_waits(place: Place) ->
     await place.report(a_settlement("s2", list="gone", case_reference=REFERENCE))
     assert 0 == place.keeper.take_over_reports()
     assert [] == list(place.home.rights.waiting())
+
+
+def test_a_settlement_on_a_list_that_gets_its_days_while_reports_are_read_is_not_passed_over(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.home.put("k1", OWN, list="carrier")
+    asyncio.run(place.report(a_settlement("s1", case_reference=REFERENCE)))
+    read_policy = place.home.registry.policy
+
+    def read_before_the_change() -> Policy:
+        monkeypatch.undo()
+        before = read_policy()
+        lists = tuple(msgspec.structs.replace(each, settled_days=3) for each in before.lists)
+        place.home.registry.apply_policy(msgspec.structs.replace(before, lists=lists), actor="otto")
+        asyncio.run(place.report(a_settlement("s2", list="carrier", case_reference=REFERENCE)))
+        return before
+
+    monkeypatch.setattr(place.home.registry, "policy", read_before_the_change)
+    assert 2 == place.keeper.take_over_reports()
+    assert {"court", "carrier"} == {each.list for each in place.home.rights.waiting()}
 
 
 async def test_what_was_taken_over_is_not_taken_over_again(place: Place) -> None:

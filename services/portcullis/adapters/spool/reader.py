@@ -29,7 +29,8 @@ class SpoolDirectoryReader:
         faults: is told of each fault of a segment.
 
     Raises:
-        SetupFault: the folder can't be written, or another reader has it.
+        FolderHeld: another reader has it.
+        SetupFault: the folder can't be written.
     """
 
     def __init__(self, folder: Path, *, faults: Faults = lambda fault: None) -> None:  # noqa: ARG005 - a Faults
