@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
 from portcullis.domain.errors import Overloaded, WatchesHeld
 from portcullis.gateway import by_turns
 from portcullis.gateway.servicers import looks as module
-from portcullis.gateway.servicers.looks import A_BEAT, BEAT_S, LATE_A_BEAT, LATE_S, WATCHES, Looks
+from portcullis.gateway.servicers.looks import A_BEAT, BEAT_S, LATE_A_BEAT, LATE_S, WATCHES, WATCHES_AT_EASE, Looks
 from tests.support.clocks import HandClock
 
 
@@ -159,12 +160,26 @@ async def test_where_too_many_wait_a_connection_without_any_still_finds_its_plac
     assert [*["flood"] * (A_BEAT + 1), "probe"] == asked.answered[: A_BEAT + 2]
 
 
-async def test_a_connection_holds_a_few_watches_and_another_its_own() -> None:
+def test_while_few_watches_are_held_one_connection_may_hold_them_all() -> None:
+    looks = Looks()
+    with ExitStack() as held:
+        for _ in range(WATCHES_AT_EASE):
+            held.enter_context(looks.watch("unix:"))
+        with pytest.raises(WatchesHeld), looks.watch("unix:"):
+            pass
+        with looks.watch("ipv4:192.0.2.1:1"):
+            pass
+
+    assert {} == looks._watches
+
+
+def test_while_many_are_held_a_connection_holds_a_few_watches_and_another_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WATCHES_AT_EASE", 0)
     looks = Looks()
     held = [looks.watch("one") for _ in range(WATCHES)]
     for each in held:
         each.__enter__()
-    with pytest.raises(WatchesHeld, match=f"{WATCHES} Watch"), looks.watch("one"):
+    with pytest.raises(WatchesHeld, match=f"holds {WATCHES} or more"), looks.watch("one"):
         pass
     with looks.watch("another"):
         pass

@@ -12,7 +12,8 @@ Nobody shows a credential to ask for health, so no quota counts who asks. What b
    thousand addresses, each of which always asks, would else have everybody wait 2.5 s, and whoever looks at a gateway
    after a second takes it for dead.
 4. So many wait as `by_turns` says. Beyond them a connection may have one that waits, and further ones are refused.
-5. A connection holds `WATCHES` Watch at most.
+5. A worker holds `WATCHES_AT_EASE` Watch, of whomever: a proxy's clients share its connections, and those on a Unix socket
+   a name. Beyond them a connection holds `WATCHES` at most.
 
 Example: a host asks 1,000 times at once, on as many connections as it likes, and 4 are begun. Another host asks once, 3 ms
 later: 7 ms later it is begun, as the second look of the next beat.
@@ -42,8 +43,11 @@ LATE_A_BEAT: Final = 16
 """2,000 looks a second with the others, so that a thousand addresses, about as many as a worker on grpcio has connections,
 wait hardly longer than that. It is half of what a worker can answer: no more may be had by asking for health alone."""
 
+WATCHES_AT_EASE: Final = 256
+"""Watch that a worker holds without asking on which connections. Each costs some kilobytes and one answer a change."""
+
 WATCHES: Final = 4
-"""Watch that one connection holds at once. A client watches one service on each of its connections."""
+"""Watch that one connection holds beyond them. A client watches one service on each of its connections."""
 
 
 class Looks:
@@ -94,9 +98,9 @@ class Looks:
         """Count a Watch of a connection while the context lasts.
 
         Raises:
-            WatchesHeld: the connection holds as many as it may.
+            WatchesHeld: many are held, and the connection holds as many as it may then.
         """
-        if self._watches[connection] >= WATCHES:
+        if self._watches.total() >= WATCHES_AT_EASE and self._watches[connection] >= WATCHES:
             raise WatchesHeld(WATCHES)
         self._watches[connection] += 1
         try:
