@@ -39,9 +39,10 @@ seconds."""
 LATE_S: Final = 0.5
 """Half the time after which Envoy as shipped gives a probe up."""
 
-LATE_A_BEAT: Final = 16
-"""2,000 looks a second with the others, so that a thousand addresses, about as many as a worker on grpcio has connections,
-wait hardly longer than that. It is half of what a worker can answer: no more may be had by asking for health alone."""
+LATE_A_BEAT: Final = 8
+"""1,200 looks a second with the others, so that a thousand addresses, about as many as a worker on grpcio has connections,
+wait for somewhat less than a second. With 10 or 16 a busy host could not keep up: looks came to wait in grpcio's core, which
+refuses them, and those who were refused asked again without end."""
 
 WATCHES_AT_EASE: Final = 256
 """Watch that a worker holds without asking on which connections. Each costs some kilobytes and one answer a change."""
