@@ -22,8 +22,9 @@ from portcullis.domain.errors import PortcullisError
 from portcullis.domain.policies import Partner
 from portcullis.gateway.transport import shedding
 from portcullis.gateway.transport.serving import serving
-from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S, VITAL
+from portcullis.gateway.transport.shedding import MOST_A_TURN, TURN_S
 from portcullis.gateway.transport.transports import STREAMS, STREAMS_OF_DESKS, WAITING, WAITING_AT_MOST, available
+from portcullis.gateway.transport.vital import VITAL
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support.gateways import Bench, arrival, refusal, running_gateway
 from tests.support.people import resident_id

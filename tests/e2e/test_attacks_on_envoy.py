@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -31,6 +32,9 @@ pytestmark = [pytest.mark.e2e, needs_envoy]
 
 MOST_STREAMS_BEGUN = 64 + 16 * 15
 """At once, and in the longest time that the test may take."""
+
+LOOKS_AT_ONCE, LOOKS_A_SECOND = 32, 16
+"""Of one address."""
 
 IDLE_S = 1
 """The route's own time for a call that sends nothing, made short here."""
@@ -77,7 +81,7 @@ async def under(edge: Edge, name: str, attack: Callable[[], Awaitable[Toll]], ke
     """
     envoy, gateway = edge.envoy, edge.gateway
     before = envoy.memory_mib(), gateway.memory_mib(), gateway.descriptors()
-    async with bystanders(envoy.port, edge.files.credentials(None)) as seen:
+    async with bystanders(envoy.port, edge.files.credentials(None), look_pause_s=2 / LOOKS_A_SECOND) as seen:
         assert await until(lambda: seen.checks and seen.looks, 20)
         since = seen.now()
         async with asyncio.timeout(20):
@@ -265,3 +269,21 @@ async def test_requests_over_what_gateways_can_answer_are_refused_by_envoy_and_h
 
     assert codes.keys() == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
     assert edge.gateway.memory_mib() - before < 60
+
+
+async def test_an_address_that_looks_at_health_without_end_fills_no_place_of_others(edge: Edge) -> None:
+    began, reached = time.monotonic(), edge.envoy.count("cluster.health.upstream_rq_total")
+    async with grpc.aio.secure_channel(f"localhost:{edge.envoy.port}", edge.files.credentials(None)) as channel:
+        look = channel.unary_unary("/grpc.health.v1.Health/Check")
+        codes = Counter([await call.code() for call in [look(b"", timeout=10) for _ in range(400)]])
+        most = LOOKS_AT_ONCE + LOOKS_A_SECOND * (2 + time.monotonic() - began)
+        reached = edge.envoy.count("cluster.health.upstream_rq_total") - reached
+
+        # After a moment it may look again.
+        deadline = time.monotonic() + 10
+        while await look(b"", timeout=10).code() is not grpc.StatusCode.OK:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.2)
+
+    assert {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED} == codes.keys()
+    assert codes[grpc.StatusCode.OK] == reached <= most

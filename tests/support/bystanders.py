@@ -69,8 +69,10 @@ class Bystanders:
 
 
 @asynccontextmanager
-async def bystanders(port: int, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Bystanders]:
-    """Let them go on while the context lasts, with TLS where credentials are given."""
+async def bystanders(
+    port: int, credentials: grpc.ChannelCredentials | None = None, look_pause_s: float = _PAUSE_S * 5
+) -> AsyncIterator[Bystanders]:
+    """Let them go on while the context lasts, with TLS where credentials are given; looks rest so long after each."""
     host = "localhost" if credentials else "127.0.0.1"
     seen, stop = Bystanders(), asyncio.Event()
     given = resident_id(7)
@@ -98,7 +100,7 @@ async def bystanders(port: int, credentials: grpc.ChannelCredentials | None = No
                     seen.looks.append(time.perf_counter() - began)
                 except grpc.RpcError:
                     seen.sick += 1
-                await asyncio.sleep(_PAUSE_S * 5)
+                await asyncio.sleep(look_pause_s)
 
     tasks = [asyncio.create_task(check()), asyncio.create_task(look())]
     try:

@@ -24,7 +24,7 @@
     ├── Refused                 it may be asked again later, and not before
     │   ├── QuotaExceeded       a quota is used up
     │   ├── ProbingSuspected    the questions look like somebody going through numbers
-    │   └── WatchesHeld         the connection holds as many Watch of health as one may
+    │   └── WatchesHeld         many Watch of health are held, and the connection has its share
     ├── SnapshotBehind          the snapshot asked for did not arrive in time
     ├── Unavailable             a part that this call needs is not there just now
     │   ├── NoSnapshot          no verified snapshot yet
@@ -289,13 +289,13 @@ class ProbingSuspected(Refused):
 
 
 class WatchesHeld(Refused):
-    """The caller's connection holds as many Watch of health as one may."""
+    """Many Watch of health are held, and the caller's connection holds as many as one may then."""
 
     reason = "ERROR_REASON_QUOTA_EXCEEDED"
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"this connection holds {most} Watch of health, as many as one may; end one of them, or ask by Check",
+            f"many Watch of health are held here, and this connection holds {most} or more; end some, or ask by Check",
             retry_after_s=1.0,
             metadata={"quota": "health_watches"},
         )

@@ -28,7 +28,8 @@ from portcullis.gateway.messages.refusals import KeptStatuses
 from portcullis.gateway.messages.requests import parse, parse_texts
 from portcullis.gateway.messages.statuses import to_status
 from portcullis.gateway.transport.peers import Peers
-from portcullis.gateway.transport.shedding import VITAL, Pressure
+from portcullis.gateway.transport.shedding import Pressure
+from portcullis.gateway.transport.vital import VITAL
 from portcullis.metrics import CheckTally
 
 # The stubs make these generic, the library does not: the aliases are texts.

@@ -14,18 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from portcullis.domain.errors import Overloaded, QuotaExceeded
+from portcullis.gateway import by_turns
 from portcullis.gateway.messages.statuses import to_status
 from portcullis.gateway.transport.shedding import (
     LONGEST_WAIT_S,
     MOST_A_TURN,
     TURN_S,
-    VITAL_A_TURN,
-    WAITING_BYTES,
     Backlog,
     Pressure,
     Room,
     Shedding,
 )
+from portcullis.gateway.transport.transports import STREAMS
+from portcullis.gateway.transport.vital import SMALL_BYTES, VITAL_A_TURN, WAITING_BYTES, VitalCalls
 
 
 class Call(NamedTuple):
@@ -225,6 +226,7 @@ class Library:
             ("/a.Service/Do",),
             ("/grpc.health.v1.Health/Check",),
             ("/portcullis.v1.CheckService/Check",),
+            ("/portcullis.v1.AdminService/ListAlarms",),
         ]
         self._front = self
         self._stopping = False
@@ -348,14 +350,13 @@ async def test_what_finds_no_place_is_refused_and_counted_and_health_is_begun() 
     assert [*range(MOST_A_TURN, MOST_A_TURN + 10)] == server.begun[MOST_A_TURN + 1 :]
 
 
-def look(number: int) -> tuple[object, ...]:
+def look(number: int, peer: str = "ipv4:192.0.2.1:1", body: bytes = b"") -> tuple[object, ...]:
     """A look at health."""
-    return (0, number, 4, b"", None, ((), "", None))
+    return (0, number, 4, body, None, ((), peer, None))
 
 
 async def test_a_turn_begins_a_few_looks_at_health_and_the_others_wait_for_the_next_turns_and_hold_up_no_check() -> None:
     server = Shed()
-    server._vital_backlog = Backlog(2 * VITAL_A_TURN)
     flood, check = range(2 * VITAL_A_TURN + 7), 9_000
     server._on_events([*(look(number) for number in flood), waiting(check)])
     first = list(server.begun)
@@ -378,14 +379,67 @@ async def test_a_look_at_health_does_not_overtake_those_that_wait() -> None:
     assert [*range(VITAL_A_TURN + 2), 5_000] == server.begun
 
 
-async def test_looks_that_find_no_place_are_refused_and_those_given_up_are_never_begun() -> None:
+async def test_looks_that_are_given_up_while_they_wait_are_never_begun() -> None:
     server = Shed()
-    server._on_events([look(number) for number in range(VITAL_A_TURN + 13)])
+    server._on_events([look(number) for number in range(VITAL_A_TURN + 3)])
     server._on_events([(CANCEL, VITAL_A_TURN, 4, None, None, ((), "", None))])
     await turned()
 
-    assert [*range(VITAL_A_TURN), *range(VITAL_A_TURN + 1, VITAL_A_TURN + 10)] == server.begun
-    assert [VITAL_A_TURN + 10, VITAL_A_TURN + 11, VITAL_A_TURN + 12] == server.failed
+    assert [*range(VITAL_A_TURN), VITAL_A_TURN + 1, VITAL_A_TURN + 2] == server.begun
+    assert [] == server.failed
+
+
+async def test_a_flood_of_looks_refuses_nobody_elses_and_a_probe_is_begun_in_the_next_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(by_turns, "WAITING_AT_MOST", 500)
+    server, connections = Shed(), 10
+    flood = [look(number, f"ipv4:192.0.2.1:{number % connections}") for number in range(1_000)]
+    server._on_events([*flood, look(5_000, "ipv4:192.0.2.2:1")])
+    await turned()
+
+    assert 1_000 - VITAL_A_TURN - 500 == len(server.failed)
+    assert 5_000 in server.begun[VITAL_A_TURN : VITAL_A_TURN + 2]
+
+
+async def test_more_looks_wait_than_seventy_connections_to_a_gateway_have_under_way() -> None:
+    server = Shed()
+    server._on_events([look(number, f"ipv4:192.0.2.1:{number % 70}") for number in range(70 * STREAMS["native"])])
+
+    assert [] == server.failed
+
+
+async def test_operators_have_places_of_their_own_beside_a_flood_of_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_turns, "WAITING_AT_MOST", 10)
+    server = Shed()
+    server._on_events([look(number) for number in range(VITAL_A_TURN + 20)])
+    administering = range(5_000, 5_000 + VITAL_A_TURN + 10)
+    server._on_events([(0, number, 6, b"", None, ((), "ipv4:192.0.2.1:1", None)) for number in administering])
+    begun = list(server.begun)
+    await turned()
+
+    assert [*range(VITAL_A_TURN), *administering[:VITAL_A_TURN]] == begun
+    assert {*administering} <= {*server.begun}
+
+
+def test_large_requests_that_wait_are_bounded_and_refuse_no_look() -> None:
+    calls = VitalCalls()
+    large = bytes(WAITING_BYTES // 2)
+    taken = [calls.add(look(number, body=large), 0.0) for number in range(3)]
+    small = calls.add(look(3, body=bytes(SMALL_BYTES)), 0.0)
+    assert calls.drop(0)
+
+    assert [True, True, False] == taken
+    assert small
+    assert not calls.add(look(4, body=large), 0.0)
+    assert calls.add(look(5, body=large[SMALL_BYTES:]), 0.0)
+
+
+def test_the_deadline_of_a_vital_call_is_nearer_by_how_long_it_waited() -> None:
+    calls = VitalCalls()
+    calls.add((*look(1)[:5], ((), "ipv4:192.0.2.1:1", 0.5)), 100.0)
+
+    assert [0.25] == [details[2] for *_, details in calls.open_turn(100.25)]
 
 
 async def test_a_call_whose_deadline_goes_by_while_it_waits_is_refused_rather_than_begun() -> None:

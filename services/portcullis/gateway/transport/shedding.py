@@ -17,8 +17,7 @@ and what finds that place full is refused at the least cost:
   (`portcullis.gateway.transport.turning`).
 
 Health and the operators' methods live through it: grpcio gives each method a queue of its own, and on the native transport
-they have places of their own, whatever else there is to do. There are few of these in a turn, so that nobody holds up the
-others with them, and further ones wait for the next turn. How many looks at health are answered in a second,
+they have places of their own, whatever else there is to do (`vital`). How many looks at health are answered in a second,
 `portcullis.gateway.servicers.looks` says.
 """
 
@@ -27,7 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 from operator import itemgetter
 from time import monotonic
@@ -39,15 +38,11 @@ from grpc_status import rpc_status
 
 from portcullis.domain.errors import Overloaded
 from portcullis.gateway.messages.statuses import to_status
+from portcullis.gateway.transport.handed_over import later, size_of
 from portcullis.gateway.transport.turning import NOBODY, RATED, TurnsAway
+from portcullis.gateway.transport.vital import VITAL, WAITING_BYTES, VitalCalls
 
 _log = structlog.get_logger(__name__)
-
-VITAL = ("/grpc.health.v1.Health/", "/portcullis.v1.AdminService/")
-"""How the names of methods begin that live through a flood."""
-
-VITAL_A_TURN = 32
-"""Of these a turn of the event loop begins so many at most: about a millisecond's worth, whatever else it begins."""
 
 TURN_S = 0.02
 """A turn of the event loop that takes longer is a slow one."""
@@ -57,9 +52,6 @@ MOST_A_TURN = 1024
 
 LONGEST_WAIT_S = 0.3
 """How long a call on the native transport may have to wait for its turn; a nearer deadline counts instead."""
-
-WAITING_BYTES = 64 * 2**20
-"""Bytes of requests that wait at most: nobody has looked yet at who sends them."""
 
 _METHOD = itemgetter(2)
 """Gives the number of the method of what the library hands over."""
@@ -185,7 +177,7 @@ class Backlog:
         """Have a call wait from a moment of the monotonic clock on; False where it would wait for too long."""
         remaining = event[-1][2]
         longest_s = LONGEST_WAIT_S if remaining is None else min(remaining, LONGEST_WAIT_S)
-        before, size = len(self._waiting), _size(event)
+        before, size = len(self._waiting), size_of(event)
         if before and (before >= min(room.within(longest_s), self._most) or self._bytes + size > WAITING_BYTES):
             return False
         self._waiting[event[1]] = event, now
@@ -197,28 +189,14 @@ class Backlog:
         found = self._waiting.pop(call_id, None)
         if found is None:
             return False
-        self._bytes -= _size(found[0])
+        self._bytes -= size_of(found[0])
         return True
 
     def take(self, calls: int, now: float) -> list[tuple[Any, ...]]:
         """Give the first of those that wait; their deadlines are nearer by how long they did."""
         first = [self._waiting.pop(call_id) for call_id in list(islice(self._waiting, calls))]
-        self._bytes -= sum(_size(event) for event, _ in first)
-        return [_later(event, now - came) for event, came in first]
-
-
-def _size(event: tuple[Any, ...]) -> int:
-    """Give the bytes of a call's request; a stream's come later."""
-    return len(event[3] or b"")
-
-
-def _later(event: tuple[Any, ...], by_s: float) -> tuple[Any, ...]:
-    *head, (metadata, peer, remaining) = event
-    return (*head, (metadata, peer, None if remaining is None else max(remaining - by_s, 0.0)))
-
-
-_ANY_PACE = Room()
-"""The room of what waits however long that takes: vital calls, of which every turn begins some."""
+        self._bytes -= sum(size_of(event) for event, _ in first)
+        return [later(event, now - came) for event, came in first]
 
 
 class Shedding:
@@ -247,13 +225,18 @@ class Shedding:
         self._room = Room()
         self._quiet_at = 0.0
         self._backlog = Backlog(self.waiting_at_most)
-        self._vital_backlog = Backlog(self.waiting_at_most)
-        self._vital_left = VITAL_A_TURN
+        self._vital_calls = {service: VitalCalls() for service in VITAL}
 
     @cached_property
-    def _vital(self) -> frozenset[int]:
-        """The numbers of the vital methods; the library numbers all of them when it starts."""
-        return frozenset(number for number, (name, *_) in enumerate(self._table) if name.startswith(VITAL))
+    def _vital(self) -> dict[int, VitalCalls]:
+        """Whose calls a vital method's are, by its number; the library numbers all of them when it starts."""
+        numbered = list(enumerate(name for name, *_ in self._table))
+        return {
+            number: calls
+            for service, calls in self._vital_calls.items()
+            for number, name in numbered
+            if name.startswith(service)
+        }
 
     def _on_events(self, events: list[tuple[Any, ...]]) -> None:
         # While the server stops, the library tells everybody so.
@@ -268,11 +251,12 @@ class Shedding:
             now = monotonic()
             if now > self._quiet_at:
                 room.forget()
+            # Nothing waits while no turn is open.
             self._open_turn(now)
         calls = sum(each[0] != self.cancel for each in events)
         # Nobody overtakes those who wait.
         left = 0 if self._backlog else room.take(calls)
-        plain = left == calls and not self._waits() and self._vital.isdisjoint(map(_METHOD, events))
+        plain = left == calls and not self._waits() and self._vital.keys().isdisjoint(map(_METHOD, events))
         self._begin(events if plain else list(self._beginning(events, left)))
 
     def _turns_away(self, event: tuple[Any, ...]) -> bool:
@@ -295,13 +279,12 @@ class Shedding:
         for event in events:
             kind, call_id, method_id = event[:3]
             if kind == self.cancel:
-                if not (self._backlog.drop(call_id) or self._vital_backlog.drop(call_id)):
+                if not (self._backlog.drop(call_id) or any(each.drop(call_id) for each in self._vital_calls.values())):
                     yield event
-            elif method_id in self._vital:
-                if self._vital_left:
-                    self._vital_left -= 1
+            elif (vital := self._vital.get(method_id)) is not None:
+                if vital.may_begin():
                     yield event
-                elif not self._vital_backlog.add(event, monotonic(), _ANY_PACE):
+                elif not vital.add(event, monotonic()):
                     self._refuse(call_id)
             elif left:
                 left -= 1
@@ -310,23 +293,22 @@ class Shedding:
                 self._refuse(call_id)
 
     def _waits(self) -> bool:
-        return bool(self._backlog or self._vital_backlog)
+        return bool(self._backlog) or any(self._vital_calls.values())
 
-    def _open_turn(self, now: float) -> None:
+    def _open_turn(self, now: float) -> list[tuple[Any, ...]]:
+        """Begin a turn; gives the vital calls that waited and begin in it."""
         self._room.open(now)
-        self._vital_left = VITAL_A_TURN
         # The loop's next turn begins with this, and the one after it with the end: what is begun now has run by then.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._end_turn)
+        return list(chain.from_iterable(each.open_turn(now) for each in self._vital_calls.values()))
 
     def _end_turn(self) -> None:
         now = monotonic()
         self._quiet_at = now + _QUIET_S
         self._room.close(now)
         if self._waits():
-            self._open_turn(now)
-            vital = self._vital_backlog.take(VITAL_A_TURN, now)
-            self._vital_left -= len(vital)
+            vital = self._open_turn(now)
             others = self._backlog.take(self._room.take(len(self._backlog)), now)
             self._begin(list(self._in_time([*vital, *others])))
 

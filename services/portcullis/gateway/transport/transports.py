@@ -39,7 +39,8 @@ WAITING, WAITING_AT_MOST = 512, 1024
 """Calls of one method that wait on grpcio for their turn: above the first some are refused at random, above the second all.
 
 So many come from 16 and 32 connections whose callers ask all that they may; who waits behind 512 has an answer in about a
-quarter of a second. The native transport lets the second number wait, of all methods, where that is not too long.
+quarter of a second. The native transport lets the second number wait, of all methods but the vital ones, where that is not
+too long.
 """
 
 _MINUTE_MS = 60_000
