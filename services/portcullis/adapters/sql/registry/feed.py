@@ -88,13 +88,14 @@ def _published(connection: Connection) -> Mapping[int, str]:
 
 
 def _versions(connection: Connection, names: _Names, after: Progress) -> Iterator[tuple[FeedChange, Progress]]:
-    for row in connection.execute(_versions_after(after), execution_options=_STREAMED):
-        if row.change in _UNTOLD and row.status in LISTED_STATUSES:
-            continue
-        kind = kind_of(_standing_before(row, after), _standing(row.status, row.until, row.entry_id, after))
-        if kind is not None and row.list_id in names():
-            progress = after._replace(registry_seq=row.seq, registry_at=row.at, entry_id=row.entry_id)
-            yield _change(kind, names()[row.list_id], row, happened_at=row.at), progress
+    with connection.execute(_versions_after(after), execution_options=_STREAMED) as rows:
+        for row in rows:
+            if row.change in _UNTOLD and row.status in LISTED_STATUSES:
+                continue
+            kind = kind_of(_standing_before(row, after), _standing(row.status, row.until, row.entry_id, after))
+            if kind is not None and row.list_id in names():
+                progress = after._replace(registry_seq=row.seq, registry_at=row.at, entry_id=row.entry_id)
+                yield _change(kind, names()[row.list_id], row, happened_at=row.at), progress
 
 
 def _versions_after(after: Progress) -> Select[Any]:
@@ -155,10 +156,11 @@ def _ends(connection: Connection, names: _Names, after: Progress, then: Progress
         )
         .order_by(entries.c.until, entries.c.entry_id)
     )
-    for row in connection.execute(ended, execution_options=_STREAMED):
-        if row.list_id in names():
-            progress = then._replace(ended_until=row.until, ended_entry_id=row.entry_id)
-            yield _change(ChangeKind.EXPIRED, names()[row.list_id], row, happened_at=float(row.until)), progress
+    with connection.execute(ended, execution_options=_STREAMED) as rows:
+        for row in rows:
+            if row.list_id in names():
+                progress = then._replace(ended_until=row.until, ended_entry_id=row.entry_id)
+                yield _change(ChangeKind.EXPIRED, names()[row.list_id], row, happened_at=float(row.until)), progress
 
 
 def _change(kind: ChangeKind, list_name: str, row: Any, *, happened_at: float) -> FeedChange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sqlalchemy import select
@@ -101,7 +101,13 @@ class SqlRegistry:
     def changes(self, after: Progress, now: float) -> Iterator[ChangesRead]:
         """Read what happened since a progress, as one snapshot of the database, so that nobody waits for anybody."""
         with self._database.reading() as connection:
-            yield read_changes(connection, after, now)
+            read = read_changes(connection, after, now)
+            try:
+                yield read
+            finally:
+                # Of one that was broken off the cursor is to be closed before its connection is given back.
+                if isinstance(read.changes, Generator):
+                    read.changes.close()
 
     def policy(self) -> Policy:
         """Give the policy in force; an empty one before the first."""
