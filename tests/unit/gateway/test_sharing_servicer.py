@@ -64,6 +64,20 @@ async def test_a_stream_of_more_events_than_it_takes_is_refused() -> None:
         await servicer(Faults()).stream_events(garbage(MAX_STREAM + 1), cast("Any", Call()))
 
 
+async def test_of_a_batch_that_is_too_large_no_more_is_read_than_shows_it() -> None:
+    event = pb.ReportEventsRequest(events=[pb.Event(event_id="1" * 64)]).SerializeToString()
+    broken = b"\xff"
+    with pytest.raises(InvalidRequest, match="send 1 to 500"):
+        await servicer(Faults()).report_events(event * 2_000 + broken, cast("Any", Call()))
+
+
+async def test_a_large_batch_of_as_many_events_as_it_takes_is_answered() -> None:
+    event = pb.ReportEventsRequest(events=[pb.Event(event_id="1" * 200)]).SerializeToString()
+    desk = Faults()
+    await servicer(desk).report_events(event * MAX_EVENTS, cast("Any", Call()))
+    assert desk.slices == [MAX_EVENTS]
+
+
 async def test_a_stream_that_waits_for_its_rate_goes_on_as_soon_as_its_share_grows() -> None:
     gate = Gate("lender", Quota(events_per_s=1))
     gate.more_events(3_600)

@@ -33,7 +33,7 @@ MAX_REFERENCE = 128
 # answer that no such version is here would otherwise tell.
 MAX_VERSION_DIGITS = 15
 
-_REQUESTS = 0x0A  # BatchCheckRequest.requests = 1
+_ITEMS = 0x0A  # BatchCheckRequest.requests = 1, ReportEventsRequest.events = 1
 _REQUEST_ID = 0x0A  # StreamCheckRequest.request_id = 1
 
 _MOST_UNKNOWN = 1000
@@ -60,16 +60,16 @@ def parse(kind: type[_M], body: bytes) -> _M:
 
 
 def batch_items(body: bytes, most: int) -> list[bytes]:
-    """Take the checks of a batch from its bytes, however they are written; one more than ``most`` where there are more.
+    """Take the items of a batch from its bytes, however they are written; one more than ``most`` where there are more.
 
-    They are as they came: whether one is a check is seen when it is read.
+    They are as they came: whether one is a check, or an event, is seen when it is read.
 
     Raises:
         Unparsable: the bytes are no such message, or hold too many fields that are not known here.
     """
     items: list[bytes] = []
     for number, (tag, start, end) in enumerate(fields(body)):
-        if tag == _REQUESTS:
+        if tag == _ITEMS:
             items.append(body[start:end])
         if len(items) > most:
             break

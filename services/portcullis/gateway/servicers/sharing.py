@@ -31,7 +31,7 @@ from portcullis.gateway.messages.events import (
     write_watched,
 )
 from portcullis.gateway.messages.receipts import encode_results, write_receipt
-from portcullis.gateway.messages.requests import parse
+from portcullis.gateway.messages.requests import batch_items, parse
 from portcullis.gateway.quotas.gates import Gate, Gates
 from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
 from portcullis.v1 import sharing_service_pb2 as pb
@@ -45,6 +45,9 @@ MAX_EVENTS = 500
 MAX_STREAM = 10_000
 MAX_EVENT_BYTES = 4096
 """More than any event within the contract's bounds takes, encoded."""
+
+_SMALL_BATCH_BYTES = 64 * 1024
+"""A batch of fewer bytes is soon read, however many empty events it has; most have no more."""
 
 READER_PATIENCE_S = 30.0
 """How long one message of a watch may wait for its reader."""
@@ -230,6 +233,8 @@ async def _held_up(gate: Gate, context: Context) -> None:
 
 
 def _read_batch(body: bytes) -> list[_Item]:
+    if len(body) > _SMALL_BATCH_BYTES and len(batch_items(body, MAX_EVENTS)) > MAX_EVENTS:
+        raise _wrong_count()
     request = parse(pb.ReportEventsRequest, body)
     read: Callable[[pb.Event], SharedEvent] = read_named
     if drop_unnamed(request):
@@ -237,8 +242,12 @@ def _read_batch(body: bytes) -> list[_Item]:
         request, read = parse(pb.ReportEventsRequest, body), read_event
         refuse_unnamed(request)
     if not 1 <= len(request.events) <= MAX_EVENTS:
-        raise InvalidRequest.at("events", f"send 1 to {MAX_EVENTS}")
+        raise _wrong_count()
     return [_read(event, read) for event in request.events]
+
+
+def _wrong_count() -> InvalidRequest:
+    return InvalidRequest.at("events", f"send 1 to {MAX_EVENTS}")
 
 
 def _read(event: pb.Event, read: Callable[[pb.Event], SharedEvent]) -> _Item:
