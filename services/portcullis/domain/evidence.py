@@ -220,9 +220,10 @@ class Evidence:
             for sign, count, total in told:
                 (self._finds if sign is Sign.NO_HITS else self._sums[sign]).learn(count, total)
 
-    def learn_finds(self, hits: int, total: int) -> None:
-        """Learn how many are found, of what is not looked at otherwise."""
-        self._finds.learn(hits, total)
+    def pass_over(self, found: int, asked: int, invalid: int) -> None:
+        """Add what can be said of a window that nobody looks into: how many were found, and how many could not be."""
+        self._finds.learn(found, asked)
+        self.add([(Sign.INVALID, invalid, asked + invalid)], 0)
 
     def fade(self, kept: float) -> None:
         """Keep this part of every suspicion."""

@@ -25,7 +25,7 @@ rules:
    little to slow by itself, so an accident is over when its alarm is.
 7. Suspicion halves within a day, and begins anew after a stop.
 8. Of a partner that asks much, has a history and is not suspected, one window in eight is studied, and every one that looks
-   crowded or found much.
+   crowded or found much. What can't be is counted in every one.
 9. What all workers have counted is judged by the same rules beside a worker's own, with a history of its own: of all that
    was asked, the sums; of what was new to every worker, the pools that are kept where they meet (`portcullis.ports.quotas`).
    So whoever goes round many workers is as crowded as at one, and a number that is new at each of them counts once.
@@ -148,7 +148,7 @@ class Detector:
         hits = len(tokens.intersection(found)) if found else 0
         if len(notes) >= WINDOW and self._is_at_ease(now) and hits < _FEW_FOUND and not looks_crowded(notes):
             self._remember(tokens)
-            self._own.learn_finds(hits, len(tokens))
+            self._own.pass_over(hits, len(tokens), invalid)
             return _NONE
         self._studied_at = now
         self._fade(now)

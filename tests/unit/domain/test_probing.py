@@ -87,6 +87,14 @@ def test_who_hides_neighbours_among_ten_times_as_many_customers_is_stopped_howev
     assert found.stopped <= 1_000
 
 
+def test_who_tries_check_digits_among_ten_times_as_many_customers_of_a_partner_at_ease_is_stopped() -> None:
+    honest = shop(3, customers=20_000)
+    found = until_stopped(mixed(honest, SCRAPERS["check digits tried"](3)), before=honest, history=30_000)
+    assert found.stopped is not None
+    assert found.stopped <= 1_000
+    assert Sign.INVALID in found.signs
+
+
 def test_a_history_excuses_only_so_many_neighbours() -> None:
     """Somebody who is patient, and goes through numbers one in ten from the first day on, does not become usual."""
     detector = Detector()

@@ -349,7 +349,7 @@ async def test_what_was_counted_while_the_store_did_not_answer_counts_once_at_mo
     deployment.store = store = Late(monotonic=deployment.clock.monotonic)
     workers, questions = await known(deployment)
     store.late, store.failing = turns > 0 and heard, turns > 0 and not heard
-    ask_badly(workers[0], questions, 150)
+    ask_badly(workers[0], questions, 90)
     await silence(deployment, turns)
     store.late = store.failing = False
     await silence(deployment, 3)
@@ -390,7 +390,7 @@ async def test_a_canary_weighs_beside_what_all_have_counted(
 
 async def test_a_day_that_begins_takes_nothing_away_and_counts_nothing_twice(deployment: Deployment) -> None:
     workers, questions = await known(deployment)
-    ask_badly(workers[0], questions, 150)
+    ask_badly(workers[0], questions, 90)
     await silence(deployment, 2)
     before = suspicions(workers)
     deployment.clock.advance(86_400 - deployment.clock.now() % 86_400 + 1)
@@ -401,7 +401,7 @@ async def test_a_day_that_begins_takes_nothing_away_and_counts_nothing_twice(dep
 
 async def test_a_place_that_lost_what_watches_have_counted_raises_no_alarm_and_counts_on(deployment: Deployment) -> None:
     workers, questions = await known(deployment)
-    ask_badly(workers[0], questions, 150)
+    ask_badly(workers[0], questions, 90)
     await silence(deployment, 2)
     deployment.store._counted.clear()
     await silence(deployment, 2)
