@@ -37,6 +37,10 @@ _FRAME_BYTES = 16_000
 _UNDER_WAY = 8
 """Calls of one connection at a time, fewer than any transport allows, where each of them is to be judged by itself."""
 
+_LOOKS = 10
+_LOOKS_EVERY_S = 0.01
+"""So many looks at health of each connection at a time: about as fast as an attacker can who reads what comes back."""
+
 
 class Target(NamedTuple):
     """What is attacked: a port of the loopback, with TLS where a context is given."""
@@ -183,7 +187,7 @@ async def oversize(target: Target, streams: int, size: int, key: str | None = No
 
 
 async def health_flood(target: Target, connections: int, seconds: float) -> Toll:
-    """Ask for health on several connections, on each with as many calls under way as the peer allows, for so long."""
+    """Ask for health on several connections at a pace, each within the places that the peer gives it, for so long."""
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         opened = [await stack.enter_async_context(raw_connection(*target)) for _ in range(connections)]
@@ -192,20 +196,23 @@ async def health_flood(target: Target, connections: int, seconds: float) -> Toll
 
 
 async def _ask_for_health(connection: RawConnection, until_s: float) -> int:
-    """Ask again and again until a moment of the monotonic clock; gives how often."""
+    """Ask again and again until a moment of the monotonic clock; gives how often.
+
+    A peer that never says how many places there are, as one that only takes in what is sent, is asked at the whole pace.
+    """
     # Answers of many calls are more than a connection takes unasked.
     await connection.send(WindowUpdateFrame(0, window_increment=1 << 30))
-    await connection.flush()
-    await until(lambda: connection.places is not None, 1)
     sent = 0
     while time.monotonic() < until_s and not connection.closed.is_set():
-        due = (connection.places or _UNDER_WAY) - (sent - _ended(connection))
+        due = _LOOKS
+        if connection.places is not None:
+            due = min(due, connection.places - (sent - _ended(connection)))
         for _ in range(due):
             request = connection.request(HEALTH)
             await connection.send(request, data(request.stream_id, NOTHING, end=True))
         sent += due
         await connection.flush()
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(_LOOKS_EVERY_S)
     return sent
 
 
