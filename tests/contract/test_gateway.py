@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from portcullis.config import Transport
 from portcullis.domain.policies import Disclosure, Effect, Partner, Policy, Probing
 from portcullis.domain.records import Record
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
 from tests.support.gateways import SUBJECTS, TOKENISER, Bench, arrival, credential, refusal, running_gateway

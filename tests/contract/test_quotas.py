@@ -21,7 +21,7 @@ from portcullis.domain.policies import Disclosure, Effect, Policy
 from portcullis.domain.quotas import UNLIMITED
 from portcullis.domain.records import Record
 from portcullis.gateway.messages.requests import parse
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.gateway.servicers import check as check_servicer
 from portcullis.v1 import caller_service_pb2, types_pb2
 from portcullis.v1 import check_service_pb2 as pb
@@ -275,12 +275,12 @@ async def test_too_many_calls_at_once_are_refused_and_the_count_comes_back(serve
     gate = bench.gateway.gates.of("lender")
     bench.spool.holding = asyncio.Event()
     waiting = [asyncio.create_task(check(bench, question(LISTED))) for _ in range(2)]
-    await until(lambda: 2 == gate.calls)
+    await until(lambda: 2 == gate.calls.here)
     for body in (question(LISTED), question(CLEAN)):
         assert (EXHAUSTED, "QUOTA_EXCEEDED") == (await refusal(check(bench, body)))[:2]
     bench.spool.holding.set()
     assert [types_pb2.OUTCOME_RESTRICT] * 2 == [each.outcome for each in await asyncio.gather(*waiting)]
-    assert 0 == gate.calls
+    assert 0 == gate.calls.here
     await check(bench, question(CLEAN))
 
 
@@ -289,11 +289,11 @@ async def test_calls_given_up_leave_no_count(serve: Serve) -> None:
     gate = bench.gateway.gates.of("lender")
     bench.spool.holding = asyncio.Event()
     waiting = [asyncio.create_task(check(bench, question(LISTED))) for _ in range(60)]
-    await until(lambda: gate.calls > 10)
+    await until(lambda: gate.calls.here > 10)
     for each in waiting:
         each.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    await until(lambda: 0 == gate.calls)
+    await until(lambda: 0 == gate.calls.here)
 
 
 def open_stream(bench: Bench) -> Any:
@@ -318,12 +318,12 @@ async def test_too_many_streams_are_refused_and_streams_given_up_leave_no_count(
     assert (EXHAUSTED, ({"quota": "streams"}, 1.0)) == (caught.value.code(), details_of(caught.value))
     for each in streams:
         each.cancel()
-    await until(lambda: 0 == gate.streams)
+    await until(lambda: 0 == gate.streams.here)
     stream = open_stream(bench)
     assert "again" == (await ask(stream, "again", question())).request_id
     await stream.done_writing()
     assert grpc.aio.EOF == await stream.read()
-    await until(lambda: 0 == gate.streams)
+    await until(lambda: 0 == gate.streams.here)
 
 
 async def test_on_a_stream_the_refusal_stays_with_its_item(serve: Serve) -> None:
@@ -370,13 +370,13 @@ async def test_a_check_that_waits_on_a_stream_is_a_call_and_what_is_found_does_n
         asyncio.create_task(ask(each, "later", question(person, at_least_snapshot="2")))
         for each, person in zip(streams, people, strict=True)
     ]
-    await until(lambda: 2 == gate.calls)
+    await until(lambda: 2 == gate.calls.here)
     for person in people:
         assert (EXHAUSTED, "QUOTA_EXCEEDED") == (await refusal(check(bench, question(person))))[:2]
     await serve(concurrent_calls=2)
     outcomes = [each.result.response.outcome for each in await asyncio.gather(*asked)]
     assert [types_pb2.OUTCOME_RESTRICT, types_pb2.OUTCOME_ALLOW] == outcomes
-    assert (1, 0) == (len(bench.spool.records), gate.calls)
+    assert (1, 0) == (len(bench.spool.records), gate.calls.here)
     for stream in streams:
         stream.cancel()
 
@@ -385,11 +385,11 @@ async def test_calls_that_wait_are_answered_alike_though_fewer_may_be_under_way_
     bench = await serve(concurrent_calls=4)
     gate = bench.gateway.gates.of("lender")
     waiting = [asyncio.create_task(check(bench, question(person, at_least_snapshot="2"))) for person in (LISTED, CLEAN) * 2]
-    await until(lambda: 4 == gate.calls)
+    await until(lambda: 4 == gate.calls.here)
     await serve(concurrent_calls=1)
     outcomes = [each.outcome for each in await asyncio.gather(*waiting)]
     assert [types_pb2.OUTCOME_RESTRICT, types_pb2.OUTCOME_ALLOW] * 2 == outcomes
-    assert (2, 0) == (len(bench.spool.records), gate.calls)
+    assert (2, 0) == (len(bench.spool.records), gate.calls.here)
 
 
 async def test_another_quota_in_the_policy_counts_at_once(serve: Serve) -> None:
@@ -423,7 +423,7 @@ async def test_a_batch_that_is_decided_again_counts_its_labels_once(serve: Serve
     asked = [call_question(LISTED_PHONE), call_question(LISTED_PHONE), question(CLEAN, at_least_snapshot="2")]
     body = pb.BatchCheckRequest(requests=[pb.CheckRequest.FromString(each) for each in asked]).SerializeToString()
     waiting = asyncio.create_task(bench.call("CheckService/BatchCheck", body))
-    await until(lambda: 1 == gate.calls)
+    await until(lambda: 1 == gate.calls.here)
     assert 0 == gate.day.labels
     await serve(labels_per_day=3)
     results = pb.BatchCheckResponse.FromString(await waiting).results
@@ -439,7 +439,7 @@ async def test_labels_that_are_used_up_while_a_check_waits_are_not_shown(serve: 
     stream = open_stream(bench)
     single = asyncio.create_task(check(bench, later))
     streamed = asyncio.create_task(ask(stream, "later", later))
-    await until(lambda: (2, 1) == (gate.calls, gate.streams))
+    await until(lambda: (2, 1) == (gate.calls.here, gate.streams.here))
     await check(bench, asked)
     await serve(labels_per_day=1)
     assert (EXHAUSTED, "QUOTA_EXCEEDED") == (await refusal(single))[:2]

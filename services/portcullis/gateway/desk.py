@@ -29,7 +29,7 @@ from portcullis.gateway.messages.requests import (
     wanted_number,
 )
 from portcullis.gateway.quotas.finds import note_canaries, note_found
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.gateway.short_path import split
 from portcullis.gateway.views import View
 from portcullis.metrics import CheckTally

@@ -11,7 +11,7 @@ from portcullis.domain.decisions import Probe, Verdict
 from portcullis.domain.errors import ProbingSuspected
 from portcullis.domain.quotas import UNLIMITED
 from portcullis.gateway.quotas.finds import note_found
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.gateway.views import View
 from tests.support.clocks import HandClock
 

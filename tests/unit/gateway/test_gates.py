@@ -14,7 +14,8 @@ from portcullis.domain.errors import QuotaExceeded
 from portcullis.domain.probing import Level
 from portcullis.domain.quotas import UNLIMITED, Quota
 from portcullis.gateway.quotas.day_counts import DAY_S
-from portcullis.gateway.quotas.gates import STUDIED_AT_ONCE, Gate, Gates
+from portcullis.gateway.quotas.gate import STUDIED_AT_ONCE, Gate
+from portcullis.gateway.quotas.gates import Gates
 from tests.support.policies import lender, policy
 
 
@@ -94,16 +95,16 @@ def test_too_many_calls_stop_every_check_until_one_ends() -> None:
         assert "concurrent_calls" == refused(gate.take)[0]
         assert "concurrent_calls" == refused(gate.under_way().__enter__)[0]
     gate.take()
-    assert 0 == gate.calls
+    assert 0 == gate.calls.here
 
 
 def test_a_call_that_is_decided_is_counted_and_not_refused() -> None:
     gate = gate_with(concurrent_calls=1)
     with gate.under_way(), gate.decided():
-        assert 2 == gate.calls
+        assert 2 == gate.calls.here
         assert "concurrent_calls" == refused(gate.take)[0]
     gate.take()
-    assert 0 == gate.calls
+    assert 0 == gate.calls.here
 
 
 def test_too_many_streams_are_refused_until_one_ends() -> None:
@@ -112,8 +113,8 @@ def test_too_many_streams_are_refused_until_one_ends() -> None:
         assert ("streams", 1.0) == refused(gate.stream().__enter__)
         gate.take()
     with gate.stream():
-        assert 1 == gate.streams
-    assert 0 == gate.streams
+        assert 1 == gate.streams.here
+    assert 0 == gate.streams.here
 
 
 async def test_a_storm_of_cancelled_calls_leaves_no_count() -> None:
@@ -132,7 +133,7 @@ async def test_a_storm_of_cancelled_calls_leaves_no_count() -> None:
         for task in chance.sample(tasks, 80):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert (0, 0) == (gate.calls, gate.streams)
+        assert (0, 0) == (gate.calls.here, gate.streams.here)
 
 
 def ask_of(gate: Gate, count: int, chance: random.Random) -> int:

@@ -20,7 +20,8 @@ from portcullis.domain.errors import ProbingSuspected, QuotaExceeded, StoreUnava
 from portcullis.domain.policies import Probing
 from portcullis.domain.probing import Level
 from portcullis.domain.quotas import UNLIMITED
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.gateway.quotas.sharing import TURN_S, QuotaSharing
 from portcullis.metrics.quotas import QuotaMetrics
 from portcullis.ports.quotas import Standing, Use

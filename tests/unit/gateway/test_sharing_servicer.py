@@ -11,7 +11,8 @@ from portcullis.domain.errors import InvalidRequest, PortcullisError
 from portcullis.domain.quotas import Quota
 from portcullis.gateway.admission import Callers
 from portcullis.gateway.front import Front
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.gateway.servicers.sharing import MAX_EVENTS, MAX_STREAM, SharingDesks, SharingServicer, _held_up
 from portcullis.metrics import CheckTally
 from portcullis.v1 import sharing_service_pb2 as pb

@@ -20,7 +20,7 @@ from portcullis.domain.records import Record
 from portcullis.domain.redress_numbers import format_number
 from portcullis.gateway.desk import CheckDesk
 from portcullis.gateway.messages.requests import parse
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.gateway.short_path import MOST_TAILS, split, split_batch
 from portcullis.gateway.views import Held, View
 from portcullis.metrics import CheckTally

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from portcullis.domain.errors import PortcullisError, QuotaExceeded
 from portcullis.domain.quotas import UNLIMITED
 from portcullis.gateway.messages.statuses import to_status
-from portcullis.gateway.quotas.gates import STUDIED_AT_ONCE, Gate
+from portcullis.gateway.quotas.gate import STUDIED_AT_ONCE, Gate
 from portcullis.gateway.quotas.turned_away import TurnedAway
 from tests.support.clocks import HandClock
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from portcullis.domain.decisions import Probe, Verdict
 from portcullis.domain.segments import split_segments
-from portcullis.gateway.quotas.gates import Gate
+from portcullis.gateway.quotas.gate import Gate
 from portcullis.gateway.views import View
 
 

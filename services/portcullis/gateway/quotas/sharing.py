@@ -24,7 +24,8 @@ from portcullis.domain.evidence import NOTHING
 from portcullis.domain.probing import Fresh
 from portcullis.domain.shares import share
 from portcullis.gateway.quotas.day_counts import DAY_S
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.gateway.quotas.places import Met, NewSubjects, Place, Seen
 from portcullis.metrics.quotas import QuotaMetrics
 from portcullis.ports import Clock
@@ -171,8 +172,8 @@ class QuotaSharing:
             tokens_now=len(day.seen),
             counted=gate.watch.counted(),
             fresh=Fresh() if alone else fresh,
-            calls=gate.calls,
-            streams=gate.streams,
+            calls=gate.calls.here,
+            streams=gate.streams.here,
         )
 
     def _new_subjects(self, seen: Seen, day: int, most: int) -> Sequence[NewSubject]:
@@ -230,10 +231,8 @@ class QuotaSharing:
         checks, events = (used.checks_per_s, used.events_per_s) if used else (0.0, 0.0)
         gate.share_checks(share(gate.quota.checks_per_s, seen.checks_per_s, checks, workers))
         gate.share_events(share(gate.quota.events_per_s, seen.events_per_s, events, workers))
-        gate.hear_elsewhere(
-            calls=max(used.calls - seen.calls, 0) if used else 0,
-            streams=max(used.streams - seen.streams, 0) if used else 0,
-        )
+        gate.calls.hear(max(used.calls - seen.calls, 0) if used else 0)
+        gate.streams.hear(max(used.streams - seen.streams, 0) if used else 0)
         if used and day == gate.day.day and seen.depth == gate.day.depth:
             # This worker's part of the sum is what it told, though more were shown since.
             told = seen.labels if seen.day == day else 0

@@ -24,7 +24,7 @@ import grpc
 
 from portcullis.domain.errors import PortcullisError, QuotaExceeded
 from portcullis.gateway.front import Context, metadata_of
-from portcullis.gateway.quotas.gates import CHECKS_PER_S, Gate
+from portcullis.gateway.quotas.gate import CHECKS_PER_S, Gate
 
 MOST_KEPT: Final = 256
 

@@ -13,7 +13,8 @@ from portcullis.gateway.front import Context, Front, Handlers
 from portcullis.gateway.messages.padding import CALLER_BYTES, CALLER_TAG, padded
 from portcullis.gateway.messages.requests import MAX_NAME, parse_texts
 from portcullis.gateway.quotas.finds import note_canaries, note_found
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.gateway.quotas.turned_away import TurnedAway
 from portcullis.gateway.views import Held, View
 from portcullis.v1 import caller_service_pb2 as pb

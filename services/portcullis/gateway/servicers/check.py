@@ -28,7 +28,8 @@ from portcullis.gateway.messages.answers import streamed
 from portcullis.gateway.messages.padding import BATCH_TAG, batch_bytes, padded, varint
 from portcullis.gateway.messages.requests import MAX_NAME, batch_items, parse, request_id_of, wanted_version
 from portcullis.gateway.messages.statuses import to_status
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.gateway.quotas.turned_away import TurnedAway
 from portcullis.gateway.short_path import split_batch
 from portcullis.gateway.views import Held, View

@@ -32,7 +32,8 @@ from portcullis.gateway.messages.events import (
 )
 from portcullis.gateway.messages.receipts import encode_results, write_receipt
 from portcullis.gateway.messages.requests import batch_items, parse
-from portcullis.gateway.quotas.gates import Gate, Gates
+from portcullis.gateway.quotas.gate import Gate
+from portcullis.gateway.quotas.gates import Gates
 from portcullis.ports import FeedDesk, Receipt, ReportDesk, Watched
 from portcullis.v1 import sharing_service_pb2 as pb
 
