@@ -144,7 +144,10 @@ def pause(
 
 @app.command("resume")
 def resume(ctx: typer.Context, *, stream_id: StreamId, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Let a paused stream go on, or agree to an endpoint that a receiver has given."""
+    """Let a paused stream go on, or agree to an endpoint that a receiver has given.
+
+    A stream that is paused and has such an endpoint is held for the endpoint next: look at it, and resume once more.
+    """
     _do(ctx, home, lambda desk: desk.resume(stream_id), as_json=as_json)
 
 
@@ -159,11 +162,16 @@ def replay(
             "--from", metavar="POSITION", min=0, help="Deliver again what follows this position.", show_default=False
         ),
     ] = None,
-    skip: Annotated[bool, typer.Option("--skip", help="Leave the next event out; it will not be delivered.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip", help="Leave out the event that would not be taken; it will not be delivered.")
+    ] = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Let a parked stream go on where it stands, from another position, or after the event that it stands at."""
+    """Let a parked stream go on where it stands, from another position, or without the event that parked it.
+
+    Of a stream that no event has parked, --skip leaves out the next one.
+    """
     if skip and position is not None:
         raise typer.BadParameter("give one of --from and --skip")
     _do(ctx, home, lambda desk: desk.replay(stream_id, position=position, skip=skip), as_json=as_json)
@@ -209,6 +217,9 @@ def _do(ctx: typer.Context, home: object, work: _Work, *, as_json: bool) -> None
         _show(stream, behind)
 
 
+_UNAGREED = " (given by its receiver; nobody has agreed to it)"
+
+
 class _Work(Protocol):
     def __call__(self, desk: StreamDesk, /) -> Stream: ...
 
@@ -239,8 +250,10 @@ def _document(stream: Stream, behind: int) -> dict[str, object]:
         "status": settings.status.value,
         "status_reason": settings.status_reason,
         "held": settings.held,
+        "endpoint_agreed": not settings.unagreed,
         "parked": place.parked,
         "parked_at": place.parked_at,
+        "parked_on": place.parked_on,
         "position": place.position,
         "behind": behind,
         "attempts": place.attempts,
@@ -250,6 +263,12 @@ def _document(stream: Stream, behind: int) -> dict[str, object]:
     }
 
 
+def _parked_on(what: int) -> str:
+    if what < 0:
+        return f"event {-what} about the stream itself"
+    return f"position {what}" if what else ""
+
+
 def _show(stream: Stream, behind: int) -> None:
     settings, place = stream.settings, stream.place
     print_line((stream.stream_id, "bold"), f"  {_state(stream)}")
@@ -257,13 +276,14 @@ def _show(stream: Stream, behind: int) -> None:
         (
             (stream.side.value, stream.holder),
             ("by", settings.method.value),
-            ("to", settings.endpoint),
+            ("to", f"{settings.endpoint}{_UNAGREED if settings.unagreed else ''}"),
             ("audience", ", ".join(settings.audience)),
             ("only", ", ".join(settings.events_requested)),
             ("description", settings.description),
             ("receiver", f"{settings.status.value} {settings.status_reason}".strip()),
             ("held", settings.held),
             ("parked", place.parked),
+            ("on", _parked_on(place.parked_on)),
             ("since", time_text(place.parked_at or place.failing_since)),
             ("tries", str(place.attempts) if place.attempts else ""),
             ("next try", time_text(place.retry_at)),

@@ -90,6 +90,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         retry_at: when to try again, Unix seconds.
         parked: why the stream waits for an operator, "" when it does not.
         parked_at: since when, Unix seconds.
+        parked_on: what it was that the receiver would not take: an event's position, or a notice's number, negative; 0 where
+            nothing by itself was at fault.
     """
 
     log: str
@@ -103,6 +105,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: float = 0.0
     parked: str = ""
     parked_at: float = 0.0
+    parked_on: int = 0
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,11 +337,13 @@ class StreamDesk(Protocol):
         ...
 
     def resume(self, stream_id: str) -> Stream:
-        """Let a held stream go on."""
+        """Let a held stream go on; one whose receiver has given an endpoint is held for that then, and goes on the next time."""
         ...
 
     def replay(self, stream_id: str, *, position: int | None = None, skip: bool = False) -> Stream:
-        """Let a parked stream go on: where it stands, from another position (what follows it), or after the next event.
+        """Let a parked stream go on: where it stands, from another position (what follows it), or without what parked it.
+
+        To ``skip`` leaves out what the receiver would not take, and of a stream that nothing parked, what is next.
 
         Raises:
             InvalidRequest: the position is outside of what is kept, or there is no event to skip.

@@ -119,4 +119,5 @@ def _place_again(place: Place, turn: _Turn, *, from_oldest: bool) -> Place:
         retry_at=0.0,
         parked="" if is_beyond else place.parked,
         parked_at=0.0 if is_beyond else place.parked_at,
+        parked_on=0 if is_beyond or place.parked_on > turn.newest else place.parked_on,
     )

@@ -17,7 +17,7 @@ from portcullis.domain.errors import SetupFault
 from portcullis.exchange.relay.delivering import Deliveries, batch_size
 from portcullis.exchange.relay.envelopes import Envelopes, Parcel
 from portcullis.exchange.relay.judging import Trouble, after_delivery, after_trouble
-from portcullis.exchange.relay.places import move
+from portcullis.exchange.relay.places import move, past
 from portcullis.exchange.relay.sources import Batch, Ends, Item, Source
 from portcullis.metrics.relay import RelayMetrics
 from portcullis.ports import Clock
@@ -99,8 +99,7 @@ class Carrier:
         if trouble is not None:
             await self._note_trouble(stream, trouble)
             return
-        waiting = [item for item in batch.items if item.position not in stream.place.acked]
-        self._note_behind(stream, waiting)
+        self._note_behind(stream, batch.items)
         if not batch.items:
             await self._skip(stream, batch.reached)
 
@@ -109,10 +108,10 @@ class Carrier:
         try:
             parcel = await asyncio.to_thread(self._envelopes.notice, stream, notice)
         except SetupFault as fault:
-            await self._note_trouble(stream, Trouble(fault=Fault.INTERNAL, reason=fault.message))
+            await self._note_trouble(stream, Trouble(fault=Fault.INTERNAL, reason=fault.message), on=-notice.number)
             return None
         place = msgspec.structs.replace(stream.place, notices=stream.place.notices[1:])
-        return await self._send(stream, [parcel], place)
+        return await self._send(stream, [parcel], place, on=-notice.number)
 
     async def _deliver_items(self, stream: Stream, until: float) -> Stream | None:
         trouble, batch = await asyncio.to_thread(self._read, stream)
@@ -138,23 +137,24 @@ class Carrier:
         try:
             parcels = await asyncio.to_thread(lambda: [self._envelopes.item(stream, item) for item in items])
         except SetupFault as fault:
-            await self._note_trouble(stream, Trouble(fault=Fault.INTERNAL, reason=fault.message))
+            await self._note_trouble(stream, Trouble(fault=Fault.INTERNAL, reason=fault.message), on=items[0].position)
             return None
         self._note_behind(stream, items)
-        return await self._send(stream, parcels, msgspec.structs.replace(stream.place, position=items[-1].position))
+        return await self._send(stream, parcels, past(stream.place, items[-1].position), on=items[0].position)
 
-    async def _send(self, stream: Stream, parcels: Sequence[Parcel], then: Place) -> Stream | None:
+    async def _send(self, stream: Stream, parcels: Sequence[Parcel], then: Place, *, on: int) -> Stream | None:
+        """Deliver parcels, of which the first is what ``on`` names."""
         trouble = await self._deliveries.deliver(stream, parcels)
         if trouble is not None:
-            await self._note_trouble(stream, trouble)
+            await self._note_trouble(stream, trouble, on=on)
             return None
         self._metrics.delivered(stream.stream_id, len(parcels))
         self._written_at[stream.stream_id] = self._clock.monotonic()
         return await asyncio.to_thread(move, self._store, stream, after_delivery(then))
 
-    async def _note_trouble(self, stream: Stream, trouble: Trouble) -> None:
+    async def _note_trouble(self, stream: Stream, trouble: Trouble, *, on: int = 0) -> None:
         self._metrics.failed(stream.stream_id, trouble.fault.value)
-        place = after_trouble(stream.place, trouble, now=self._clock.now(), draw=self._draw)
+        place = after_trouble(stream.place, trouble, on=on, now=self._clock.now(), draw=self._draw)
         if await asyncio.to_thread(move, self._store, stream, place) is None:
             return
         if place.parked:
@@ -171,14 +171,16 @@ class Carrier:
             self._seen[stream.stream_id] = (stream.turn, reached)
             return stream if reached > start else None
         self._written_at[stream.stream_id] = self._clock.monotonic()
-        moved = await asyncio.to_thread(move, self._store, stream, msgspec.structs.replace(stream.place, position=reached))
+        moved = await asyncio.to_thread(move, self._store, stream, past(stream.place, reached))
         if moved is not None:
             self._seen[stream.stream_id] = (moved.turn, reached)
         return moved
 
     def _read(self, stream: Stream) -> tuple[Trouble | None, Batch]:
+        """Read what waits for a stream, or why nothing can be said of it."""
         source = self._sources[stream.side]
-        batch = source.read(stream, self._start(stream), READ_AT_ONCE)
+        read = source.read(stream, self._start(stream), READ_AT_ONCE)
+        batch = read._replace(items=[item for item in read.items if item.position not in stream.place.acked])
         # Looked at afterwards: what is still kept now was kept while it was read.
         gap = gap_before(stream.place, source.ends())
         return (Trouble(fault=Fault.GAP, reason=gap, final=True) if gap else None), batch

@@ -13,7 +13,9 @@ import msgspec
 from portcullis.domain.errors import InvalidRequest, JournalUnavailable
 from portcullis.domain.security_events import STREAM_UPDATED, VERIFICATION
 from portcullis.exchange.relay.carrying import READ_AT_ONCE
-from portcullis.exchange.relay.setting_up import check_settings
+from portcullis.exchange.relay.judging import after_delivery
+from portcullis.exchange.relay.places import past
+from portcullis.exchange.relay.setting_up import NEW_ENDPOINT, check_settings
 from portcullis.exchange.relay.sources import Source
 from portcullis.ports import Clock
 from portcullis.ports.relay import CreatedStream, Notice, Place, RelayStore, Side, Stream, StreamSettings, StreamStatus
@@ -127,22 +129,24 @@ class Streams:
         return self.change(stream_id, hold)
 
     def resume(self, stream_id: str) -> Stream:
-        """Let a held stream go on, and tell its receiver.
+        """Let a held stream go on, and tell its receiver. One whose receiver has given an endpoint is then held for that.
 
         Raises:
             NotFound: there is no such stream.
         """
 
         def let_go(stream: Stream) -> Stream:
-            free = msgspec.structs.replace(
-                stream, settings=msgspec.structs.replace(stream.settings, held="", unagreed=False)
-            )
-            return self._tell_status(free, StreamStatus.ENABLED, "") if stream.settings.held else free
+            settings = stream.settings
+            if settings.unagreed and settings.held != NEW_ENDPOINT:
+                # To end a pause is no word about an endpoint that may have come since.
+                return msgspec.structs.replace(stream, settings=msgspec.structs.replace(settings, held=NEW_ENDPOINT))
+            free = msgspec.structs.replace(stream, settings=msgspec.structs.replace(settings, held="", unagreed=False))
+            return self._tell_status(free, StreamStatus.ENABLED, "") if settings.held else free
 
         return self.change(stream_id, let_go)
 
     def replay(self, stream_id: str, *, position: int | None = None, skip: bool = False) -> Stream:
-        """Let a parked stream go on: where it stands, from another position, or after the next event.
+        """Let a parked stream go on: where it stands, from another position, or without what parked it.
 
         Raises:
             NotFound: there is no such stream.
@@ -151,10 +155,8 @@ class Streams:
 
         def go_on(stream: Stream) -> Stream:
             place = self._place_again(stream, position=position, skip=skip)
-            again = msgspec.structs.replace(
-                stream,
-                place=msgspec.structs.replace(place, attempts=0, failing_since=0.0, retry_at=0.0, parked="", parked_at=0.0),
-            )
+            free = msgspec.structs.replace(after_delivery(place), parked="", parked_at=0.0, parked_on=0)
+            again = msgspec.structs.replace(stream, place=free)
             return self._tell_status(again, StreamStatus.ENABLED, "") if stream.place.parked else again
 
         return self.change(stream_id, go_on)
@@ -216,21 +218,42 @@ class Streams:
             if not ends.oldest <= position <= ends.newest:
                 raise InvalidRequest.at("position", f"must be from {ends.oldest} to {ends.newest}, which is kept")
             return msgspec.structs.replace(place, log=ends.log, position=position, acked=())
-        if not skip:
-            return place
-        if place.notices:
-            return msgspec.structs.replace(place, notices=place.notices[1:])
+        return self._place_without(stream, place.parked_on or self._next(stream)) if skip else place
+
+    def _place_without(self, stream: Stream, what: int) -> Place:
+        """Give a stream's place without an event or a notice, as `Place.parked_on` names it; all else stays to be told."""
+        place = stream.place
+        if what < 0:
+            return msgspec.structs.replace(place, notices=tuple(each for each in place.notices if each.number != -what))
+        if what == self._next_position(stream):
+            return past(place, what)
+        return past(msgspec.structs.replace(place, acked=(*place.acked, what)), place.position)
+
+    def _next(self, stream: Stream) -> int:
+        """Give what is to be delivered next, as `Place.parked_on` names it.
+
+        Raises:
+            InvalidRequest: nothing waits.
+        """
+        if stream.place.notices:
+            return -stream.place.notices[0].number
+        position = self._next_position(stream)
+        if position is None:
+            raise InvalidRequest.at("skip", "no event waits on this stream")
+        return position
+
+    def _next_position(self, stream: Stream) -> int | None:
+        source, place = self._sources[stream.side], stream.place
         after, newest = place.position, source.ends().newest
         while after < newest:
             batch = source.read(stream, after, READ_AT_ONCE)
             for item in batch.items:
                 if item.position not in place.acked:
-                    acked = tuple(each for each in place.acked if each > item.position)
-                    return msgspec.structs.replace(place, position=item.position, acked=acked)
+                    return item.position
             if batch.reached <= after:
                 break
             after = batch.reached
-        raise InvalidRequest.at("skip", "no event waits on this stream")
+        return None
 
 
 def token_digest(token: str) -> bytes:

@@ -71,13 +71,21 @@ def refused(code: str) -> str:
     return f"the receiver refused the event: {code if _CODE.fullmatch(code) else 'with a code of its own'}"
 
 
-def after_trouble(place: Place, trouble: Trouble, *, now: float, draw: Callable[[], float]) -> Place:
-    """Give a stream's place after its next event was not taken; ``draw`` gives a random number in [0, 1)."""
+def after_trouble(place: Place, trouble: Trouble, *, on: int, now: float, draw: Callable[[], float]) -> Place:
+    """Give a stream's place after something was not taken.
+
+    Args:
+        place: as it was.
+        trouble: why.
+        on: what it was, as `Place.parked_on`.
+        now: Unix seconds.
+        draw: gives a random number in [0, 1).
+    """
     attempts = place.attempts + 1
     since = place.failing_since or now
     failing = msgspec.structs.replace(place, attempts=attempts, failing_since=since)
     if trouble.final or attempts >= MAX_ATTEMPTS or now - since >= PARK_AFTER_S:
-        return msgspec.structs.replace(failing, parked=trouble.reason, parked_at=now, retry_at=0.0)
+        return msgspec.structs.replace(failing, parked=trouble.reason, parked_at=now, parked_on=on, retry_at=0.0)
     return msgspec.structs.replace(failing, retry_at=now + _pause_s(attempts, trouble.after_s, draw))
 
 

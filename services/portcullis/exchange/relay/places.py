@@ -33,6 +33,13 @@ def move(store: RelayStore, stream: Stream, place: Place) -> Stream | None:
     return None
 
 
+def past(place: Place, position: int) -> Place:
+    """Give a place with everything up to a position behind it."""
+    return msgspec.structs.replace(
+        place, position=position, acked=tuple(sorted(each for each in set(place.acked) if each > position))
+    )
+
+
 def _moved(read: Place, now: Place) -> bool:
     """Whether anything but added notices has changed."""
     return msgspec.structs.replace(now, notices=(), notices_made=0, verify_asked_at=0.0) != msgspec.structs.replace(

@@ -20,6 +20,7 @@ from portcullis.domain.errors import JournalUnavailable
 from portcullis.exchange.relay.carrying import gap_before
 from portcullis.exchange.relay.envelopes import Delivered, Envelopes
 from portcullis.exchange.relay.judging import PASSING_CODES, refused
+from portcullis.exchange.relay.places import past
 from portcullis.exchange.relay.sources import Batch, Source
 from portcullis.metrics.relay import RelayMetrics
 from portcullis.ports import Clock
@@ -162,15 +163,16 @@ class Polls:
         wrong = _first_error(errors, offered)
         if wrong is None or place.parked:
             return place
+        event, code = wrong
         self._metrics.failed(stream.stream_id, Fault.REFUSED.value)
-        if wrong in PASSING_CODES:
+        if code in PASSING_CODES:
             return place
-        return self._parked(place, refused(wrong))
+        return self._parked(place, refused(code), on=event.position or -event.notice)
 
-    def _parked(self, place: Place, reason: str) -> Place:
+    def _parked(self, place: Place, reason: str, *, on: int = 0) -> Place:
         if place.parked:
             return place
-        return msgspec.structs.replace(place, parked=reason, parked_at=self._clock.now())
+        return msgspec.structs.replace(place, parked=reason, parked_at=self._clock.now(), parked_on=on)
 
     def _count(self, stream: Stream, place: Place, batch: Batch) -> None:
         before, after = set(stream.place.acked), set(place.acked)
@@ -210,10 +212,10 @@ def _hears(stream: Stream) -> bool:
     return stream.settings.status is StreamStatus.ENABLED and not stream.place.parked
 
 
-def _first_error(named: Collection[tuple[Delivered | None, str]], offered: Collection[int]) -> str | None:
-    """Give the code of the first event that the receiver can't take."""
+def _first_error(named: Collection[tuple[Delivered | None, str]], offered: Collection[int]) -> tuple[Delivered, str] | None:
+    """Give the first event that the receiver can't take, and the code that it gives for it."""
     wrong = [(each, code) for each, code in named if each is not None and (each.notice or each.position in offered)]
-    return min(wrong)[1] if wrong else None
+    return min(wrong, default=None)
 
 
 def _moved_past(place: Place, batch: Batch, acked: Collection[int]) -> Place:
@@ -227,4 +229,4 @@ def _moved_past(place: Place, batch: Batch, acked: Collection[int]) -> Place:
         # Nothing waits: the rest of what was looked through is not for this stream. A short rest is not worth a write.
         if acked or batch.reached - position >= WINDOW:
             position = max(position, batch.reached)
-    return msgspec.structs.replace(place, position=position, acked=tuple(sorted(each for each in acked if each > position)))
+    return past(msgspec.structs.replace(place, acked=tuple(acked)), position)

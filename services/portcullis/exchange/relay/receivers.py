@@ -15,7 +15,7 @@ import msgspec
 from portcullis.domain.errors import InvalidRequest, NotFound, NotPermitted, PortcullisError, Unauthenticated
 from portcullis.domain.security_events import VERIFICATION
 from portcullis.exchange.relay.desk import Streams, token_digest
-from portcullis.exchange.relay.setting_up import check_settings
+from portcullis.exchange.relay.setting_up import NEW_ENDPOINT, check_settings
 from portcullis.exchange.relay.sources import Source
 from portcullis.ports import Clock
 from portcullis.ports.relay import DeliveryMethod, RelayStore, Side, Stream, StreamSettings, StreamStatus
@@ -25,8 +25,6 @@ MAX_STREAMS: Final = 8
 
 MIN_VERIFICATION_S: Final = 30
 """How many seconds lie between two verification events that a receiver asks for."""
-
-NEW_ENDPOINT: Final = "a new endpoint waits for the operator's word"
 
 _MAX_STATE = 1024
 _MAX_REASON = 256

@@ -13,6 +13,9 @@ from portcullis.ports.relay import DeliveryMethod, StreamSettings
 MAX_AUTHORIZATION: Final = 4096
 MAX_EVENT_TYPES: Final = 64
 
+NEW_ENDPOINT: Final = "a new endpoint waits for the operator's word"
+"""Why a stream is held whose receiver has given it an endpoint."""
+
 _MAX_TEXT: Final = 256
 _MAX_PATH: Final = 512
 _MAX_AUDIENCES: Final = 8

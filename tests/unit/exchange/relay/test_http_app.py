@@ -18,7 +18,8 @@ from portcullis.domain.security_events import CHANGE_TYPES, STREAM_UPDATED, VERI
 from portcullis.exchange.relay import http_app
 from portcullis.exchange.relay.http_app import MAX_REQUEST_BYTES, relay_app
 from portcullis.exchange.relay.polling import Polls
-from portcullis.exchange.relay.receivers import MAX_STREAMS, NEW_ENDPOINT, Receivers
+from portcullis.exchange.relay.receivers import MAX_STREAMS, Receivers
+from portcullis.exchange.relay.setting_up import NEW_ENDPOINT
 from portcullis.ports.relay import DeliveryMethod, Side, Stream, StreamSettings
 from tests.support.clocks import HandClock
 from tests.support.policies import NOW
@@ -198,6 +199,26 @@ async def test_an_endpoint_that_a_receiver_gives_waits_for_the_operator(client: 
     assert NEW_ENDPOINT == world.store.stream(stream_id).settings.held
 
 
+@pytest.mark.parametrize("paused", ["before", "after"])
+async def test_an_endpoint_given_beside_an_operators_pause_is_not_agreed_to_by_the_end_of_the_pause(
+    client: httpx.AsyncClient, world: World, paused: str
+) -> None:
+    stream = world.stream(DeliveryMethod.PUSH, "https://receiver.example/events")
+    moved = {"method": PUSH, "endpoint_url": "https://elsewhere.example/events"}
+    if paused == "before":
+        world.desk.pause(stream.stream_id, "upgrade")
+    await client.patch("/relay/ssf/stream", json={"stream_id": stream.stream_id, "delivery": moved}, headers=LENDER)
+    if paused == "after":
+        world.desk.pause(stream.stream_id, "upgrade")
+    assert "upgrade" == world.store.stream(stream.stream_id).settings.held
+
+    first = world.desk.resume(stream.stream_id).settings
+    second = world.desk.resume(stream.stream_id).settings
+
+    assert (NEW_ENDPOINT, True) == (first.held, first.unagreed)
+    assert ("", False) == (second.held, second.unagreed)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -371,6 +392,36 @@ async def test_an_event_that_the_receiver_can_not_take_parks_the_stream(client: 
     told = [parse_set(each, world.signer.jwks(), issuer=ISSUER, audience="lender").events for each in sets.values()]
     assert [STREAM_UPDATED, CHANGE_TYPES[ChangeKind.ENTRY_ADDED]] == [next(iter(each)) for each in told]
     assert ids[2] in sets
+
+
+async def test_what_is_left_out_is_the_event_that_could_not_be_taken_and_no_earlier_one(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    stream, token = polled(world)
+    world.grow(1, 2, 3, 4)
+    ids = list((await poll(client, stream, token))["sets"])
+    await poll(client, stream, token, setErrs={ids[2]: {"err": "invalid_issuer"}})
+
+    world.desk.replay(stream.stream_id, skip=True)
+
+    assert [ids[0], ids[1], ids[3]] == [each for each in (await poll(client, stream, token))["sets"] if each in ids]
+    await poll(client, stream, token, ack=[ids[0], ids[1], ids[3]])
+    assert 4 == world.store.stream(stream.stream_id).place.position
+
+
+async def test_a_notice_that_could_not_be_taken_is_left_out_and_no_event(client: httpx.AsyncClient, world: World) -> None:
+    stream, token = polled(world)
+    world.grow(1)
+    world.desk.verify(stream.stream_id)
+    world.desk.verify(stream.stream_id)
+    first, second, event = (await poll(client, stream, token))["sets"]
+    await poll(client, stream, token, setErrs={second: {"err": "invalid_issuer"}})
+
+    world.desk.replay(stream.stream_id, skip=True)
+
+    offered = (await poll(client, stream, token))["sets"]
+    assert second not in offered
+    assert {first, event} <= offered.keys()
 
 
 async def test_a_poll_waits_for_an_event(client: httpx.AsyncClient, world: World) -> None:

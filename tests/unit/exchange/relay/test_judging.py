@@ -58,7 +58,7 @@ def test_of_a_refusal_only_a_code_is_kept() -> None:
 def test_every_pause_is_twice_the_one_before_up_to_five_minutes() -> None:
     place, pauses = PLACE, []
     for _ in range(12):
-        place = after_trouble(place, TROUBLE, now=1000.0, draw=lambda: 1.0)
+        place = after_trouble(place, TROUBLE, on=1, now=1000.0, draw=lambda: 1.0)
         pauses.append(place.retry_at - 1000.0)
 
     assert 1.0 == pauses[0]
@@ -72,7 +72,7 @@ def test_a_pause_is_never_longer_than_an_hour_nor_shorter_than_half_a_second(
     before = Place(log="log", position=5, attempts=attempts, failing_since=1000.0 if attempts else 0.0)
     trouble = Trouble(fault=Fault.STATUS, reason="x", after_s=asked_s)
 
-    pause = after_trouble(before, trouble, now=1000.0, draw=lambda: drawn).retry_at - 1000.0
+    pause = after_trouble(before, trouble, on=1, now=1000.0, draw=lambda: drawn).retry_at - 1000.0
 
     assert 0.5 <= pause <= 3600.0
     # The times are sums, and rounded.
@@ -81,12 +81,12 @@ def test_a_pause_is_never_longer_than_an_hour_nor_shorter_than_half_a_second(
 
 def test_a_stream_parks_at_the_bounds_and_not_before() -> None:
     last = Place(log="log", position=5, attempts=MAX_ATTEMPTS - 2, failing_since=1000.0)
-    almost = after_trouble(last, TROUBLE, now=1000.0 + PARK_AFTER_S - 1, draw=lambda: 0.5)
+    almost = after_trouble(last, TROUBLE, on=1, now=1000.0 + PARK_AFTER_S - 1, draw=lambda: 0.5)
     assert almost.parked == ""
 
-    by_tries = after_trouble(almost, TROUBLE, now=1001.0, draw=lambda: 0.5)
-    by_time = after_trouble(last, TROUBLE, now=1000.0 + PARK_AFTER_S, draw=lambda: 0.5)
-    at_once = after_trouble(PLACE, Trouble(fault=Fault.REFUSED, reason="no", final=True), now=7.0, draw=lambda: 0.5)
+    by_tries = after_trouble(almost, TROUBLE, on=1, now=1001.0, draw=lambda: 0.5)
+    by_time = after_trouble(last, TROUBLE, on=1, now=1000.0 + PARK_AFTER_S, draw=lambda: 0.5)
+    at_once = after_trouble(PLACE, Trouble(fault=Fault.REFUSED, reason="no", final=True), on=1, now=7.0, draw=lambda: 0.5)
 
     assert TROUBLE.reason == by_tries.parked == by_time.parked
     assert ("no", 7.0, 0.0) == (at_once.parked, at_once.parked_at, at_once.retry_at)
@@ -94,6 +94,6 @@ def test_a_stream_parks_at_the_bounds_and_not_before() -> None:
 
 
 def test_a_delivery_ends_the_trouble() -> None:
-    troubled = after_trouble(PLACE, TROUBLE, now=1000.0, draw=lambda: 0.5)
+    troubled = after_trouble(PLACE, TROUBLE, on=1, now=1000.0, draw=lambda: 0.5)
 
     assert after_delivery(troubled) == PLACE

@@ -292,6 +292,59 @@ async def test_an_event_that_is_refused_parks_its_stream_until_the_operator_skip
     assert 1 == world.metric("portcullis_relay_failures_total", stream=stream.stream_id, fault="refused")
 
 
+async def test_an_event_that_is_skipped_is_left_out_though_a_verification_was_asked_for_meanwhile(
+    world: World, receiver: WebReceiver
+) -> None:
+    stream = world.stream(DeliveryMethod.PUSH, receiver.url)
+    world.grow(1, 2)
+    receiver.faults = deque([status(400, json.dumps({"err": "invalid_audience"}).encode())])
+
+    async with running(world.relay()):
+        await until(lambda: bool(place(world, stream).parked))
+        receiver.bodies.clear()
+        world.desk.verify(stream.stream_id)
+
+        world.desk.replay(stream.stream_id, skip=True)
+        await until(lambda: place(world, stream).position == 2)
+
+    told = [read(world, each) for each in receiver.bodies]
+    assert [VERIFICATION, STREAM_UPDATED, CHANGE_TYPES[ChangeKind.ENTRY_ADDED]] == [next(iter(each.events)) for each in told]
+    assert NAMES.name("lender", 1, 2) == told[-1].subject_id["id"]
+
+
+async def test_a_notice_that_is_refused_is_left_out_and_nothing_else(world: World, receiver: WebReceiver) -> None:
+    stream = world.stream(DeliveryMethod.PUSH, receiver.url)
+    world.grow(1)
+    world.desk.verify(stream.stream_id)
+    receiver.faults = deque([status(400, json.dumps({"err": "invalid_audience"}).encode())])
+
+    async with running(world.relay()):
+        await until(lambda: bool(place(world, stream).parked))
+        receiver.bodies.clear()
+
+        world.desk.replay(stream.stream_id, skip=True)
+        await until(lambda: place(world, stream).position == 1)
+
+    told = [next(iter(read(world, each).events)) for each in receiver.bodies]
+    assert [STREAM_UPDATED, CHANGE_TYPES[ChangeKind.ENTRY_ADDED]] == told
+
+
+async def test_what_a_receiver_had_or_was_to_be_left_out_is_not_posted_when_it_turns_from_polling(
+    world: World, receiver: WebReceiver
+) -> None:
+    stream = world.stream(DeliveryMethod.POLL)
+    world.grow(1, 2, 3)
+    turned = msgspec.structs.replace(stream.settings, method=DeliveryMethod.PUSH, endpoint=receiver.url)
+    acked = msgspec.structs.replace(stream.place, acked=(2,))
+    assert world.store.put(msgspec.structs.replace(stream, settings=turned, place=acked))
+
+    async with running(world.relay()):
+        await until(lambda: place(world, stream).position == 3)
+
+    assert [1, 3] == entries(world, receiver)
+    assert () == place(world, stream).acked
+
+
 async def test_a_parked_stream_can_be_played_again_from_any_position_with_the_same_ids(
     world: World, receiver: WebReceiver
 ) -> None:
@@ -643,6 +696,10 @@ async def test_nothing_is_posted_to_an_endpoint_before_the_operator_has_agreed_t
         await until(lambda: place(world, other).position == 1)
         world.grow(2)
         await until(lambda: place(world, other).position == 2)
+        if paused:
+            world.desk.resume(stream.stream_id)
+        world.grow(3)
+        await until(lambda: place(world, other).position == 3)
         before = set(posts.urls)
         world.desk.resume(stream.stream_id)
         await until(lambda: not place(world, stream).notices)
