@@ -337,7 +337,7 @@ class StreamDesk(Protocol):
         ...
 
     def resume(self, stream_id: str) -> Stream:
-        """Let a held stream go on; one whose receiver has given an endpoint is held for that then, and goes on the next time."""
+        """Let a held stream go on; one whose receiver has given an endpoint is held for that first, until the next time."""
         ...
 
     def replay(self, stream_id: str, *, position: int | None = None, skip: bool = False) -> Stream:
