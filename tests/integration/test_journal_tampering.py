@@ -49,7 +49,8 @@ class Sound(NamedTuple):
 
 async def fill(journal: SqlJournal, numbers: range) -> None:
     reasons = (a_reason(), a_reason(list="carrier", shadow=True))
-    journal.record_decisions([a_record(f"d{n}", tokens=(f"{n % 7 + 1:032x}",), reasons=reasons) for n in numbers])
+    records = [a_record(f"d{n}", tokens=(f"{n % 7 + 1:032x}", f"{n % 11 + 101:032x}"), reasons=reasons) for n in numbers]
+    journal.record_decisions(records)
     await journal.record_events("lending", [an_event(f"e{n}", decision_id=f"d{n}") for n in numbers[::2]])
     await journal.record_events("lending", [a_settlement(f"s{n}") for n in numbers[::3]])
 
@@ -60,6 +61,8 @@ def filled(url: str) -> Note:
         checkpointer = Checkpointer(journal, SignerInMemory(), HandClock(), SignCounts())
         for begin in (0, 80):
             asyncio.run(fill(journal, range(begin, begin + 80)))
+            # Somebody who was asked about, and is mentioned beside others; and somebody who is mentioned alone.
+            journal.erase([(begin // 80 + 3).to_bytes(16), (105).to_bytes(16)], actor="dpo", purpose="")
             stored = checkpointer.sign_once()
         assert stored is not None
         assert 256 < stored.size == journal.size()

@@ -22,16 +22,22 @@ from portcullis.adapters.sql.engines import read_url
 TABLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "log": (("sequence",), ("leaf_hash", "entry")),
     "log_tiles": (("level", "number"), ("hash",)),
-    "log_head": ((), ("origin", "seal_check", "size", "frontier", "erased")),
+    "log_head": ((), ("origin", "seal_check", "size", "frontier", "erased", "timeline")),
     "decisions": (
         ("sequence",),
-        ("decision_id", "partner", "action", "purpose", "outcome", "decided_at", "dry_run", "degraded", "key_id"),
+        (
+            *("decision_id", "partner", "action", "purpose", "outcome", "decided_at", "dry_run", "degraded"),
+            *("snapshot_version", "key_id"),
+        ),
     ),
     "decision_reasons": (("sequence", "place"), ("list", "measure", "effect", "shadow")),
     "decision_handles": (("sequence", "handle"), ()),
     "events": (
         ("sequence",),
-        ("partner", "event_id", "kind", "code", "list", "occurred_at_ms", "recorded_at_ms", "digest"),
+        (
+            *("partner", "event_id", "kind", "code", "list", "decision_sequence", "occurred_at_ms", "recorded_at_ms"),
+            "digest",
+        ),
     ),
     "checkpoints": (("size",), ("root", "note")),
     "subject_keys": (("handle",), ("key_id", "wrapped")),
@@ -243,7 +249,9 @@ def insert_row(connection: Connection, table: str, row: dict[str, Any]) -> None:
 
 
 def other(value: Any, random: Random) -> Any:
-    """Give a value of the same type that is another."""
+    """Give a value of the same type that is another; a number where there is none."""
+    if value is None:
+        return random.randrange(-1, 400)
     if isinstance(value, bytes):
         return random.choice((_flipped(value, random), value[:-1], value + b"\0", b"")) if value else b"\0"
     if isinstance(value, str):

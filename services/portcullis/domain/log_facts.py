@@ -56,11 +56,16 @@ class EventFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErasureFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure: which keys are gone, who destroyed them and why."""
+    """An erasure: which keys are gone, who destroyed them and why.
+
+    ``blank`` is how many more rows that find decisions say nobody any more (`portcullis.adapters.sql.journal.erasure`), less
+    those of decisions that can't be read any more either; None in entries from before this was told.
+    """
 
     key_ids: tuple[str, ...]
     actor: str
     purpose: str
+    blank: int | None = None
 
 
 class TimelineFacts(msgspec.Struct, frozen=True, kw_only=True):

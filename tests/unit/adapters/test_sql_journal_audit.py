@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from portcullis.adapters.sql.journal.handle_audit import HandleAudit
 from portcullis.adapters.sql.journal.journal import SqlJournal
 from portcullis.adapters.sql.migrating import migrate_journal
+from portcullis.domain.log_facts import ERASURE_FACTS
 from tests.support.databases import sqlite_url
 from tests.support.decision_records import a_reason, a_record
 from tests.support.journals import a_settlement, an_event, sql_journal
@@ -83,10 +85,32 @@ def test_an_empty_journal_has_no_faults(tmp_path: Path) -> None:
         ),
         ("UPDATE events SET digest = x'00' WHERE sequence = 45", "events 45: it says something else than its entry"),
         ("UPDATE events SET decision_sequence = 4 WHERE sequence = 75", "events 75: it says something else than its entry"),
+        (
+            "UPDATE events SET decision_sequence = 9999 WHERE sequence = 45",
+            "events 45: it says something else than its entry",
+        ),
+        (
+            "UPDATE events SET decision_sequence = NULL WHERE sequence = 75",
+            "events 75: it says something else than its entry",
+        ),
         ("UPDATE events SET event_id = 'x' WHERE sequence = 45", "events 45: it says something else than its entry"),
         ("DELETE FROM events WHERE sequence = 45", "events 45: it is missing"),
         ("UPDATE events SET sequence = 900 WHERE sequence = 45", "events 900: it belongs to no entry of the log"),
         ("UPDATE events SET sequence = -1 WHERE sequence = 45", "events -1: it belongs to no entry of the log"),
+        ("DELETE FROM decision_handles WHERE sequence = 5", "decision_handles 5: it is missing"),
+        ("INSERT INTO decision_handles VALUES (3, 'x')", "decision_handles 3: it finds a decision whose person was erased"),
+        (
+            "UPDATE decision_handles SET handle = 'erased-7' WHERE handle LIKE 'erased-%' AND sequence = 14",
+            "decision_handles 14: it says something else than its entry",
+        ),
+        (
+            "UPDATE decision_handles SET handle = 'erased-0' WHERE sequence = 5",
+            "decision_handles: 21 are blank, and the erasures left 20",
+        ),
+        (
+            "DELETE FROM decision_handles WHERE handle LIKE 'erased-%' AND sequence = 14",
+            "decision_handles 14: it is missing",
+        ),
         ("INSERT INTO decision_handles VALUES (45, 'x')", "decision_handles 45: it belongs to no decision"),
         (
             "INSERT INTO decision_reasons VALUES (45, 0, 'court', 'loans', 'RESTRICT', 0)",
@@ -199,3 +223,14 @@ def test_the_faults_name_nobody(file: Path) -> None:
         assert "Demo" not in line
         assert "order" not in line
         assert "0000" not in line
+
+
+def test_rows_that_an_erasure_of_an_earlier_release_deleted_are_missed_by_nobody() -> None:
+    untold = ERASURE_FACTS.decode(b'{"key_ids":["k1"],"actor":"dpo","purpose":""}')
+    audit = HandleAudit()
+
+    assert [] == list(audit.decision(1, "k2", {"a", "b"}, {"a"}))
+    audit.erased(2, untold)
+    assert [] == list(audit.decision(3, "k2", {"a", "b"}, {"a"}))
+
+    assert ["decision_handles 3: it is missing"] == list(audit.rest())

@@ -260,7 +260,9 @@ class MemoryJournal:
             del self._handles[key_id]
         for mentioned in self._mentions.values():
             mentioned.difference_update([each for each in mentioned if self._decisions[each].key_id in key_ids])
-        self._append(erasure_entry(ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose), self._now_ms()))
+        self._append(
+            erasure_entry(ErasureFacts(key_ids=tuple(key_ids), actor=actor, purpose=purpose, blank=0), self._now_ms())
+        )
         return key_ids
 
     def erase_quiet(self, before: Mapping[str, float], *, actor: str, dry_run: bool) -> int:

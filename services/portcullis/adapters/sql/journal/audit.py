@@ -2,9 +2,8 @@
 
 The tree itself, its tiles and its head are not looked at here: whoever verifies a log grows it anew, and compares them
 (`portcullis.exchange.verifying`). A table of the index is read in the order of sequences beside the log. A row without its
-entry, an entry without its rows and a row that says something else are faults. What finds a person's decisions can be
-compared only while the person's key is there; and rows that an erasure took away are missed by nobody, so after one a lack
-of them is none. The keys themselves must be there until an erasure names them (`portcullis.adapters.sql.journal.key_audit`).
+entry, an entry without its rows and a row that says something else are faults. What finds a person's decisions, and the keys
+of people, are beside the log; they follow the erasures in it (`portcullis.adapters.sql.journal.handle_audit`, `key_audit`).
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, Row, Select, Table, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Engine, Row, Select, Table, case, func, or_, select, tuple_
 
 from portcullis.adapters.journal_entries import JournalSecrets, SubjectKey, open_decision, open_event
 from portcullis.adapters.sql.engines import reading_consistently
 from portcullis.adapters.sql.journal.guard import guarded
+from portcullis.adapters.sql.journal.handle_audit import HandleAudit
 from portcullis.adapters.sql.journal.key_audit import KeyAudit
 from portcullis.adapters.sql.journal.keys import SubjectKeys
 from portcullis.adapters.sql.journal.log import PAGE_ROWS
@@ -31,7 +31,15 @@ from portcullis.adapters.sql.journal.schema import (
     log_tiles,
 )
 from portcullis.domain.log_entries import EntryKind, LogEntry, decode_entry
-from portcullis.domain.log_facts import DECISION_FACTS, ERASURE_FACTS, EVENT_FACTS, TIMELINE_FACTS, DecisionFacts, EventFacts
+from portcullis.domain.log_facts import (
+    DECISION_FACTS,
+    ERASURE_FACTS,
+    EVENT_FACTS,
+    TIMELINE_FACTS,
+    DecisionFacts,
+    ErasureFacts,
+    EventFacts,
+)
 from portcullis.domain.merkle import TILE_BITS
 
 _DECISIONS = select(
@@ -63,7 +71,8 @@ _EVENTS = select(
     events.c.kind,
     events.c.code,
     events.c.list,
-    func.coalesce(decisions.c.decision_id, "").label("decision_id"),
+    # One that is of no decision has no place of one either.
+    case((events.c.decision_sequence.is_(None), ""), else_=func.coalesce(decisions.c.decision_id, "?")).label("decision_id"),
     events.c.occurred_at_ms,
     events.c.recorded_at_ms,
     events.c.digest,
@@ -189,7 +198,7 @@ class _Audit:
             decision_handles.name: _Lane(engine, _HANDLES, [decision_handles.c.sequence, decision_handles.c.handle], end),
             events.name: _Lane(engine, _EVENTS, [events.c.sequence], end),
         }
-        self._last_erasure = self._find_last_erasure()
+        self._handles = HandleAudit()
         self.erased = 0
         """How many entries there were right after the last erasure that was compared."""
         self.timeline = ""
@@ -208,20 +217,26 @@ class _Audit:
                 yield from self._differences(sequence, entry, self._keys.key(entry.key_id), found)
 
     def rest(self) -> Iterator[str]:
-        """Name the rows after the last entry, and the keys that are gone."""
+        """Name the rows after the last entry, and the keys and handles that are gone."""
         yield from self._strays(float("inf"))
-        if self._keys.is_short:
-            yield from self._later_erasures()
+        later: list[tuple[int, ErasureFacts]] = []
+        if self._keys.is_short or self._handles.is_short:
+            later = list(self._later_erasures())
+        for sequence, facts in later:
+            yield from self._keys.erased(sequence, facts.key_ids)
         yield from self._keys.rest()
+        if not later:
+            # Otherwise rows were changed while they were read, and say nothing: the next audit looks at them again.
+            yield from self._handles.rest()
 
-    def _later_erasures(self) -> Iterator[str]:
-        """Take the erasures that came while the log was read."""
+    def _later_erasures(self) -> Iterator[tuple[int, ErasureFacts]]:
+        """Give the erasures that came while the log was read."""
         begin = self._end
         while page := _page(self._engine, _LOG.where(log.c.sequence >= begin), [log.c.sequence]):
             for row in page:
                 entry = _decoded(row.entry)
                 if entry is not None and entry.kind == EntryKind.ERASURE:
-                    yield from self._keys.erased(row.sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
+                    yield row.sequence, ERASURE_FACTS.decode(entry.facts)
             begin = page[-1].sequence + 1
 
     def _strays(self, sequence: float) -> Iterator[str]:
@@ -238,46 +253,30 @@ class _Audit:
             if rows != expected.get(name, []):
                 yield f"{name} {sequence}: {_wrong(rows, expected.get(name, []))}"
         if entry.kind == EntryKind.DECISION:
-            if key is not None:
-                yield from self._handle_faults(sequence, entry, key, handles)
+            yield from self._handle_faults(sequence, entry, key, handles)
             return
         if handles:
             yield f"decision_handles {sequence}: it belongs to no decision"
         if entry.kind == EntryKind.ERASURE:
             self.erased = sequence + 1
-            yield from self._keys.erased(sequence, ERASURE_FACTS.decode(entry.facts).key_ids)
+            facts = ERASURE_FACTS.decode(entry.facts)
+            yield from self._keys.erased(sequence, facts.key_ids)
+            self._handles.erased(sequence, facts)
         elif entry.kind == EntryKind.TIMELINE:
             self.timeline = TIMELINE_FACTS.decode(entry.facts).timeline
         elif key is not None and not _opens(entry, key):
             yield f"log {sequence}: its key does not open it"
 
-    def _handle_faults(self, sequence: int, entry: LogEntry, key: SubjectKey, handles: set[str]) -> Iterator[str]:
-        try:
-            tokens = open_decision(entry, key).tokens
-        except ValueError:
-            yield f"log {sequence}: its key does not open it"
-            return
-        expected = {self._secrets.token_handle(token) for token in tokens}
-        missed = expected - handles and sequence > self._last_erasure
-        if missed or handles - expected:
-            yield f"decision_handles {sequence}: {_wrong(handles, expected)}"
-
-    def _find_last_erasure(self) -> int:
-        """Give the sequence of the last erasure, -1 for none: what neither index has is an erasure, as a rule."""
-        indexed = select(decisions.c.sequence).union_all(select(events.c.sequence)).subquery()
-        wanted = (
-            select(log.c.sequence, log.c.entry)
-            .outerjoin(indexed, indexed.c.sequence == log.c.sequence)
-            .where(indexed.c.sequence.is_(None))
-            .order_by(log.c.sequence.desc())
-        )
-        streaming = {"yield_per": PAGE_ROWS}
-        with guarded(), self._engine.begin() as connection, connection.execute(wanted, execution_options=streaming) as rows:
-            for row in rows:
-                entry = _decoded(row.entry)
-                if entry is not None and entry.kind == EntryKind.ERASURE:
-                    return int(row.sequence)
-        return -1
+    def _handle_faults(self, sequence: int, entry: LogEntry, key: SubjectKey | None, handles: set[str]) -> Iterator[str]:
+        expected = None
+        if key is not None:
+            try:
+                tokens = open_decision(entry, key).tokens
+            except ValueError:
+                yield f"log {sequence}: its key does not open it"
+                return
+            expected = {self._secrets.token_handle(token) for token in tokens}
+        yield from self._handles.decision(sequence, entry.key_id, expected, handles)
 
 
 def _first_uses(entries: Iterable[tuple[int, LogEntry | None]]) -> dict[str, int]:
@@ -357,7 +356,7 @@ def _event_row(entry: LogEntry, facts: EventFacts) -> tuple[Any, ...]:
     )
 
 
-def _wrong(found: Sequence[Any] | set[Any], expected: Sequence[Any] | set[Any]) -> str:
+def _wrong(found: Sequence[Any], expected: Sequence[Any]) -> str:
     if not found:
         return "it is missing"
     return "it says something else than its entry" if expected else "it belongs to no entry of its kind"

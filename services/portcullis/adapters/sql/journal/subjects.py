@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, select
 
-from portcullis.adapters.journal_entries import JournalSecrets, erasure_entry
+from portcullis.adapters.journal_entries import JournalSecrets
 from portcullis.adapters.sql.among import Lookup, among
 from portcullis.adapters.sql.bulk import insert_many
 from portcullis.adapters.sql.journal.decisions import opened_decision
-from portcullis.adapters.sql.journal.keys import KeptKey, SubjectKeys
+from portcullis.adapters.sql.journal.erasure import forget_unreadable, note_erasure
+from portcullis.adapters.sql.journal.keys import SubjectKeys
 from portcullis.adapters.sql.journal.log import lock_tail
 from portcullis.adapters.sql.journal.schema import (
     decision_handles,
@@ -27,7 +28,6 @@ from portcullis.adapters.sql.journal.schema import (
     looks,
     subject_keys,
 )
-from portcullis.domain.log_facts import ErasureFacts
 from portcullis.ports import Look, StoredDecision
 
 QUIET_AT_ONCE: Final = 50_000
@@ -152,22 +152,7 @@ def erase_keys(  # noqa: PLR0917 - where, with what, whom and by whom
     kept = keys.kept(connection, quiet)
     if not kept:
         return 0
-    _forget_handles(connection, kept)
+    gone = forget_unreadable(connection, [each.handle for each in kept], [each.key_id for each in kept])
     names = keys.destroy(connection, [each.handle for each in kept])
-    facts = ErasureFacts(key_ids=tuple(names), actor=look.actor, purpose=look.purpose)
-    tail.append([erasure_entry(facts, int(look.at * 1000))])
-    tail.note_erasure()
+    note_erasure(tail, names, look, blank=-gone)
     return len(names)
-
-
-def _forget_handles(connection: Connection, kept: Sequence[KeptKey]) -> None:
-    """Delete what finds the decisions of these keys; by their first token, as each is sealed for its holder."""
-    unreadable = (
-        select(decision_handles.c.sequence)
-        .join(decisions, decisions.c.sequence == decision_handles.c.sequence)
-        .where(
-            among(connection, decision_handles.c.handle, [each.handle for each in kept]),
-            among(connection, decisions.c.key_id, [each.key_id for each in kept]),
-        )
-    )
-    connection.execute(delete(decision_handles).where(decision_handles.c.sequence.in_(unreadable)))
