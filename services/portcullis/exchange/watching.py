@@ -137,12 +137,10 @@ class FeedWatch:
         cursor = read_cursor(text)
         if cursor is None and text not in ("", OLDEST):
             raise InvalidRequest.at("cursor", f'is none; send the last one received, "{OLDEST}" or nothing')
-        ends = await self._ends()
-        if ends.feed != self._tail.ends.feed or self._tail.unread_s > _BEHIND_S:
-            await self._tail.look()
+        ends, turn = await self._ends()
         epoch = self._covering.feed_epoch(partner)
         if cursor is None:
-            return _Reader(partner, ends.feed, ends.newest if text == "" else ends.oldest, self._tail.turn, epoch)
+            return _Reader(partner, ends.feed, ends.newest if text == "" else ends.oldest, turn, epoch)
         if cursor.feed != ends.feed:
             raise self._expired(partner, ends)
         position = self._subjects.position(partner, cursor.feed, cursor.mark, epoch)
@@ -154,7 +152,7 @@ class FeedWatch:
             self._tail.note_shorter(ends)
         if not ends.oldest <= position <= ends.newest:
             raise self._expired(partner, ends)
-        return _Reader(partner, ends.feed, position, self._tail.turn, epoch)
+        return _Reader(partner, ends.feed, position, turn, epoch)
 
     def _cursor(self, reader: _Reader) -> str:
         return str(Cursor(reader.feed, self._subjects.mark(reader.partner, reader.feed, reader.position, reader.epoch)))
@@ -163,9 +161,20 @@ class FeedWatch:
         epoch = self._covering.feed_epoch(partner)
         return CursorExpired(str(Cursor(ends.feed, self._subjects.mark(partner, ends.feed, ends.oldest, epoch))))
 
-    async def _ends(self) -> FeedEnds:
-        async with self._reads:
-            return await asyncio.to_thread(self._store.ends)
+    async def _ends(self) -> tuple[FeedEnds, int]:
+        """Give where the feed begins and ends, and the turn of the tail that goes with it.
+
+        Between the reading and its answer the feed may become another, and the tail know it: who began with the ends of the
+        one and the turn of the other would wait for ever.
+        """
+        while True:
+            turn = self._tail.turn
+            async with self._reads:
+                ends = await asyncio.to_thread(self._store.ends)
+            if ends.feed != self._tail.ends.feed or self._tail.unread_s > _BEHIND_S:
+                await self._tail.look()
+            if (ends.feed, turn) == (self._tail.ends.feed, self._tail.turn):
+                return ends, turn
 
     async def _after(self, reader: _Reader) -> Sequence[FeedChange]:
         if reader.turn != self._tail.turn:

@@ -77,17 +77,25 @@ class Desk:
 
 
 class FailingFeed(MemoryFeed):
-    """A feed that can't be read while ``fails`` is set, and counts its readings."""
+    """A feed that can't be read while ``fails`` is set, and counts its readings.
+
+    ``meanwhile`` happens once, when its ends have been read and whoever asked has not heard of them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.fails = False
         self.reads = 0
+        self.meanwhile: Callable[[], object] | None = None
 
     def ends(self) -> FeedEnds:
         if self.fails:
             raise JournalUnavailable
-        return super().ends()
+        ends = super().ends()
+        happens, self.meanwhile = self.meanwhile, None
+        if happens is not None:
+            happens()
+        return ends
 
     def read(self, after: int, limit: int) -> Sequence[FeedChange]:
         self.reads += 1
@@ -483,6 +491,34 @@ async def test_a_feed_restored_from_a_backup_ends_streams_that_are_ahead_of_it()
             await take(stream, 1_000)
 
     assert [3] == [each["newest"] for each in logs if "portcullis journal restored" in each["event"]]
+
+
+@pytest.mark.parametrize("cut", ["anew", "shorter"])
+async def test_who_comes_while_the_feed_becomes_another_is_refused_or_begins_with_that_one(cut: str) -> None:
+    desk = Desk(heartbeat_s=0.05)
+    desk.feed_many(5)
+    await desk.watch._tail.look()
+    loop, cursor = asyncio.get_running_loop(), desk.cursor(5)
+
+    def become_another() -> None:
+        if cut == "anew":
+            desk.store.begin_anew(expected=desk.store.progress())
+        else:
+            desk.store._changes = desk.store._changes[:3]
+        asyncio.run_coroutine_threadsafe(desk.watch._tail.look(), loop).result(WITHIN_S)
+
+    desk.store.meanwhile = become_another
+    async with aclosing(desk.watch.watch("lender", cursor, ())) as stream:
+        with pytest.raises(CursorExpired) as refused:
+            await take(stream, 3)
+    assert {"oldest": desk.cursor(0)} == refused.value.metadata
+
+    desk.store.meanwhile = become_another
+    async with aclosing(desk.watch.watch("lender", "", ())) as stream:
+        await take(stream, 1)
+        desk.feed(a_change(7))
+        await desk.watch._tail.look()
+        assert [7] == entries([await next_told(stream)])
 
 
 async def test_who_serves_a_quiet_watch_can_look_each_second_whether_its_caller_may_still_be_there(desk: Desk) -> None:
