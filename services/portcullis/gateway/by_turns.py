@@ -2,8 +2,9 @@
 
 Nobody knows who asks before a credential is read, so what can be told apart is where something came from.
 
-1. Turns go by address, which is a peer without its port, and all of a Unix socket is one. Within an address they go by
-   connection, and within a connection in the order in which things came.
+1. Turns go by address, which is a peer without its port. All of a Unix socket is one, and so are the 2**64 addresses of
+   IPv6 that whoever has one has as well (RFC 4291, 2.5.4). Within an address they go by connection, and within a connection
+   in the order in which things came.
 2. Whoever has had a turn has the next one after everybody else's.
 3. `WAITING_AT_MOST` wait. Beyond them a connection may have one that waits, and no more.
 
@@ -15,10 +16,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from functools import lru_cache
+from ipaddress import IPv6Address, IPv6Network
 from typing import Final, Generic, TypeVar
+from urllib.parse import unquote
 
 WAITING_AT_MOST: Final = 4096
 """What waits at most, each with its stream: the places of 128 connections to a gateway on grpcio, of 256 on native."""
+
+_NETWORK_BITS: Final = 64
 
 _T = TypeVar("_T", bound=Hashable)
 
@@ -93,5 +99,20 @@ class _Address(Generic[_T]):
 
 
 def address_of(peer: str) -> str:
-    """Give the address of a peer, as a call's context names it: without its port, and a Unix socket without its path."""
-    return "unix" if peer.startswith("unix:") else peer.rpartition(":")[0]
+    """Give the address of a peer, as a call's context names it: without its port, and a Unix socket without its path.
+
+    Of an address of IPv6 it is the network of 64 bits that it lies in, or the address of IPv4 that it stands for.
+    """
+    return "unix" if peer.startswith("unix:") else _folded(peer.rpartition(":")[0])
+
+
+@lru_cache(maxsize=4096)
+def _folded(address: str) -> str:
+    given = unquote(address.removeprefix("ipv6:")).strip("[]").partition("%")[0]
+    try:
+        found = IPv6Address(given)
+    except ValueError:
+        return address
+    if found.ipv4_mapped is not None:
+        return f"ipv4:{found.ipv4_mapped}"
+    return str(IPv6Network((found, _NETWORK_BITS), strict=False))

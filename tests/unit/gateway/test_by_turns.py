@@ -17,13 +17,17 @@ def all_of(turns: ByTurns[str]) -> list[str]:
     ("peer", "address"),
     [
         ("ipv4:192.0.2.1:50051", "ipv4:192.0.2.1"),
-        ("ipv6:%5B2001:db8::1%5D:50051", "ipv6:%5B2001:db8::1%5D"),
-        ("ipv6:[2001:db8::1]:50051", "ipv6:[2001:db8::1]"),
+        ("ipv6:%5B2001:db8::1%5D:50051", "2001:db8::/64"),
+        ("ipv6:[2001:db8::1]:50051", "2001:db8::/64"),
+        ("ipv6:[2001:db8:0:1:ffff::1]:50051", "2001:db8:0:1::/64"),
+        ("[2001:db8::1]:50051", "2001:db8::/64"),
+        ("ipv6:[fe80::1%25eth0]:50051", "fe80::/64"),
+        ("ipv6:[::ffff:192.0.2.1]:50051", "ipv4:192.0.2.1"),
         ("unix:", "unix"),
         ("unix:/run/a:b", "unix"),
     ],
 )
-def test_an_address_is_a_peer_without_its_port_and_a_socket_is_one(peer: str, address: str) -> None:
+def test_an_address_is_a_peer_without_its_port_and_a_socket_or_a_network_of_ipv6_is_one(peer: str, address: str) -> None:
     assert address == address_of(peer)
 
 
