@@ -26,11 +26,11 @@ def envoy_before(address: str, folder: Path) -> Iterator[str]:
     Raises:
         RuntimeError: Envoy does not find the gateway healthy.
     """
-    configuration = shipped(int(address.rpartition(":")[2]), {})
+    folder.mkdir(exist_ok=True)
+    configuration = shipped(int(address.rpartition(":")[2]), folder)
     (listener,) = configuration["static_resources"]["listeners"]
     for chain in listener["filter_chains"]:
         del chain["transport_socket"]
-    folder.mkdir(exist_ok=True)
     with pinned(LOAD_CPU), running_envoy(folder, configuration) as envoy:
         deadline = time.monotonic() + PATIENCE_S
         while not envoy.count("cluster.gateway.membership_healthy"):

@@ -63,9 +63,9 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     pytest.importorskip("pygrpc_native")
     folder: Path = tmp_path_factory.mktemp("edge")
     files = Files(folder)
-    tls = {"client-ca.crt": files.ca, "server.crt": files.cert, "server.key": files.key}
+    (folder / "client-ca.crt").write_bytes(files.ca.read_bytes())
     with attacked_gateway(folder / "log", transport="native", forwarded_by="loopback") as gateway:
-        configuration = shipped(gateway.port, tls)
+        configuration = shipped(gateway.port, folder)
         routes = manager_of(configuration)["route_config"]["virtual_hosts"][0]["routes"]
         (unary,) = [each["route"] for each in routes if each["match"].get("prefix") == "/portcullis.v1.CheckService/"]
         assert "10s" == unary["idle_timeout"]
@@ -115,6 +115,31 @@ async def test_a_partner_is_known_through_envoy_by_its_certificate(edge: Edge) -
     assert "ALLOW" == await edge.outcome(SHOP)
     assert "ALLOW" == await edge.outcome(BANK, key="bank-key")
     assert "ALLOW" == await edge.outcome(key="kiosk-key")
+
+
+async def serial_shown(edge: Edge) -> int:
+    """The serial number of the certificate that Envoy shows who comes now."""
+    target = edge.target
+    _, writer = await asyncio.open_connection("127.0.0.1", target.port, ssl=target.tls, server_hostname="localhost")
+    shown = writer.get_extra_info("peercert")
+    writer.close()
+    await writer.wait_closed()
+    return int(shown["serialNumber"], 16)
+
+
+async def test_a_certificate_is_renewed_without_a_dropped_call(edge: Edge) -> None:
+    credentials = edge.files.credentials(None)
+    async with AioClient(
+        f"localhost:{edge.envoy.port}", api_key="kiosk-key", timeout_s=10.0, credentials=credentials
+    ) as standing:
+        assert "ALLOW" == await ask(standing)
+        renewed = edge.files.renew().certificate.serial_number
+
+        async with asyncio.timeout(20):
+            while renewed != await serial_shown(edge):
+                assert ["ALLOW", "ALLOW"] == [await ask(standing), await edge.outcome(key="kiosk-key")]
+
+        assert ["ALLOW", "ALLOW"] == [await ask(standing), await edge.outcome(key="kiosk-key")]
 
 
 @pytest.mark.parametrize(("names", "key"), [((), None), ((BANK,), None), ((LENDER,), "kiosk-key"), ((), "lender-key")])

